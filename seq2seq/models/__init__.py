@@ -1,0 +1,3 @@
+"""Causal sequence models, one architecture per file."""
+
+from seq2seq.models.rnn import RNN as RNN

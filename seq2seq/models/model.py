@@ -1,0 +1,90 @@
+"""What every sequence model offers, and the checks its constructor shares with the others."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+State = Any  # any nesting of tensors and tuples; only the model that made it looks inside
+
+
+class SequenceModel(nn.Module, ABC):
+    """A causal map from (batch, time, input_dim) to (batch, time, output_dim), of any length.
+
+    `forward` treats all times at once and `step` one at a time; both give the same outputs.
+    `receptive_field` is the number of latest inputs, the current one included, that an output can
+    depend on (None: all of them). `state_size` is how many real numbers `step` carries per
+    sequence (None: it grows with time).
+    """
+
+    input_dim: int
+    output_dim: int
+    hidden_size: int
+    num_layers: int
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs (batch, time, output_dim) for inputs (batch, time, input_dim)."""
+
+    @abstractmethod
+    def initial_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> State:
+        """The state before the first input."""
+
+    @abstractmethod
+    def step(self, x_t: Tensor, state: State) -> tuple[Tensor, State]:
+        """The output (batch, output_dim) for the input (batch, input_dim), and the next state."""
+
+    @property
+    @abstractmethod
+    def receptive_field(self) -> int | None: ...
+
+    @property
+    @abstractmethod
+    def state_size(self) -> int | None: ...
+
+
+class RecurrentModel(SequenceModel):
+    """A sequence model whose state has a fixed size and can be handed from one call to the next.
+
+    Cutting a sequence into pieces and passing the state along gives the outputs of the whole.
+    """
+
+    receptive_field = None
+
+    @abstractmethod
+    def forward(self, x: Tensor, state: State = None, return_state: bool = False) -> Any:
+        """Outputs for `x`, starting from `state` (None: `initial_state`).
+
+        With `return_state` a pair: the outputs and the state after the last input.
+        """
+
+    @abstractmethod
+    def eigenvalues(self) -> list[Tensor]:
+        """Per layer, the complex eigenvalues of the map h_t -> h_{t+1}, without nonlinearity."""
+
+
+def check_size(key: str, value: int, least: int = 1) -> None:
+    """Raise ValueError unless `value` is an integer of at least `least`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{key} must be an integer >= {least}, got {value!r}; set {key}={least}")
+
+
+def check_positive(key: str, value: float) -> None:
+    """Raise ValueError unless `value` is above 0."""
+    if not value > 0:
+        raise ValueError(f"{key} must be positive, got {value!r}; set {key}=1.0")
+
+
+def check_dropout(value: float) -> None:
+    """Raise ValueError unless `value` is a probability below 1."""
+    if not 0 <= value < 1:
+        raise ValueError(f"model.dropout must be in [0, 1), got {value!r}; set model.dropout=0.0")
+
+
+def check_choice(key: str, value: str, choices: Sequence[str]) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        listed = ", ".join(choices)
+        raise ValueError(f"{key} must be one of {listed}, got {value!r}; set {key}={choices[0]}")

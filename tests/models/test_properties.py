@@ -1,0 +1,183 @@
+"""What every model must satisfy, over all architectures and their variants."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from seq2seq.models.model import RecurrentModel, SequenceModel
+from seq2seq.models.rnn import CELLS, INITIALISATIONS, RNN
+
+B, T, IN, OUT = 3, 12, 2, 3
+
+MODELS: dict[str, Callable[[], SequenceModel]] = {
+    **{f"rnn-{cell}": (lambda cell=cell: RNN(IN, OUT, cell, 5)) for cell in CELLS},
+    **{f"rnn-{cell}-deep": (lambda cell=cell: RNN(IN, OUT, cell, 5, 2)) for cell in CELLS},
+    **{
+        f"rnn-tanh-{init}": (lambda init=init: RNN(IN, OUT, "tanh", 5, initialisation=init))
+        for init in INITIALISATIONS
+    },
+    "rnn-dropout": lambda: RNN(IN, OUT, "lstm", 5, 2, dropout=0.3),
+}
+RECURRENT = [name for name, build in MODELS.items() if isinstance(build(), RecurrentModel)]
+
+
+def build(name: str, dtype: torch.dtype = torch.float64, seed: int = 0) -> SequenceModel:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return MODELS[name]().to(dtype).eval()
+
+
+def inputs(length: int = T, dtype: torch.dtype = torch.float64, batch: int = B) -> Tensor:
+    return torch.randn(batch, length, IN, dtype=dtype, generator=torch.Generator().manual_seed(1))
+
+
+def steps(model: SequenceModel, x: Tensor) -> Tensor:
+    state = model.initial_state(len(x), x.device, x.dtype)
+    outputs = []
+    for x_t in x.unbind(1):
+        y_t, state = model.step(x_t, state)
+        outputs.append(y_t)
+    return torch.stack(outputs, 1)
+
+
+def numbers(state: object) -> int:
+    """How many real numbers a state holds."""
+    if isinstance(state, Tensor):
+        return state.numel() * (2 if state.is_complex() else 1)
+    assert isinstance(state, tuple | list)
+    return sum(numbers(part) for part in state)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_shape_and_dtype(name: str, dtype: torch.dtype) -> None:
+    for length in (1, T, 3 * T):
+        y = build(name, dtype)(inputs(length, dtype))
+        assert y.shape == (B, length, OUT)
+        assert y.dtype == dtype
+        assert y.isfinite().all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_output_ignores_the_future(name: str) -> None:
+    model, x = build(name), inputs()
+    changed = x.clone()
+    changed[:, T // 2 :] += 1
+    before, after = model(x), model(changed)
+    torch.testing.assert_close(before[:, : T // 2], after[:, : T // 2], rtol=0, atol=1e-13)
+    assert (before[:, T // 2] - after[:, T // 2]).abs().max() > 1e-6, "x_t must reach o_t"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_appended_steps_leave_earlier_outputs(name: str) -> None:
+    model, x = build(name), inputs(3 * T)
+    torch.testing.assert_close(model(x)[:, :T], model(x[:, :T]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+def test_steps_equal_the_parallel_pass(name: str, dtype: torch.dtype, tolerance: float) -> None:
+    model, x = build(name, dtype), inputs(4 * T, dtype)
+    torch.testing.assert_close(steps(model, x), model(x), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_state_size_counts_the_state(name: str) -> None:
+    model = build(name)
+    state = model.initial_state(B, torch.device("cpu"), torch.float64)
+    if model.state_size is not None:
+        assert numbers(state) == B * model.state_size
+        for x_t in inputs(20).unbind(1):
+            _, state = model.step(x_t, state)
+        assert numbers(state) == B * model.state_size, "the state must not grow"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_receptive_field_is_exact(name: str) -> None:
+    model = build(name)
+    field = model.receptive_field
+    length = 3 * T if field is None else field + 5
+    x = inputs(length, batch=64).requires_grad_()  # many, as a relu may block some
+    model(x)[:, -1].sum().backward()
+    assert x.grad is not None
+    reach = length - x.grad.abs().sum((0, 2)).nonzero().min()
+    assert reach > T if field is None else reach == field
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_has_a_gradient(name: str) -> None:
+    model = build(name).train()
+    model(inputs(4 * T)).square().mean().backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+        assert parameter.grad.abs().max() > 0, key
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_members_of_a_batch_do_not_mix(name: str) -> None:
+    model, x = build(name), inputs()
+    alone = torch.cat([model(member[None]) for member in x])
+    torch.testing.assert_close(model(x), alone, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_state_dict_round_trip(name: str) -> None:
+    one, other = build(name, seed=0), build(name, seed=1)
+    assert not torch.equal(one(inputs()), other(inputs()))
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(one(inputs()), other(inputs()))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_seed_decides_the_parameters(name: str) -> None:
+    one, other = build(name).state_dict(), build(name).state_dict()
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "dropout" in name])
+def test_dropout_acts_in_training_only(name: str) -> None:
+    model, x = build(name), inputs()
+    assert torch.equal(model(x), model(x))
+    model.train()
+    assert not torch.equal(model(x), model(x))
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_carried_state_continues_the_sequence(name: str) -> None:
+    model, x = build(name), inputs()
+    assert isinstance(model, RecurrentModel)
+    first, state = model(x[:, :5], return_state=True)
+    second, final = model(x[:, 5:], state, return_state=True)
+    torch.testing.assert_close(torch.cat([first, second], 1), model(x), rtol=0, atol=1e-12)
+    assert numbers(final) == B * (model.state_size or 0)
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_forward_and_step_share_their_state(name: str) -> None:
+    model, x = build(name), inputs()
+    _, state = model(x[:, :-1], return_state=True)
+    y_t, _ = model.step(x[:, -1], state)
+    torch.testing.assert_close(y_t, model(x)[:, -1], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_eigenvalues_are_complex_and_detached(name: str) -> None:
+    model = build(name)
+    assert isinstance(model, RecurrentModel)
+    spectra = model.eigenvalues()
+    assert len(spectra) == model.num_layers
+    assert all(s.is_complex() and s.ndim == 1 and not s.requires_grad for s in spectra)
+
+
+def test_sizes_are_checked() -> None:
+    builders: list[type[nn.Module]] = [RNN]
+    for builder in builders:
+        for key in ("hidden_size", "num_layers"):
+            with pytest.raises(ValueError, match=f"model.{key} must be an integer >= 1, got 0"):
+                builder(IN, OUT, **{key: 0})
+        with pytest.raises(ValueError, match=r"model.dropout must be in \[0, 1\), got 1.5"):
+            builder(IN, OUT, dropout=1.5)
