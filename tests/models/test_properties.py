@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from seq2seq.models.model import RecurrentModel, SequenceModel
 from seq2seq.models.rnn import CELLS, INITIALISATIONS, RNN
+from seq2seq.models.tcn import ACTIVATIONS, TCN, VARIANTS
 
 B, T, IN, OUT = 3, 12, 2, 3
 
@@ -19,6 +20,17 @@ MODELS: dict[str, Callable[[], SequenceModel]] = {
         for init in INITIALISATIONS
     },
     "rnn-dropout": lambda: RNN(IN, OUT, "lstm", 5, 2, dropout=0.3),
+    **{
+        f"tcn-{variant}-{activation}": (
+            lambda v=variant, a=activation: TCN(IN, OUT, 7, 3, 3, variant=v, activation=a)
+        )
+        for variant in VARIANTS
+        for activation in ACTIVATIONS
+    },
+    "tcn-kernel-2": lambda: TCN(IN, OUT, 7, 4, 2),
+    "tcn-base-3": lambda: TCN(IN, OUT, 7, 2, 3, dilation_base=3, variant="plain"),
+    "tcn-same-width": lambda: TCN(IN, OUT, IN, 2, 2, activation="tanh"),
+    "tcn-dropout": lambda: TCN(IN, OUT, 7, 2, dropout=0.3),
 }
 RECURRENT = [name for name, build in MODELS.items() if isinstance(build(), RecurrentModel)]
 
@@ -174,7 +186,7 @@ def test_eigenvalues_are_complex_and_detached(name: str) -> None:
 
 
 def test_sizes_are_checked() -> None:
-    builders: list[type[nn.Module]] = [RNN]
+    builders: list[type[nn.Module]] = [RNN, TCN]
     for builder in builders:
         for key in ("hidden_size", "num_layers"):
             with pytest.raises(ValueError, match=f"model.{key} must be an integer >= 1, got 0"):
