@@ -1,0 +1,122 @@
+"""Linear functionals of the past: the family that shift and convolution belong to."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seq2seq.tasks.inputs import InputProcess, White
+from seq2seq.tasks.task import SequenceTask, at_least_one
+from seq2seq.theory import kernels, predictors
+
+#: The share of Σρ² beyond `memory`: what a model loses, under white input, that sees no further.
+NEGLIGIBLE = 1e-6
+
+
+class LinearFunctional(SequenceTask):
+    """y_t = Σ_{s≤t} ρ(s·dt) x_{t−s} dt, channel by channel, x = 0 before the first step.
+
+    The setting of Li, Han, E and Li, JMLR 23 (2022), on a grid.
+
+    Args:
+        filter: the kernel ρ: a `seq2seq.theory.kernels.Kernel` (the config group `task/filter`
+            chooses one with its parameters), the name of a family (its default parameters), or a
+            list of the values ρ(0), ρ(dt), …
+        length: time steps per sequence.
+        dt: time per step, in the units of ρ.
+        channels: independent copies of the relation side by side.
+        input: input process, white by default.
+
+    Raises:
+        ValueError: an empty, unknown or vanishing filter, or a size out of range.
+    """
+
+    def __init__(
+        self,
+        filter: Any = "exponential",
+        length: int = 128,
+        dt: float = 0.1,
+        channels: int = 1,
+        input: InputProcess | None = None,
+        train_size: int = 10000,
+        val_size: int = 1000,
+        test_size: int = 1000,
+        batch_size: int = 128,
+        online: bool = False,
+        seed: int = 0,
+    ) -> None:
+        process = input or White()
+        super().__init__(
+            length,
+            channels,
+            channels,
+            process,
+            train_size,
+            val_size,
+            test_size,
+            batch_size,
+            online,
+            seed,
+        )
+        at_least_one("channels", channels)
+        if not dt > 0:
+            raise ValueError(f"dt must be positive, got dt={dt}; raise task.dt")
+        self.filter = filter
+        self.dt = dt
+        self._process = process
+        self._kernel = self._impulse_response(length)
+        if not self._kernel.isfinite().all() or not self._kernel.square().sum() > 1e-30:
+            raise ValueError(
+                f"filter must be finite and not zero on the {length} steps of task.length, "
+                f"got filter={filter!r}; change task.filter or raise task.length"
+            )
+
+    def targets(self, x: Tensor) -> Tensor:
+        """y = ρ ∗ x by FFT over time, in float64: (B, T, D) -> (B, T, D), exact to 1e-15 of |y|."""
+        time = x.shape[1]
+        size = 1 << (2 * time - 1).bit_length()  # no wrap-around, and a fast size
+        kernel = self._kernel[:time] if time <= self.length else self._impulse_response(time)
+        kernel = kernel.to(x.device)
+        spectrum = torch.fft.rfft(kernel, size)[:, None] * torch.fft.rfft(x.double(), size, dim=1)
+        return torch.fft.irfft(spectrum, size, dim=1)[:, :time].to(x.dtype)
+
+    def kernel(self) -> Tensor:
+        """The impulse response ρ(s·dt)·dt, (length,), float64: y_t = Σ_s kernel[s] x_{t−s}."""
+        return self._kernel.clone()
+
+    @property
+    def memory(self) -> int:
+        """The lag beyond which less than 1e-6 of Σρ² remains on the horizon."""
+        beyond = self._kernel.square().flip(0).cumsum(0).flip(0)
+        return int((beyond > NEGLIGIBLE * beyond[0]).sum()) - 1
+
+    def reference_losses(self) -> dict[str, float]:
+        """Exact mean squared errors of `zero`, `memoryless` and `taps_<m>`, zero start included."""
+        return predictors.tap_losses(self._moments())
+
+    def memoryless_prediction(self, x: Tensor) -> Tensor:
+        """The best linear ŷ_t = w·x_t, shape of x (batch, time, channels)."""
+        return x * float(predictors.tap_weights(self._moments(), taps=1)[0, 0])
+
+    def _moments(self) -> predictors.Moments:
+        return predictors.kernel_moments(self._kernel, self._process.covariance(self.length))
+
+    def _impulse_response(self, length: int) -> Tensor:
+        """ρ(s·dt)·dt, zero-padded or cut to (length,)."""
+        kernel = kernels.build(self.filter) if isinstance(self.filter, str) else self.filter
+        if isinstance(kernel, kernels.Kernel):
+            return torch.from_numpy(kernel.sample(length, self.dt) * self.dt)
+        if not isinstance(kernel, Sequence):
+            raise ValueError(
+                "filter must be a list of numbers, a kernel family or a kernel, "
+                f"got filter={kernel!r}; known families: {', '.join(kernels.FAMILIES)}"
+            )
+        if not kernel:
+            raise ValueError("filter must have at least one number, got filter=[]; set task.filter")
+        if not all(isinstance(value, int | float) for value in kernel):
+            raise ValueError(f"filter must hold numbers only, got filter={list(kernel)}")
+        response = torch.zeros(length, dtype=torch.float64)
+        taps = torch.tensor(list(kernel[:length]), dtype=torch.float64)
+        response[: len(taps)] = taps * self.dt
+        return response

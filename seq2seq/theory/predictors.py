@@ -1,0 +1,144 @@
+"""The losses that linear predictors of short memory reach: reference lines for every loss curve.
+
+An m-tap predictor answers ŷ_t = Σ_{s<m} W_sᵀ x_{t−s}, with x = 0 before the first step. Averaged
+over the horizon its mean squared error is a quadratic form in W with three moments of the data:
+
+    gram[s, r]  = (1/L) Σ_t E[x_{t−s} x_{t−r}]
+    cross[s]    = (1/L) Σ_t E[x_{t−s} y_t]
+    power       = (1/L) Σ_t E[y_t²]
+
+The sums run over the steps where the lagged inputs exist, so the zero start is part of them. Smooth
+inputs make `gram` singular to working precision: directions whose eigenvalue lies below `RCOND`
+times the largest are left out of the solution. The best linear predictor is the best of all
+predictors only when input and target are jointly Gaussian.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+#: Relative eigenvalue below which a direction of the input counts as absent. Float32 data carry
+#: rounding noise of about 1e-14 in relative variance, so 1e-10 is safely above it.
+RCOND = 1e-10
+
+#: Most features (taps × channels) of a predictor; larger systems cost more than they tell.
+MAX_FEATURES = 1024
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The second moments of a prediction problem, features ordered by lag, then by channel.
+
+    `gram` (F, F), `cross` (F, outputs), `power` averaged over outputs; `channels` inputs per lag.
+    """
+
+    gram: Array
+    cross: Array
+    power: float
+    channels: int = 1
+
+
+def horizon_gram(covariance: ArrayLike) -> Array:
+    """gram[s, r] = (1/L) Σ_{t ≥ max(s, r)} C[t−s, t−r], (L, L) from the covariance C of x, (L, L).
+
+    The loss of a causal kernel ρ̂ on the target kernel ρ, averaged over the horizon, is
+    (ρ − ρ̂)ᵀ gram (ρ − ρ̂); for white input of variance σ² gram is diag(σ²(L − s)/L).
+    """
+    c = np.asarray(covariance, dtype=np.float64)
+    length = len(c)
+    gram = np.zeros((length, length))
+    rows = np.arange(length)
+    for lag in range(length):
+        # A sum along one diagonal of C that stops s entries before its end.
+        sums = np.cumsum(np.diagonal(c, -lag))[::-1] / length
+        gram[rows[: length - lag], rows[lag:]] = sums
+        gram[rows[lag:], rows[: length - lag]] = sums
+    return gram
+
+
+def kernel_moments(kernel: ArrayLike, covariance: ArrayLike) -> Moments:
+    """Exact moments of y_t = Σ_s kernel[s] x_{t−s} for an input of `covariance` (L, L)."""
+    rho = np.asarray(kernel, dtype=np.float64)
+    gram = horizon_gram(covariance)
+    cross = gram @ rho
+    return Moments(gram, cross[:, None], float(rho @ cross))
+
+
+def operator_moments(operator: ArrayLike, covariance: ArrayLike) -> Moments:
+    """Exact moments of y = operator·x, (L, L), which need not be invariant in time."""
+    a, c = np.asarray(operator, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
+    length = len(c)
+    yx = a @ c
+    cross = np.array([np.trace(yx, -lag) for lag in range(length)]) / length
+    return Moments(horizon_gram(c), cross[:, None], float((yx * a).sum() / length))
+
+
+def data_moments(x: ArrayLike, y: ArrayLike, taps: int) -> Moments:
+    """Moments of `taps` lags estimated from x (N, L, D) and y (N, L, E)."""
+    inputs, outputs = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    count, length, channels = inputs.shape
+    total = count * length
+    gram = np.zeros((taps, channels, taps, channels))
+    cross = np.zeros((taps, channels, outputs.shape[2]))
+    for lag in range(taps):
+        past = inputs[:, : length - lag].reshape(-1, channels)
+        gram[0, :, lag] = inputs[:, lag:].reshape(-1, channels).T @ past / total
+        cross[lag] = past.T @ outputs[:, lag:].reshape(len(past), -1) / total
+    # Lags (s+1, r+1) see what lags (s, r) see, except for the last step of the window.
+    tail = inputs[:, ::-1][:, :taps].reshape(count, taps * channels)
+    lost = (tail.T @ tail / total).reshape(gram.shape)
+    for s in range(1, taps):
+        gram[s, :, s:] = gram[s - 1, :, s - 1 : -1] - lost[s - 1, :, s - 1 : -1]
+        gram[s:, :, s] = gram[s, :, s:].transpose(1, 2, 0)
+    gram[:, :, 0] = gram[0].transpose(1, 2, 0)
+    size = taps * channels
+    power = float((outputs**2).mean())
+    return Moments(gram.reshape(size, size), cross.reshape(size, -1), power, channels)
+
+
+def tap_weights(moments: Moments, taps: int, rcond: float = RCOND) -> Array:
+    """Weights of the best `taps`-tap predictor, (taps·channels, outputs), of least norm."""
+    basis, values, projected = _solve(moments, taps, rcond)
+    return basis @ (projected / values[:, None])
+
+
+def tap_losses(
+    moments: Moments, held_out: Moments | None = None, rcond: float = RCOND
+) -> dict[str, float]:
+    """Mean squared errors of the reference predictors: `zero`, `memoryless`, `taps_2`, `taps_4`, …
+
+    The number of taps doubles up to the lags that `moments` holds. Weights estimated from data are
+    judged on the moments of other data, `held_out`; exact moments judge themselves.
+    """
+    judge = held_out or moments
+    losses = {"zero": judge.power}
+    best = judge.power
+    taps = 1
+    while taps * moments.channels <= min(len(moments.gram), MAX_FEATURES):
+        basis, values, projected = _solve(moments, taps, rcond)
+        outputs = projected.shape[1]
+        if held_out is None:
+            explained = (projected**2 / values[:, None]).sum() / outputs
+            # More taps can always be ignored; only the cut-off could make them look harmful.
+            best = min(best, max(judge.power - explained, 0.0))
+        else:
+            size = len(basis)
+            weights = projected / values[:, None]
+            gram = basis.T @ held_out.gram[:size, :size] @ basis
+            linear = (weights * (basis.T @ held_out.cross[:size])).sum()
+            best = judge.power + (-2 * linear + (weights * (gram @ weights)).sum()) / outputs
+        losses["memoryless" if taps == 1 else f"taps_{taps}"] = float(best)
+        taps *= 2
+    return losses
+
+
+def _solve(moments: Moments, taps: int, rcond: float) -> tuple[Array, Array, Array]:
+    """Eigenvectors and eigenvalues of gram above the cut-off, and cross in that basis."""
+    size = taps * moments.channels
+    values, vectors = np.linalg.eigh(moments.gram[:size, :size])
+    kept = values > rcond * max(values[-1], 0.0)
+    basis = vectors[:, kept]
+    return basis, values[kept], basis.T @ moments.cross[:size]
