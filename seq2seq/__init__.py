@@ -1,0 +1,24 @@
+"""Experiments on how sequence models learn long memory.
+
+Importing this package is cheap: torch, lightning and matplotlib are loaded when first needed.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seq2seq.runs import Run as Run
+    from seq2seq.runs import collect as collect
+    from seq2seq.runs import load_model as load_model
+    from seq2seq.training import train as train
+
+__all__ = ["Run", "collect", "load_model", "train"]
+
+_HOMES = {"Run": "runs", "collect": "runs", "load_model": "runs", "train": "training"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seq2seq' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"seq2seq.{_HOMES[name]}"), name)

@@ -1,0 +1,59 @@
+"""Hydra's view of `seq2seq.sweep`: Hydra finds sweepers and launchers only in `hydra_plugins`."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from seq2seq.schema import ConfigError
+
+
+class RunSweeper(Sweeper):
+    """The grid of all swept values, every job checked before the first starts.
+
+    A single run is a sweep of one job, so that both have the same folders, checks and resume.
+    """
+
+    def __init__(self, params: dict[str, str] | None = None) -> None:
+        self.params = params or {}
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Called by Hydra before `sweep`."""
+        self.config = config
+        self.hydra_context = hydra_context
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Check all jobs, run those that are missing, print how all of them ended.
+
+        Raises:
+            SystemExit: with code 1, if a job did not finish.
+        """
+        from seq2seq.sweep.sweeper import run_jobs
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        parser = OverridesParser.create(config_loader=loader)
+        given = parser.parse_overrides(arguments)
+        swept = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
+        if not {"-m", "--multirun"} & set(sys.argv):
+            for override in given:
+                if override.is_sweep_override():
+                    raise ConfigError(f"{override.input_line} has several values; add -m to sweep")
+        failed = run_jobs(self.config, [*swept, *given], loader.load_sweep_config, self._launch)
+        if failed:
+            raise SystemExit(1)
+
+    def _launch(self, jobs: Sequence[Sequence[str]]) -> Any:
+        return self.launcher.launch(jobs, initial_job_idx=0)

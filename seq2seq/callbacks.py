@@ -1,0 +1,323 @@
+"""What watches a run: checkpoints, the progress line, pictures, early stops."""
+
+import io
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from seq2seq.runs import Run, write_atomically
+
+
+def _folder(trainer: lightning.Trainer) -> Path:
+    return Path(trainer.default_root_dir)
+
+
+class Checkpoints(Callback):
+    """Write `checkpoints/step=<n>.ckpt` and `history.npz` at intervals and at the end.
+
+    A file is complete before it gets its name, and the one before it stays, so that there is
+    always one to continue from. They are written between two steps, after the validation that
+    falls on the same step.
+
+    Args:
+        every_n_steps: optimisation steps between two checkpoints.
+        every_n_seconds: also write one when the last is this old.
+    """
+
+    def __init__(self, every_n_steps: int = 500, every_n_seconds: float = 60.0) -> None:
+        if every_n_steps < 1:
+            raise ValueError(
+                f"callbacks.checkpoints.every_n_steps must be at least 1, got {every_n_steps}"
+            )
+        self.every_n_steps = every_n_steps
+        self.every_n_seconds = every_n_seconds
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Start the clock."""
+        self._last = (trainer.global_step, time.monotonic())
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save when it is due."""
+        step, then = self._last
+        due = trainer.global_step % self.every_n_steps == 0
+        if trainer.global_step > step and (due or time.monotonic() - then > self.every_n_seconds):
+            self.save(trainer, pl_module)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Save the last step."""
+        self.save(trainer, pl_module)
+
+    def save(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Write the history, then the checkpoint, then remove all but the last two."""
+        self._last = (trainer.global_step, time.monotonic())
+        if trainer.is_global_zero:
+            write_history(_folder(trainer), pl_module.history.arrays())
+        path = _folder(trainer) / "checkpoints" / f"step={trainer.global_step}.ckpt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".tmp")
+        trainer.save_checkpoint(partial)
+        if trainer.is_global_zero:
+            partial.replace(path)
+            for old in Run(_folder(trainer)).checkpoints[2:]:
+                old.unlink()
+
+
+def write_history(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write `history.npz` in one piece."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomically(folder / "history.npz", buffer.getvalue())
+
+
+class Interruption(Callback):
+    """Stop between two steps when a signal has asked for it, leaving a checkpoint."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def request(self, number: int, frame: FrameType | None) -> None:
+        """Signal handler; the second signal stops at once."""
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save and stop if asked to."""
+        if self.requested:
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, Checkpoints):
+                    callback.save(trainer, pl_module)
+            raise KeyboardInterrupt
+
+    def on_validation_batch_start(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """A validation is run again after resuming, so it can be left at once."""
+        if self.requested:
+            raise KeyboardInterrupt
+
+
+class StopAtTarget(Callback):
+    """End the run at the first validation whose `monitor` is at most `target`.
+
+    Args:
+        target: the value to reach, e.g. an NMSE; null never stops.
+        monitor: the metric's name.
+    """
+
+    def __init__(self, target: float | None = None, monitor: str = "val/nmse") -> None:
+        if target is not None and not target > 0:
+            raise ValueError(f"callbacks.stop_at_target.target must be positive, got {target}")
+        self.target = target
+        self.monitor = monitor
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Compare the metric with the target."""
+        value = trainer.callback_metrics.get(self.monitor)
+        if trainer.training and self.target is not None and value is not None:
+            trainer.should_stop = trainer.should_stop or float(value) <= self.target
+
+
+class References(Callback):
+    """Log the reference predictors' losses, so that TensorBoard draws them beside the model's."""
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Arrange one chart with the model's losses and every reference."""
+        references = trainer.datamodule.reference_losses()  # type: ignore[attr-defined]
+        self._losses = {f"reference/{name}": loss for name, loss in references.items()}
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
+                tags = ["train/loss", "val/loss", *self._losses]
+                layout = {"loss": {"loss and references": ["Multiline", tags]}}
+                logger.experiment.add_custom_scalars(layout)
+        self._log(trainer)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Lengthen the lines."""
+        if trainer.training or trainer.validating:
+            self._log(trainer)
+
+    def _log(self, trainer: lightning.Trainer) -> None:
+        for logger in trainer.loggers:
+            logger.log_metrics(self._losses, step=trainer.global_step)
+
+
+class ProgressReport(Callback):
+    """A rich bar on a terminal, a plain line per validation elsewhere.
+
+    Both show the loss, the validation metrics, steps per second and the time left.
+
+    Args:
+        refresh_per_second: how often the bar is drawn.
+    """
+
+    def __init__(self, refresh_per_second: float = 4.0) -> None:
+        self.refresh_per_second = refresh_per_second
+        self._bar: Progress | None = None
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Open the bar."""
+        self._first = trainer.global_step
+        self._start = self._drawn = time.monotonic()
+        self._metrics = ""
+        if sys.stderr.isatty() and trainer.is_global_zero:
+            from rich.console import Console
+
+            self._bar = Progress(
+                TextColumn("[bold]{task.completed}[/]/{task.total}"),
+                BarColumn(bar_width=None),
+                TextColumn("loss {task.fields[loss]} {task.fields[metrics]}"),
+                _Speed(),
+                TimeRemainingColumn(elapsed_when_finished=True),
+                console=Console(stderr=True),
+                auto_refresh=False,
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(
+                "", total=trainer.max_steps, completed=self._first, loss="", metrics="", speed=0.0
+            )
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Redraw when it is due."""
+        now = time.monotonic()
+        if self._bar is not None and now - self._drawn > 1 / self.refresh_per_second:
+            self._drawn = now
+            self._update(trainer, pl_module)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Take over the metrics; print a line where there is no bar."""
+        if not trainer.training or not trainer.is_global_zero:
+            return
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        shown = [k for k in metrics if k != "val/loss"][:1] or list(metrics)
+        self._metrics = " ".join(f"{key.replace('/', ' ')} {metrics[key]:.3g}" for key in shown)
+        if self._bar is not None:
+            self._update(trainer, pl_module)
+            return
+        step, left = trainer.global_step, trainer.max_steps - trainer.global_step
+        speed = self._speed(step)
+        print(
+            f"step {step}/{trainer.max_steps}  loss {pl_module.history.last:.3g}  {self._metrics}  "
+            f"{speed:.0f} steps/s  {left / max(speed, 1e-9):.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException
+    ) -> None:
+        """Give the terminal back."""
+        self.on_train_end(trainer, pl_module)
+
+    def _update(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        assert self._bar is not None
+        step = trainer.global_step
+        loss = f"{pl_module.history.last:.3g}"
+        self._bar.update(
+            self._task, completed=step, loss=loss, metrics=self._metrics, speed=self._speed(step)
+        )
+        self._bar.refresh()
+
+    def _speed(self, step: int) -> float:
+        return (step - self._first) / max(time.monotonic() - self._start, 1e-9)
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.fields['speed']:.0f} steps/s")
+
+
+class Figures(Callback):
+    """Pictures in TensorBoard: a few predictions, and the impulse response against the kernel.
+
+    Args:
+        every_n_validations: how many validations apart.
+        sequences: how many sequences of the validation set are drawn.
+    """
+
+    def __init__(self, every_n_validations: int = 4, sequences: int = 3) -> None:
+        if every_n_validations < 1 or sequences < 1:
+            raise ValueError(
+                "callbacks.figures: every_n_validations and sequences must be at least 1, "
+                f"got {every_n_validations} and {sequences}"
+            )
+        self.every_n_validations = every_n_validations
+        self.sequences = sequences
+        self._count = 0
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Draw every n-th time."""
+        if trainer.training:
+            self._count += 1
+            if self._count % self.every_n_validations == 0:
+                self._draw(trainer, pl_module)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Draw the trained model."""
+        self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        writers = [lg.experiment for lg in trainer.loggers if isinstance(lg, TensorBoardLogger)]
+        if not writers or not trainer.is_global_zero:
+            return
+        figures = draw(pl_module.model, trainer.datamodule, self.sequences)  # type: ignore[attr-defined]
+        for writer in writers:
+            for name, figure in figures.items():
+                writer.add_figure(name, figure, global_step=trainer.global_step, close=False)
+
+
+def draw(model: Any, task: Any, sequences: int) -> dict[str, Any]:
+    """The pictures of one model on one task: `predictions` and, given a kernel, `kernel`."""
+    from seq2seq.analysis import plots
+    from seq2seq.models import impulse_response
+
+    parameter = next(model.parameters())
+    x, y = (part[:sequences].to(parameter) for part in next(iter(task.val_dataloader())))
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        prediction = model(x)
+        figures = {
+            "predictions": plots.prediction(
+                x.cpu(), y.cpu(), prediction.cpu(), task.memoryless_prediction(x.cpu())
+            )
+        }
+        kernel = task.kernel()
+        if kernel is not None:
+            learned = impulse_response(model, len(kernel))[:, 0, 0]
+            figures["kernel"] = plots.impulse_response(kernel.cpu(), learned.cpu())
+    model.train(was_training)
+    return figures

@@ -1,0 +1,229 @@
+"""The one LightningModule: a model, its loss, an optimizer and a scheduler."""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from seq2seq.seeds import stream_seed
+
+Batch = tuple[Tensor, Tensor]
+
+
+class SequenceModule(LightningModule):
+    """Train a causal model on sequences with manual optimisation, keeping the loss of every step.
+
+    Manual optimisation costs a tiny model about half of what Lightning's automatic one does. The
+    losses stay on the device and are read once per `log_every_n_steps`.
+
+    Args:
+        model: `(batch, time, in) → (batch, time, out)`.
+        objective: called with `(model, batch, loss)`; returns the scalar to minimise.
+        loss: `(output, y) → ` scalar mean, used for validation and test.
+        metrics: `(stage, mean loss) → ` further numbers that follow from it, such as `nmse`.
+        optimizer: called with the parameters.
+        scheduler: called with the optimizer; stepped after every step, or, if it waits for a
+            plateau, after every validation with the validation loss.
+        gradient_clip_val: largest norm of the gradient; None leaves it as it is.
+        seed: dropout at step n draws from a stream of `(seed, n)`, so a resumed run draws the same.
+        divergence_factor: a loss that is not finite, or this many times the first one, stops the
+            run with the status `diverged`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Callable[[nn.Module, Batch, Callable[..., Tensor]], Tensor],
+        loss: Callable[[Tensor, Tensor], Tensor],
+        metrics: Callable[[str, float], dict[str, float]],
+        optimizer: Callable[[Any], Optimizer],
+        scheduler: Callable[[Optimizer], LRScheduler | ReduceLROnPlateau] | None = None,
+        gradient_clip_val: float | None = None,
+        seed: int = 0,
+        divergence_factor: float = 1e4,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.objective = objective
+        self.loss = loss
+        self.metrics = metrics
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.gradient_clip_val = gradient_clip_val
+        self.seed = seed
+        self.divergence_factor = divergence_factor
+        self.history = History()
+        self._weighted: list[tuple[Tensor, int]] = []
+        self._random = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules()) or (
+            getattr(model, "dropout", 0.0) not in (0, 0.0, None)
+        )
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer, and the scheduler if there is one."""
+        self._parameters_list = [p for p in self.model.parameters() if p.requires_grad]
+        optimizer = self.optimizer(self._parameters_list)
+        if self.scheduler is None:
+            return optimizer
+        return [optimizer], [self.scheduler(optimizer)]
+
+    # ------------------------------------------------------------------------------- training
+
+    def on_fit_start(self) -> None:
+        """Look up once what every step needs."""
+        self._optimizer: Any = self.optimizers()
+        scheduler: Any = self.lr_schedulers()
+        self._plateau = scheduler if isinstance(scheduler, ReduceLROnPlateau) else None
+        self._stepped = None if self._plateau is not None else scheduler
+        self._log_every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        self._clock = (time.perf_counter(), self.global_step)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One optimisation step."""
+        step = self.global_step
+        loss = self._objective(batch, step)
+        self._optimizer.zero_grad()
+        self.manual_backward(loss)
+        norm = None
+        if self.gradient_clip_val is not None:
+            norm = nn.utils.clip_grad_norm_(self._parameters_list, self.gradient_clip_val)
+        lr = self._optimizer.param_groups[0]["lr"]
+        self._optimizer.step()
+        if self._stepped is not None:
+            self._stepped.step()
+        self.history.append(step, loss.detach(), lr)
+        if (step + 1) % self._log_every == 0 or step == 0:
+            self._log_training(step + 1, lr, norm)
+
+    def _objective(self, batch: Batch, step: int) -> Tensor:
+        if not self._random:
+            return self.objective(self.model, batch, self.loss)
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            seed = stream_seed(self.seed, "dropout", step, self.global_rank)
+            torch.default_generator.manual_seed(seed)
+            if devices:
+                torch.cuda.manual_seed(seed)
+            return self.objective(self.model, batch, self.loss)
+
+    def _log_training(self, step: int, lr: float, norm: Tensor | None) -> None:
+        losses = self.history.flush()
+        if norm is None:
+            gradients = [p.grad for p in self._parameters_list if p.grad is not None]
+            norm = nn.utils.get_total_norm(gradients)
+        now = time.perf_counter()
+        then, first = self._clock
+        metrics = {"train/loss": losses[-1], "train/grad_norm": float(norm), "train/lr": lr}
+        if step > first:
+            metrics["train/steps_per_second"] = (step - first) / (now - then)
+        self._clock = (now, step)
+        for logger in self.loggers:
+            logger.log_metrics(metrics, step=step)
+        self.trainer.should_stop = self.trainer.should_stop or self.diverges(losses)
+
+    def diverges(self, losses: Iterable[float]) -> bool:
+        """Whether one of `losses` is not finite or far above the first loss of the run."""
+        bound = self.divergence_factor * self.history.first
+        return not all(math.isfinite(value) and value <= bound for value in losses)
+
+    # ------------------------------------------------------------------------ validation, test
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Accumulate the loss of a slice of the validation set."""
+        self._evaluate(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Accumulate the loss of a slice of the test set."""
+        self._evaluate(batch)
+
+    def _evaluate(self, batch: Batch) -> None:
+        x, y = batch
+        self._weighted.append((self.loss(self.model(x), y).detach(), len(x)))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log `val/loss` and what follows from it."""
+        self._log_evaluation("val")
+        if self._plateau is not None and not self.trainer.sanity_checking and self.trainer.training:
+            self._plateau.step(self.trainer.callback_metrics["val/loss"])
+        self._clock = (time.perf_counter(), self.global_step)
+
+    def on_test_epoch_end(self) -> None:
+        """Log `test/loss` and what follows from it."""
+        self._log_evaluation("test")
+
+    def _log_evaluation(self, stage: str) -> None:
+        count = sum(count for _, count in self._weighted)
+        total = sum(float(loss) * count for loss, count in self._weighted)
+        self._weighted.clear()
+        sums = torch.tensor([total, count], dtype=torch.float64, device=self.device)
+        total, count = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+        loss = total / count
+        logged = {"loss": loss} | self.metrics(stage, loss)
+        self.log_dict({f"{stage}/{name}": value for name, value in logged.items()})
+
+
+class History:
+    """Step, loss and learning rate of every optimisation step.
+
+    Losses wait on their device until `flush` reads a block of them at once.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.losses: list[float] = []
+        self.rates: list[float] = []
+        self._waiting: list[Tensor] = []
+
+    @property
+    def first(self) -> float:
+        """The loss of the first step."""
+        return self.losses[0] if self.losses else math.nan
+
+    @property
+    def last(self) -> float:
+        """The latest loss."""
+        return float(self._waiting[-1]) if self._waiting else (self.losses or [math.nan])[-1]
+
+    def append(self, step: int, loss: Tensor, lr: float) -> None:
+        """Note the loss and rate of one step."""
+        self.steps.append(step + 1)
+        self.rates.append(float(lr))
+        self._waiting.append(loss)
+
+    def flush(self) -> list[float]:
+        """Read the losses noted since the last call."""
+        if not self._waiting:
+            return []
+        block: list[float] = torch.stack(self._waiting).tolist()
+        self._waiting.clear()
+        self.losses += block
+        return block
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """`step` (counted from 1), `loss` and `lr` as arrays."""
+        self.flush()
+        return {
+            "step": np.asarray(self.steps, dtype=np.int64),
+            "loss": np.asarray(self.losses, dtype=np.float64),
+            "lr": np.asarray(self.rates, dtype=np.float64),
+        }
+
+    def restore(self, arrays: dict[str, np.ndarray], steps: int) -> None:
+        """Take over the first `steps` steps of a stored history.
+
+        Raises:
+            ValueError: it holds fewer.
+        """
+        if len(arrays["step"]) < steps:
+            raise ValueError(f"history has {len(arrays['step'])} steps, the checkpoint {steps}")
+        self.steps = arrays["step"][:steps].tolist()
+        self.losses = arrays["loss"][:steps].tolist()
+        self.rates = arrays["lr"][:steps].tolist()
+        self._waiting.clear()

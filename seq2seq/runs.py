@@ -1,0 +1,327 @@
+"""A run is a folder: its identity, its files, and reading many of them back."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from seq2seq.schema import NO_DEFAULT, signature
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from torch import nn
+
+#: A run with one of these statuses is complete: asked for again, it is skipped.
+FINAL = ("finished", "diverged")
+
+#: Root keys that do not change the numbers. `max_steps` is left out of the hash and stands in the
+#: folder's name instead, so that a longer run finds the shorter one that it can continue.
+NOT_IDENTITY = ("logger", "name", "claim", "force", "dry_run", "allow", "paths", "hydra")
+NOT_IDENTITY_TRAINER = (
+    "max_steps",
+    "logger",
+    "log_every_n_steps",
+    "enable_progress_bar",
+    "enable_model_summary",
+    "enable_checkpointing",
+    "profiler",
+    "default_root_dir",
+)
+#: Callbacks that watch a run without changing it.
+NOT_IDENTITY_CALLBACKS = ("progress", "figures", "checkpoints")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` so that `path` holds either the old or the new content, never a part of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# -------------------------------------------------------------------------------------- identity
+
+
+def identity(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved config without what leaves the numbers unchanged."""
+    plain = resolved(cfg)
+    kept = {key: value for key, value in plain.items() if key not in NOT_IDENTITY}
+    kept["trainer"] = _without(plain["trainer"], NOT_IDENTITY_TRAINER)
+    kept["callbacks"] = _without(plain.get("callbacks") or {}, NOT_IDENTITY_CALLBACKS)
+    kept["task"] = _without(plain["task"], ("cache",))
+    return kept
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """The config as plain dictionaries, interpolations resolved, without Hydra's own node."""
+    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    plain: dict[str, Any] = OmegaConf.to_container(own, resolve=True)  # type: ignore[assignment]
+    return plain
+
+
+def _without(mapping: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if key not in names}
+
+
+def trajectory_hash(cfg: DictConfig) -> str:
+    """Eight hex digits that runs share exactly when one of them continues the other."""
+    text = json.dumps(identity(cfg), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def run_folder(cfg: DictConfig) -> Path:
+    """`<paths.outputs>/<name or task>/<what differs from the defaults>-<hash>`."""
+    task = _snake(_class_name(cfg.task))
+    parts = [task, *_telling(cfg.task), _snake(_class_name(cfg.model)), *_telling(cfg.model)]
+    if cfg.optimizer.get("lr") not in (None, 1e-3):
+        parts.append(f"lr={cfg.optimizer.lr:g}")
+    parts += [f"seed={cfg.seed}"]
+    readable = "-".join(parts)[:150]
+    steps = f"steps={cfg.trainer.max_steps}"
+    return (
+        Path(cfg.paths.outputs) / (cfg.name or task) / f"{readable}-{steps}-{trajectory_hash(cfg)}"
+    )
+
+
+def _class_name(node: DictConfig) -> str:
+    return str(node._target_).rsplit(".", 1)[1]
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _telling(node: DictConfig) -> list[str]:
+    """`name=value` for what sweeps are about and for each argument that is not at its default."""
+    parts = []
+    for parameter in signature(str(node._target_)):
+        value = node.get(parameter.name)
+        usual = value == parameter.default and parameter.name not in ("k", "hidden_size")
+        if parameter.name in ("seed", "cache") or usual:
+            continue
+        if isinstance(value, DictConfig) and "_target_" in value:
+            parts += [_snake(_class_name(value)), *_telling(value)]
+        elif parameter.default is NO_DEFAULT or value is not None:
+            parts.append(f"{parameter.name}={_short(value)}")
+    return parts
+
+
+def _short(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    text = re.sub(r"[^A-Za-z0-9.+_]+", "_", text).strip("_")
+    return text if len(text) <= 24 else hashlib.sha256(text.encode()).hexdigest()[:6]
+
+
+# ------------------------------------------------------------------------------------ run folder
+
+
+class Run:
+    """One run folder, read when asked for.
+
+    Attributes:
+        folder: where it lies; holds `config.yaml`, `history.npz`, `checkpoints/`, TensorBoard
+            events and, written last, `result.json`.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, {self.status})"
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @cached_property
+    def plain_config(self) -> dict[str, Any]:
+        """The resolved config as plain dictionaries."""
+        text = (self.folder / "config.yaml").read_text(encoding="utf-8")
+        loaded: dict[str, Any] = yaml.load(text, Loader=_Loader)
+        return loaded
+
+    @property
+    def config(self) -> DictConfig:
+        """The resolved config."""
+        return OmegaConf.create(self.plain_config)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What `result.json` holds; empty while the run has not ended."""
+        try:
+            loaded: dict[str, Any] = json.loads((self.folder / "result.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return loaded
+
+    @property
+    def status(self) -> str:
+        """`finished`, `diverged`, `failed`, `stopped`, `killed` (begun, never ended) or `new`."""
+        status = self.result.get("status")
+        if status:
+            return str(status)
+        return "killed" if (self.folder / "config.yaml").exists() else "new"
+
+    @property
+    def history(self) -> dict[str, "np.ndarray"]:
+        """Arrays `step`, `loss` (training loss of every step) and `lr`."""
+        import numpy as np
+
+        with np.load(self.folder / "history.npz", allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints, the last one first."""
+        found = (self.folder / "checkpoints").glob("step=*.ckpt")
+        return sorted(found, key=checkpoint_step, reverse=True)
+
+    def write_config(self, cfg: DictConfig) -> None:
+        """Make the folder and store the resolved config in it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = yaml.dump(resolved(cfg), sort_keys=False, allow_unicode=True)
+        write_atomically(self.folder / "config.yaml", text.encode())
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Write `result.json`, the mark of a run that has ended."""
+        data = json.dumps(result, indent=1).encode()
+        write_atomically(self.folder / "result.json", data)
+
+    def clear(self) -> None:
+        """Remove what an earlier training left, keeping Hydra's record of the job."""
+        (self.folder / "result.json").unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        for pattern in ("history.npz", "kernel.npz", "eigenvalues.npz", "traceback.txt"):
+            (self.folder / pattern).unlink(missing_ok=True)
+        for events in self.folder.glob("events.out.tfevents.*"):
+            events.unlink()
+
+    def shorter(self) -> "Run | None":
+        """The longest run of the same trajectory with fewer steps, if one was finished."""
+        wanted = re.search(r"-steps=(\d+)-([0-9a-f]{8})$", self.name)
+        if wanted is None:
+            return None
+        steps, digest = int(wanted.group(1)), wanted.group(2)
+        found: list[tuple[int, Run]] = []
+        for folder in self.folder.parent.glob(f"*-{digest}"):
+            other = re.search(r"-steps=(\d+)-", folder.name)
+            if other and int(other.group(1)) < steps and Run(folder).checkpoints:
+                found.append((int(other.group(1)), Run(folder)))
+        return max(found, key=lambda pair: pair[0])[1] if found else None
+
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def checkpoint_step(path: Path) -> int:
+    """The number of steps taken when the checkpoint `step=<n>.ckpt` was written."""
+    return int(path.stem.partition("=")[2])
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without executing anything in it.
+
+    Raises:
+        ValueError: the file is damaged, cut short, or holds more than tensors and plain values.
+    """
+    import torch
+
+    try:
+        loaded: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        loaded["state_dict"], loaded["global_step"]
+    except Exception as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise ValueError(f"cannot read the checkpoint {path}: {reason}") from error
+    return loaded
+
+
+def load_model(run: "Run | str | Path") -> "nn.Module":
+    """The trained model of a run, in evaluation mode, built from its config and last checkpoint.
+
+    Raises:
+        ValueError: the run has no readable checkpoint.
+        ConfigError: its config names a class that the project does not register.
+    """
+    from seq2seq.training import build
+
+    run = run if isinstance(run, Run) else Run(run)
+    _, module = build(run.config)
+    errors = []
+    for path in run.checkpoints:
+        try:
+            module.load_state_dict(load_checkpoint(path)["state_dict"])
+        except ValueError as error:
+            errors.append(str(error))
+            continue
+        return module.model.eval()
+    raise ValueError(errors[0] if errors else f"no checkpoint in {run.folder}; train it first")
+
+
+# ----------------------------------------------------------------------------------- collections
+
+
+def find(root: str | Path) -> Iterator[Run]:
+    """Every run folder below `root`, in the order of their names."""
+    stack = [os.fspath(root)]
+    found = []
+    while stack:
+        with os.scandir(stack.pop()) as entries:
+            names = {entry.name: entry for entry in entries}
+        if "config.yaml" in names:
+            found.append(Run(Path(names["config.yaml"].path).parent))
+        else:
+            stack += [
+                entry.path
+                for name, entry in names.items()
+                if not name.startswith(".") and entry.is_dir(follow_symlinks=False)
+            ]
+    return iter(sorted(found, key=lambda run: natural(run.name)))
+
+
+def natural(name: str) -> list[Any]:
+    """Sort key that puts `k=4` before `k=12`."""
+    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", name)]
+
+
+def collect(root: str | Path) -> "pd.DataFrame":
+    """One row per run below `root`: the config keys that vary, the result, and the folder.
+
+    `model` and `task` are class names; other columns are dotted config keys (`task.k`,
+    `model.hidden_size`, `optimizer.lr`, `seed`) and the keys of `result.json`.
+    """
+    import pandas as pd
+
+    rows, results = [], []
+    for run in find(root):
+        rows.append(dict(flatten(run.plain_config)))
+        results.append({"status": run.status, **run.result, "folder": str(run.folder)})
+    configs = pd.DataFrame(rows)
+    columns = {}
+    for column in configs.columns:
+        varies = configs[column].map(str).nunique() > 1 and not column.startswith("paths.")
+        if column in ("task", "model", "seed") or varies:
+            columns[column] = configs[column]
+    return pd.concat([pd.DataFrame(columns), pd.DataFrame(results)], axis=1)
+
+
+def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and plain values; a component's class name stands under its own key."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            if "_target_" in value:
+                yield f"{prefix}{key}", str(value["_target_"]).rsplit(".", 1)[1]
+            yield from flatten(value, f"{prefix}{key}.")
+        elif key not in ("_target_", "_partial_"):
+            yield f"{prefix}{key}", value

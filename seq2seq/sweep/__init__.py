@@ -1,0 +1,1 @@
+"""Sweeps: which jobs there are, which are missing, and how they ended."""

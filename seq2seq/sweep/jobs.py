@@ -1,0 +1,133 @@
+"""The jobs of a command: checked before the first starts, skipped when done, told in a table."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from seq2seq.runs import FINAL, Run, run_folder
+from seq2seq.schema import ConfigError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be made: its overrides, its config and its folder."""
+
+    overrides: tuple[str, ...]
+    config: DictConfig
+    folder: Path
+
+    @property
+    def label(self) -> str:
+        """The overrides as one reads them, without Hydra's own."""
+        shown = [o for o in self.overrides if not o.startswith("hydra") and o != "dry_run=true"]
+        return " ".join(shown) or "(defaults)"
+
+
+def plan(composed: Iterable[tuple[Sequence[str], DictConfig]]) -> list[Job]:
+    """Check every job; two that describe the same run become one.
+
+    Raises:
+        ConfigError: for the first job that cannot be run, before anything is written.
+    """
+    # Torch is imported only here: a wrong key or type has been refused by then.
+    from seq2seq import schema
+
+    composed = list(composed)
+    for _, config in composed:
+        schema.check(config)
+    _refuse_parallel_devices(composed)
+    from seq2seq.training import build
+
+    jobs: dict[Path, Job] = {}
+    for overrides, config in composed:
+        folder = run_folder(config)
+        if folder not in jobs:
+            if not is_done(folder, config):
+                build(config)
+            jobs[folder] = Job(tuple(overrides), config, folder)
+    _refuse_unwritable(jobs.values())
+    return list(jobs.values())
+
+
+def is_done(folder: Path, config: DictConfig) -> bool:
+    """Whether the run needs no more training."""
+    return Run(folder).status in FINAL and not config.force
+
+
+def _refuse_parallel_devices(composed: Sequence[tuple[Sequence[str], DictConfig]]) -> None:
+    for _, config in composed:
+        devices = config.trainer.get("devices", 1)
+        if len(composed) > 1 and str(devices) not in ("1", "auto"):
+            raise ConfigError(
+                f"a sweep runs each job on one device, got trainer.devices={devices}; "
+                "run the jobs one by one or choose trainer=cpu"
+            )
+
+
+def _refuse_unwritable(jobs: Iterable[Job]) -> None:
+    import os
+
+    for job in jobs:
+        existing = job.folder
+        while not existing.exists():
+            existing = existing.parent
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            raise ConfigError(f"cannot write to {existing}; set paths.outputs to a folder you own")
+
+
+def table(jobs: Sequence[Job]) -> "Table":
+    """One line per job: what it is, how it ended, its validation error, time and folder."""
+    from rich.table import Table
+
+    result = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("job", "status", "val nmse", "steps", "time", "folder"):
+        numeric = column in ("val nmse", "steps", "time")
+        result.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for job in jobs:
+        run = Run(job.folder)
+        outcome = run.result
+        nmse = outcome.get("val/nmse", outcome.get("val/loss"))
+        seconds = outcome.get("seconds")
+        result.add_row(
+            job.label,
+            run.status if run.status != "new" else "to do",
+            "" if nmse is None else f"{nmse:.3g}",
+            str(outcome.get("steps", "")),
+            "" if seconds is None else f"{seconds:.1f} s",
+            str(job.folder),
+        )
+    return result
+
+
+def show(jobs: Sequence[Job]) -> None:
+    """Print the table, as wide as it needs to be where the output is not a terminal."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 400)
+    console.print(table(jobs), highlight=False)
+    for job in jobs:
+        run = Run(job.folder)
+        if run.status == "failed":
+            console.print(
+                f"{job.folder}: {run.result.get('error', '')}", markup=False, highlight=False
+            )
+
+
+def show_result(job: Job) -> None:
+    """Print one run's result, a number to a line."""
+    result = Run(job.folder).result
+    print(f"{result.get('status', 'new')}: {job.folder}")
+    for key, value in result.items():
+        if key not in ("status", "error"):
+            print(
+                f"  {key:<24} {value:.4g}" if isinstance(value, float) else f"  {key:<24} {value}"
+            )
+    if "error" in result:
+        print(f"  {result['error']}")

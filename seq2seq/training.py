@@ -1,0 +1,268 @@
+"""From a config to a finished run: `train.py` and `seq2seq.train` both end up here."""
+
+import logging
+import math
+import signal
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import instantiate
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
+
+from seq2seq import schema
+from seq2seq.callbacks import Interruption
+from seq2seq.module import SequenceModule
+from seq2seq.runs import FINAL, Run, checkpoint_step, flatten, load_checkpoint, run_folder
+from seq2seq.schema import ConfigError
+from seq2seq.seeds import stream_seed
+
+log = logging.getLogger("seq2seq")
+
+
+def train(overrides: Sequence[str] = ()) -> Run:
+    """Train one run as `python train.py <overrides>` would, and return it.
+
+    Raises:
+        ConfigError: the overrides do not make a config that can be run; nothing was written.
+    """
+    schema.register()
+    try:
+        if GlobalHydra.instance().is_initialized():
+            cfg = compose("train", overrides=list(overrides))
+        else:
+            with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
+                cfg = compose("train", overrides=list(overrides))
+    except Exception as error:
+        raise ConfigError(schema.explain(error)) from None
+    check(cfg)
+    return run(cfg)
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse a config that cannot be run: keys and types, then the constructors' own rules.
+
+    Raises:
+        ConfigError: with one line that names the key, the value and the remedy.
+    """
+    schema.check(cfg)
+    build(cfg)
+
+
+def build(cfg: DictConfig) -> tuple[Any, SequenceModule]:
+    """The task and the module with its freshly initialised model; draws no data.
+
+    The parameters come from their own stream of `seed`, whatever else has drawn before.
+
+    Raises:
+        ConfigError: a constructor refused its arguments.
+    """
+    schema.check(cfg)
+    try:
+        task = instantiate(cfg.task)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(stream_seed(cfg.seed, "initialisation"))
+            model = instantiate(cfg.model, input_dim=task.input_dim, output_dim=task.output_dim)
+        objective = instantiate(cfg.objective)
+        if hasattr(objective, "bind"):
+            objective.bind(model, task)
+        optimizer = instantiate(cfg.optimizer)
+        optimizer([torch.nn.Parameter(torch.zeros(1))])  # the optimizer's own checks, before data
+    except ConfigError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ if error.__cause__ is not None else error
+        raise ConfigError(" ".join(str(cause).split())) from None
+    scheduler = instantiate(cfg.scheduler) if cfg.get("scheduler") is not None else None
+    module = SequenceModule(
+        model,
+        objective,
+        task.loss,
+        task.metrics,
+        optimizer,
+        scheduler,
+        gradient_clip_val=cfg.gradient_clip_val,
+        seed=cfg.seed,
+    )
+    return task, module
+
+
+def run(cfg: DictConfig) -> Run:
+    """Train, or finish training, the run that `cfg` describes; a final one is returned as it is.
+
+    An interrupted run continues from its last readable checkpoint, and ends on CPU bit for bit
+    where the uninterrupted one ends. The outcome stands in `result.json`: its `status` is
+    `finished`, `diverged`, `failed` (see `traceback.txt`) or `stopped`.
+
+    Raises:
+        KeyboardInterrupt: after noting `stopped`, when the user interrupts.
+    """
+    the_run = Run(run_folder(cfg))
+    if the_run.status in FINAL and not cfg.force:
+        return the_run
+    if cfg.force:
+        the_run.clear()
+    try:
+        the_run.write_config(cfg)
+        (the_run.folder / "result.json").unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write to {the_run.folder}: {error.strerror}; set paths.outputs"
+        ) from None
+    start = time.perf_counter()
+    try:
+        result = _fit(cfg, the_run)
+    except (KeyboardInterrupt, SystemExit):
+        the_run.write_result({"status": "stopped", "seconds": time.perf_counter() - start})
+        raise KeyboardInterrupt from None
+    except Exception as error:
+        (the_run.folder / "traceback.txt").write_text(traceback.format_exc())
+        line = " ".join(str(error).split()) or type(error).__name__
+        the_run.write_result(
+            {"status": "failed", "error": line[:500], "seconds": time.perf_counter() - start}
+        )
+        return the_run
+    the_run.write_result(result | {"seconds": round(time.perf_counter() - start, 3)})
+    return the_run
+
+
+def _fit(cfg: DictConfig, the_run: Run) -> dict[str, Any]:
+    task, module = build(cfg)
+    checkpoint = _resume(the_run, module)
+    step = checkpoint_step(checkpoint) if checkpoint else 0
+    loggers = _loggers(cfg, the_run.folder, step)
+    callbacks = [instantiate(node) for node in cfg.callbacks.values() if node is not None]
+    with _quiet(), threads(cfg.threads), _interruptible() as interruption:
+        trainer = instantiate(
+            cfg.trainer,
+            logger=loggers or False,
+            callbacks=[*callbacks, interruption],
+            default_root_dir=str(the_run.folder),
+        )
+        try:
+            trainer.fit(module, task, ckpt_path=checkpoint, weights_only=True)
+            result = _result(trainer, module, task, the_run)
+            if result["status"] == "finished":
+                result |= _evaluate(trainer, module, task)
+            _log_hyperparameters(cfg, loggers, result)
+        finally:
+            for logger in loggers:
+                logger.finalize("success")
+    return result
+
+
+def _resume(the_run: Run, module: SequenceModule) -> Path | None:
+    """The newest readable checkpoint of this run, or else of a shorter one that it continues."""
+    shorter = the_run.shorter()
+    for source in [the_run] + ([shorter] if shorter else []):
+        for path in source.checkpoints:
+            try:
+                load_checkpoint(path)
+                module.history.restore(source.history, checkpoint_step(path))
+            except (OSError, ValueError) as error:
+                log.warning("%s; falling back to an earlier one", error)
+                continue
+            log.info("continuing from step %d of %s", checkpoint_step(path), source.folder)
+            return path
+    return None
+
+
+def _loggers(cfg: DictConfig, folder: Path, step: int) -> list[Logger]:
+    loggers = []
+    for node in cfg.logger.values():
+        if node is not None:
+            # What a killed run logged after its last checkpoint is logged again.
+            purge = {"purge_step": step + 1} if node._target_.endswith("TensorBoardLogger") else {}
+            loggers.append(instantiate(node, save_dir=str(folder), **purge))
+    return loggers
+
+
+def _result(
+    trainer: lightning.Trainer, module: SequenceModule, task: Any, the_run: Run
+) -> dict[str, Any]:
+    losses = the_run.history["loss"]
+    result = {
+        "status": "diverged" if module.diverges(losses) else "finished",
+        "steps": trainer.global_step,
+        "parameters": sum(p.numel() for p in module.model.parameters()),
+    }
+    return result | {f"reference/{key}": value for key, value in task.reference_losses().items()}
+
+
+def _evaluate(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> dict[str, Any]:
+    measured: dict[str, float] = {}
+    for evaluate in (trainer.validate, trainer.test):
+        measured |= evaluate(module, task, verbose=False)[0]
+    return {key: value if math.isfinite(value) else None for key, value in measured.items()}
+
+
+def _log_hyperparameters(cfg: DictConfig, loggers: list[Logger], result: dict[str, Any]) -> None:
+    """Give the HParams tab this run's config beside its final metrics."""
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    chosen = {key: plain[key] for key in ("task", "model", "optimizer", "seed") if key in plain}
+    parameters = {
+        key: value if isinstance(value, (int, float, str, bool)) else str(value)
+        for key, value in flatten(chosen)
+    }
+    metrics = {
+        key: value
+        for key, value in result.items()
+        if key.startswith(("val/", "test/")) and value is not None
+    }
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(parameters, metrics, step=result["steps"])
+        else:
+            logger.log_hyperparams(parameters)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's notices and tips out of the terminal."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
+            warnings.filterwarnings("ignore", message=r".*No `val_dataloader`.*")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """The last bit of a gradient depends on the number of threads, so it belongs to the run."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Interruption]:
+    """Turn the first Ctrl-C or SIGTERM into a stop between two steps, after a checkpoint."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    before = {s: signal.signal(s, interruption.request) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
