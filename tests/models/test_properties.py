@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from seq2seq.models.model import RecurrentModel, SequenceModel
 from seq2seq.models.rnn import CELLS, INITIALISATIONS, RNN
 from seq2seq.models.tcn import ACTIVATIONS, TCN, VARIANTS
+from seq2seq.models.transformer import POSITIONAL, Transformer
 
 B, T, IN, OUT = 3, 12, 2, 3
 
@@ -31,6 +32,15 @@ MODELS: dict[str, Callable[[], SequenceModel]] = {
     "tcn-base-3": lambda: TCN(IN, OUT, 7, 2, 3, dilation_base=3, variant="plain"),
     "tcn-same-width": lambda: TCN(IN, OUT, IN, 2, 2, activation="tanh"),
     "tcn-dropout": lambda: TCN(IN, OUT, 7, 2, dropout=0.3),
+    **{
+        f"transformer-{kind}-{window}": (
+            lambda p=kind, w=window: Transformer(IN, OUT, 12, 2, 3, p, 4 * T, w)
+        )
+        for kind in POSITIONAL
+        for window in (None, 1, 5)
+    },
+    "transformer-odd-width": lambda: Transformer(IN, OUT, 5, 1, 1),
+    "transformer-dropout": lambda: Transformer(IN, OUT, 12, 1, 2, dropout=0.3),
 }
 RECURRENT = [name for name, build in MODELS.items() if isinstance(build(), RecurrentModel)]
 
@@ -55,8 +65,10 @@ def steps(model: SequenceModel, x: Tensor) -> Tensor:
 
 
 def numbers(state: object) -> int:
-    """How many real numbers a state holds."""
+    """How many real numbers a state holds; a counter of steps is none."""
     if isinstance(state, Tensor):
+        if not state.is_floating_point() and not state.is_complex():
+            return 0
         return state.numel() * (2 if state.is_complex() else 1)
     assert isinstance(state, tuple | list)
     return sum(numbers(part) for part in state)
@@ -98,12 +110,16 @@ def test_steps_equal_the_parallel_pass(name: str, dtype: torch.dtype, tolerance:
 @pytest.mark.parametrize("name", MODELS)
 def test_state_size_counts_the_state(name: str) -> None:
     model = build(name)
-    state = model.initial_state(B, torch.device("cpu"), torch.float64)
-    if model.state_size is not None:
-        assert numbers(state) == B * model.state_size
-        for x_t in inputs(20).unbind(1):
+    sizes = []
+    for length in (20, 21):
+        state = model.initial_state(B, torch.device("cpu"), torch.float64)
+        for x_t in inputs(length).unbind(1):
             _, state = model.step(x_t, state)
-        assert numbers(state) == B * model.state_size, "the state must not grow"
+        sizes.append(numbers(state))
+    if model.state_size is None:
+        assert sizes[1] > sizes[0]
+    else:
+        assert sizes == [B * model.state_size] * 2
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -186,7 +202,7 @@ def test_eigenvalues_are_complex_and_detached(name: str) -> None:
 
 
 def test_sizes_are_checked() -> None:
-    builders: list[type[nn.Module]] = [RNN, TCN]
+    builders: list[type[nn.Module]] = [RNN, TCN, Transformer]
     for builder in builders:
         for key in ("hidden_size", "num_layers"):
             with pytest.raises(ValueError, match=f"model.{key} must be an integer >= 1, got 0"):

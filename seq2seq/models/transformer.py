@@ -1,0 +1,202 @@
+"""A decoder-only Transformer with full or sliding-window causal attention."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seq2seq.models.model import SequenceModel, State, check_choice, check_dropout, check_size
+
+POSITIONAL = ("sinusoidal", "learned", "rotary", "none")
+
+
+def angles(positions: Tensor, size: int) -> Tensor:
+    """θ[t, j] = t·10000^{−2j/size} for j < ⌈size/2⌉: (time,) -> (time, ⌈size/2⌉), in float64.
+
+    Vaswani et al. 2017, sec. 3.5. In float32 the angles of late positions would lose the digits
+    that tell neighbours apart.
+    """
+    exponents = torch.arange(0, size, 2, device=positions.device, dtype=torch.float64) / size
+    return positions.double()[:, None] * 10000.0**-exponents
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Turn each pair (x_j, x_{j+D/2}) of the last axis by its angle: (…, time, D) -> the same.
+
+    Su et al. 2021, eq. 34, with the pairs laid out in halves.
+    """
+    first, second = x.chunk(2, -1)
+    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1)
+
+
+class Block(nn.Module):
+    """x + Attention(LN x), then x + MLP(LN x), the MLP being four times as wide, with GELU."""
+
+    def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.attention_norm = nn.LayerNorm(hidden_size)
+        self.query_key_value = nn.Linear(hidden_size, 3 * hidden_size)
+        self.mixing = nn.Linear(hidden_size, hidden_size)
+        self.mlp_norm = nn.LayerNorm(hidden_size)
+        self.mlp = nn.Sequential(
+            nn.Linear(hidden_size, 4 * hidden_size),
+            nn.GELU(),
+            nn.Linear(4 * hidden_size, hidden_size),
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        rotation: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+        past: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """(batch, time, hidden) -> the same, and all keys and values (batch, heads, time, D).
+
+        With `past` keys and values, x is one time that sees all of them; without, `mask`
+        (None: the causal one) says who sees whom.
+        """
+        B, T, C = x.shape
+        joint = self.query_key_value(self.attention_norm(x))
+        q, k, v = joint.view(B, T, 3, self.num_heads, C // self.num_heads).permute(2, 0, 3, 1, 4)
+        if rotation is not None:
+            q, k = rotate(q, *rotation), rotate(k, *rotation)
+        if past is not None:
+            k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
+        causal = mask is None and past is None
+        z = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        x = x + self.dropout(self.mixing(z.transpose(1, 2).reshape(B, T, C)))
+        return x + self.dropout(self.mlp(self.mlp_norm(x))), (k, v)
+
+
+class Transformer(SequenceModel):
+    """Linear embedding, pre-norm attention blocks, layer norm and a linear readout.
+
+    Vaswani et al. 2017, decoder-only, with the norm before each branch (Xiong et al. 2020).
+    `positional` says how a position is told apart: `sinusoidal` adds fixed waves to the embedding,
+    for any length (Vaswani et al. 2017, sec. 3.5); `learned` adds a trained vector for each of
+    `max_length` positions; `rotary` turns queries and keys, so that attention depends on
+    differences of positions alone (Su et al. 2021); `none` leaves it to the causal mask.
+    `window` lets a position attend to that many latest positions, itself included (Beltagy,
+    Peters and Cohan 2020, sec. 3.1), so that the step form has bounded memory; None: to all.
+    `dropout` acts on the embedding and on each branch.
+
+    Raises ValueError when num_heads does not divide hidden_size (for `rotary`, into even parts),
+    for an unknown encoding, for sizes or dropout out of range, and on calling a `learned` model
+    beyond max_length.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        hidden_size: int = 32,
+        num_layers: int = 2,
+        num_heads: int = 4,
+        positional: Literal["sinusoidal", "learned", "rotary", "none"] = "sinusoidal",
+        max_length: int = 1024,
+        window: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_size("model.hidden_size", hidden_size)
+        check_size("model.num_layers", num_layers)
+        check_size("model.num_heads", num_heads)
+        check_choice("model.positional", positional, POSITIONAL)
+        check_size("model.max_length", max_length)
+        if window is not None:
+            check_size("model.window", window)
+        check_dropout(dropout)
+        if hidden_size % num_heads:
+            raise ValueError(
+                f"model.num_heads must divide model.hidden_size, got num_heads={num_heads}, "
+                f"hidden_size={hidden_size}; set model.num_heads=1 or "
+                f"model.hidden_size={num_heads * -(-hidden_size // num_heads)}"
+            )
+        if positional == "rotary" and hidden_size // num_heads % 2:
+            raise ValueError(
+                f"model.positional=rotary needs an even model.hidden_size / model.num_heads, got "
+                f"{hidden_size} / {num_heads}; set model.hidden_size={2 * hidden_size}"
+            )
+        self.input_dim, self.output_dim = input_dim, output_dim
+        self.hidden_size, self.num_layers, self.num_heads = hidden_size, num_layers, num_heads
+        self.positional, self.max_length, self.window = positional, max_length, window
+        self.embedding = nn.Linear(input_dim, hidden_size)
+        if positional == "learned":
+            self.positions = nn.Parameter(0.02 * torch.randn(max_length, hidden_size))
+        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList(
+            Block(hidden_size, num_heads, dropout) for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(hidden_size)
+        self.readout = nn.Linear(hidden_size, output_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        T = x.shape[1]
+        t = torch.arange(T, device=x.device)
+        mask = None
+        if self.window is not None and self.window < T:
+            age = t[:, None] - t
+            mask = (age >= 0) & (age < self.window)
+        x, rotation = self._embed(x, t, T)
+        for layer in self.layers:
+            x, _ = layer(x, rotation, mask)
+        return self.readout(self.norm(x))
+
+    def step(self, x_t: Tensor, state: State) -> tuple[Tensor, State]:
+        t, caches = state
+        # Reading the counter makes a GPU wait, so only learned positions, which can run out, do.
+        length = int(t) + 1 if self.positional == "learned" else 1
+        x, rotation = self._embed(x_t[:, None], t[None], length)
+        kept = []
+        for layer, past in zip(self.layers, caches, strict=True):
+            x, (k, v) = layer(x, rotation, None, past)
+            if self.window is not None:  # the next query adds its own key
+                start = max(0, k.shape[2] - self.window + 1)
+                k, v = k[:, :, start:], v[:, :, start:]
+            kept.append((k, v))
+        return self.readout(self.norm(x))[:, 0], (t + 1, tuple(kept))
+
+    def _embed(
+        self, x: Tensor, t: Tensor, length: int
+    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """Embed x, observed at the times t < length; the cosine and sine that turn its queries."""
+        x = self.embedding(x)
+        rotation = None
+        if self.positional == "rotary":
+            theta = angles(t, self.hidden_size // self.num_heads)
+            rotation = theta.cos().to(x.dtype), theta.sin().to(x.dtype)
+        elif self.positional == "sinusoidal":
+            theta = angles(t, self.hidden_size)
+            waves = torch.stack([theta.sin(), theta.cos()], -1).flatten(1)
+            x = x + waves[:, : self.hidden_size].to(x.dtype)
+        elif self.positional == "learned":
+            if length > self.max_length:
+                raise ValueError(
+                    f"sequences must not exceed model.max_length for model.positional=learned, got "
+                    f"length={length}, max_length={self.max_length}; raise model.max_length or set "
+                    f"model.positional=rotary"
+                )
+            x = x + self.positions[t]
+        return self.dropout(x), rotation
+
+    def initial_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> State:
+        """The number of inputs seen, and per layer the keys and values (batch, heads, time, D)."""
+        head = self.hidden_size // self.num_heads
+        empty = torch.zeros(batch_size, self.num_heads, 0, head, device=device, dtype=dtype)
+        t = torch.zeros((), dtype=torch.long, device=device)
+        return t, tuple((empty, empty) for _ in range(self.num_layers))
+
+    @property
+    def receptive_field(self) -> int | None:
+        return None if self.window is None else 1 + self.num_layers * (self.window - 1)
+
+    @property
+    def state_size(self) -> int | None:
+        """The keys and values of window − 1 past positions, once so many have been seen."""
+        if self.window is None:
+            return None
+        return 2 * self.num_layers * self.hidden_size * (self.window - 1)
