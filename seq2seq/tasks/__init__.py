@@ -1,5 +1,6 @@
 """Relations between sequences, one per file, and the input processes they are posed on."""
 
+from seq2seq.tasks.arrays import Arrays as Arrays
 from seq2seq.tasks.convolution import Convolution as Convolution
 from seq2seq.tasks.inputs import AR1 as AR1
 from seq2seq.tasks.inputs import GP as GP
@@ -7,5 +8,6 @@ from seq2seq.tasks.inputs import InputProcess as InputProcess
 from seq2seq.tasks.inputs import Uniform as Uniform
 from seq2seq.tasks.inputs import White as White
 from seq2seq.tasks.linear_functional import LinearFunctional as LinearFunctional
+from seq2seq.tasks.lorenz96 import Lorenz96 as Lorenz96
 from seq2seq.tasks.shift import Shift as Shift
 from seq2seq.tasks.task import SequenceTask as SequenceTask

@@ -1,0 +1,112 @@
+"""Sequences of one's own, from a file."""
+
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seq2seq.seeds import generator
+from seq2seq.tasks.task import Pairs, SequenceTask
+
+
+class Arrays(SequenceTask):
+    """Pairs (x, y) from an .npz file with arrays `x` (N, time, in) and `y` (N, time, out).
+
+    A permutation drawn from `seed` sets test and validation sequences aside; all others train.
+
+    Args:
+        path: the file, as written by `numpy.savez(path, x=x, y=y)`.
+        val_fraction, test_fraction: shares of the sequences set aside, at least one each.
+        batch_size: sequences per optimisation step.
+        seed: root of the random streams.
+
+    Raises:
+        ValueError: an unreadable file, missing arrays, unequal shapes, values that are not finite
+            numbers, or too few sequences.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        batch_size: int = 128,
+        seed: int = 0,
+    ) -> None:
+        x, y = _load(path)
+        n, length, _ = x.shape
+        for name, value in {"val_fraction": val_fraction, "test_fraction": test_fraction}.items():
+            if not 0 < value < 1:
+                raise ValueError(f"{name} must lie in (0, 1), got {name}={value}; set task.{name}")
+        val_size, test_size = max(1, round(n * val_fraction)), max(1, round(n * test_fraction))
+        train_size = n - val_size - test_size
+        if train_size < 1:
+            raise ValueError(
+                f"too few sequences: {n} in {path} leave {train_size} for training; add sequences "
+                "or lower task.val_fraction and task.test_fraction"
+            )
+        super().__init__(
+            length,
+            x.shape[2],
+            y.shape[2],
+            train_size=train_size,
+            val_size=val_size,
+            test_size=test_size,
+            batch_size=batch_size,
+            seed=seed,
+        )
+        self.path = path
+        self._pairs = Pairs(x, y)
+
+    def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """n pairs of the file, drawn with replacement."""
+        chosen = torch.randint(len(self._pairs.x), (n,), generator=generator)
+        return self._pairs.x[chosen], self._pairs.y[chosen]
+
+    def draw(self, split: str) -> Pairs:
+        order = torch.randperm(len(self._pairs.x), generator=generator(self.seed, "data", "split"))
+        parts = order.split([self.sizes[name] for name in ("test", "val", "train")])
+        chosen = dict(zip(("test", "val", "train"), parts, strict=True))[split]
+        return Pairs(self._pairs.x[chosen], self._pairs.y[chosen])
+
+
+def _load(path: str) -> tuple[Tensor, Tensor]:
+    try:
+        with np.load(Path(path).expanduser(), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files if name in ("x", "y")}
+    except (OSError, ValueError, AttributeError, EOFError, BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"path must be a readable .npz file of numbers, got path={path} ({reason}); "
+            "write it with numpy.savez(path, x=x, y=y) and set task.path"
+        ) from None
+    for name in ("x", "y"):
+        if name not in arrays:
+            raise ValueError(f"{path} must hold the arrays x and y, but has no {name}; add it")
+        array = arrays[name]
+        if array.ndim != 3 or 0 in array.shape:
+            raise ValueError(
+                f"{name} must have the shape (sequences, time, channels), got {array.shape} in "
+                f"{path}; a single channel is {name}[..., None]"
+            )
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise ValueError(
+                f"{name} must hold finite real numbers, got {array.dtype} with "
+                f"{_bad(array)} others in {path}; remove or fill them"
+            )
+    x, y = arrays["x"], arrays["y"]
+    if x.shape[:2] != y.shape[:2]:
+        raise ValueError(
+            f"x and y must agree in sequences and time, got {x.shape} and {y.shape} in {path}; "
+            "give one target step for each input step"
+        )
+    if not y.any():
+        raise ValueError(f"y must not be zero everywhere, as it is in {path}; check the file")
+    return torch.from_numpy(x).float(), torch.from_numpy(y).float()
+
+
+def _bad(array: np.ndarray) -> int:
+    """How many entries are not finite real numbers."""
+    return int((~np.isfinite(array)).sum()) if array.dtype.kind in "fiu" else array.size
