@@ -1,7 +1,7 @@
 """Sequences of one's own, from a file."""
 
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -74,9 +74,14 @@ class Arrays(SequenceTask):
 
 def _load(path: str) -> tuple[Tensor, Tensor]:
     try:
-        with np.load(Path(path).expanduser(), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if name in ("x", "y")}
-    except (OSError, ValueError, AttributeError, EOFError, BadZipFile) as error:
+        with Path(path).expanduser().open("rb") as handle, ZipFile(handle) as archive:
+            members = {name: f"{name}.npy" for name in ("x", "y")}
+            arrays = {
+                name: np.lib.format.read_array(archive.open(member), allow_pickle=False)
+                for name, member in members.items()
+                if member in archive.namelist()
+            }
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
             f"path must be a readable .npz file of numbers, got path={path} ({reason}); "

@@ -29,11 +29,8 @@ def cached(
     path = Path(folder) / name
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         content = None
-    except OSError as error:
-        content = None
-        warnings.warn(f"cached data {path} cannot be read ({error}); computing them", stacklevel=2)
     if content is not None:
         digest, payload = content[:64], content[64:]
         if digest == _digest(name, payload):

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import torch
+
+from seq2seq.tasks import Arrays
+
+X = np.arange(40.0)[:, None, None] * np.ones((40, 6, 3))
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(**arrays):
+        np.savez(tmp_path / "pairs.npz", **arrays)
+        return str(tmp_path / "pairs.npz")
+
+    return write
+
+
+def test_every_sequence_belongs_to_one_split(save):
+    task = Arrays(save(x=X, y=X[..., :2] + 1), val_fraction=0.2, test_fraction=0.1)
+    assert (task.length, task.input_dim, task.output_dim) == (6, 3, 2)
+    splits = [task.split(name) for name in ("train", "val", "test")]
+    assert [len(pairs.x) for pairs in splits] == [28, 8, 4]
+    assert torch.cat([pairs.x[:, 0, 0] for pairs in splits]).sort().values.tolist() == [*range(40)]
+    for x, y in splits:
+        assert x.dtype == y.dtype == torch.float32
+        assert torch.equal(y, x[..., :2] + 1)
+
+
+def test_the_seed_chooses_the_split(save):
+    path = save(x=X, y=X)
+    chosen = [Arrays(path, seed=seed).split("test").x[:, 0, 0].tolist() for seed in (0, 0, 1)]
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_samples_are_pairs_of_the_file(save):
+    task = Arrays(save(x=X, y=2 * X))
+    x, y = task.sample(100, torch.Generator().manual_seed(0))
+    assert torch.equal(y, 2 * x)
+    assert set(x[:, 0, 0].tolist()) <= set(range(40))
+    with pytest.raises(ValueError, match="no rule for new inputs"):
+        task.targets(x)
+
+
+def test_linear_pairs_have_linear_references(save):
+    x = np.random.default_rng(0).standard_normal((300, 20, 2))
+    y = np.zeros((300, 20, 1))
+    y[:, 2:, 0] = x[:, :-2] @ [0.5, -1.0]
+    losses = Arrays(save(x=x, y=y)).reference_losses()
+    assert losses["taps_4"] < 1e-9
+    assert losses["taps_2"] > 0.9 * losses["zero"]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": X}, "has no y"),
+        ({"x": X, "y": X[:, :5]}, "must agree in sequences and time"),
+        ({"x": X, "y": X[:30]}, "must agree in sequences and time"),
+        ({"x": X[..., 0], "y": X}, r"x\[\.\.\., None\]"),
+        ({"x": X[:, :0], "y": X[:, :0]}, "must have the shape"),
+        ({"x": np.where(X == 3, np.nan, X), "y": X}, "with 18 others"),
+        ({"x": X, "y": np.where(X == 3, np.inf, X)}, "y must hold finite real numbers"),
+        ({"x": X * 1j, "y": X}, "x must hold finite real numbers"),
+        ({"x": X.astype(str), "y": X}, "x must hold finite real numbers"),
+        ({"x": X.astype(object), "y": X}, "readable .npz file of numbers"),
+        ({"x": X, "y": 0 * X}, "must not be zero everywhere"),
+        ({"x": X[:2], "y": X[:2]}, "too few sequences: 2"),
+    ],
+)
+def test_bad_arrays_are_refused(save, arrays, message):
+    with pytest.raises(ValueError, match=message):
+        Arrays(save(**arrays))
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.5, float("nan")])
+def test_bad_fractions_are_refused(save, fraction):
+    with pytest.raises(ValueError, match="val_fraction must lie in"):
+        Arrays(save(x=X, y=X), val_fraction=fraction)
+
+
+def test_unreadable_files_are_refused(tmp_path):
+    garbage, truncated, array = (tmp_path / name for name in ("a.npz", "b.npz", "c.npy"))
+    garbage.write_text("not an archive")
+    np.savez(truncated, x=X, y=X)
+    truncated.write_bytes(truncated.read_bytes()[:500])
+    np.save(array, X)
+    for path in (garbage, truncated, array, tmp_path / "none.npz", tmp_path):
+        with pytest.raises(ValueError, match="path must be a readable") as caught:
+            Arrays(str(path))
+        assert "\n" not in str(caught.value)
