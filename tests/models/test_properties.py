@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from seq2seq.models.model import RecurrentModel, SequenceModel
 from seq2seq.models.rnn import CELLS, INITIALISATIONS, RNN
+from seq2seq.models.ssm import LRU, PARAMETERISATIONS, S4D, S4D_INITIALISATIONS, DiagonalRNN
 from seq2seq.models.tcn import ACTIVATIONS, TCN, VARIANTS
 from seq2seq.models.transformer import POSITIONAL, Transformer
 
@@ -40,6 +41,22 @@ MODELS: dict[str, Callable[[], SequenceModel]] = {
         for window in (None, 1, 5)
     },
     "transformer-odd-width": lambda: Transformer(IN, OUT, 5, 1, 1),
+    **{
+        f"diagonal-{spectrum}-{kind}": (lambda s=spectrum, p=kind: DiagonalRNN(IN, OUT, 6, 1, s, p))
+        for spectrum in ("real", "complex")
+        for kind in PARAMETERISATIONS
+    },
+    "diagonal-dt": lambda: DiagonalRNN(IN, OUT, 6, 1, dt=0.1),
+    "diagonal-deep": lambda: DiagonalRNN(IN, OUT, 6, 3, activation="tanh"),
+    "diagonal-deep-linear": lambda: DiagonalRNN(IN, OUT, 6, 2, "real"),
+    "lru": lambda: LRU(IN, OUT, 5, 2, 8),
+    "lru-ring": lambda: LRU(IN, OUT, 5, 1, 8, min_radius=0.0, max_radius=1.0, max_phase=0.3),
+    "lru-dropout": lambda: LRU(IN, OUT, 5, 1, 8, dropout=0.3),
+    **{
+        f"s4d-{init}": (lambda i=init: S4D(IN, OUT, 5, 2, 8, initialisation=i))
+        for init in S4D_INITIALISATIONS
+    },
+    "s4d-dropout": lambda: S4D(IN, OUT, 5, 1, 8, dropout=0.3),
     "transformer-dropout": lambda: Transformer(IN, OUT, 12, 1, 2, dropout=0.3),
 }
 RECURRENT = [name for name, build in MODELS.items() if isinstance(build(), RecurrentModel)]
@@ -202,10 +219,11 @@ def test_eigenvalues_are_complex_and_detached(name: str) -> None:
 
 
 def test_sizes_are_checked() -> None:
-    builders: list[type[nn.Module]] = [RNN, TCN, Transformer]
-    for builder in builders:
+    builders: list[type[nn.Module]] = [RNN, TCN, Transformer, LRU, S4D]
+    for builder in [*builders, DiagonalRNN]:
         for key in ("hidden_size", "num_layers"):
             with pytest.raises(ValueError, match=f"model.{key} must be an integer >= 1, got 0"):
                 builder(IN, OUT, **{key: 0})
+    for builder in builders:
         with pytest.raises(ValueError, match=r"model.dropout must be in \[0, 1\), got 1.5"):
             builder(IN, OUT, dropout=1.5)
