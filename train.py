@@ -28,6 +28,9 @@ def main() -> int:
     """Exit code 0 if every run ended, 1 if one failed, 2 for a config that cannot be run."""
     full_errors = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to this function
+    for flag in {"-m", "--multirun"} & set(sys.argv):  # Hydra wants it before the overrides
+        sys.argv.remove(flag)
+        sys.argv.insert(1, flag)
     schema.register()
     try:
         if {"--help", "-h"} & set(sys.argv):

@@ -62,9 +62,7 @@ class SequenceModule(LightningModule):
         self.divergence_factor = divergence_factor
         self.history = History()
         self._weighted: list[tuple[Tensor, int]] = []
-        self._random = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules()) or (
-            getattr(model, "dropout", 0.0) not in (0, 0.0, None)
-        )
+        self._random = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
 
     def configure_optimizers(self) -> Any:
         """The optimizer, and the scheduler if there is one."""
@@ -74,6 +72,14 @@ class SequenceModule(LightningModule):
             return optimizer
         return [optimizer], [self.scheduler(optimizer)]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the hook it is in some twenty times a step; the bookkeeping of nn.Module
+        # would make that a tenth of a tiny model's step.
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     # ------------------------------------------------------------------------------- training
 
     def on_fit_start(self) -> None:
@@ -82,6 +88,9 @@ class SequenceModule(LightningModule):
         scheduler: Any = self.lr_schedulers()
         self._plateau = scheduler if isinstance(scheduler, ReduceLROnPlateau) else None
         self._stepped = None if self._plateau is not None else scheduler
+        # Without a gradient scaler, `manual_backward` adds only hooks, at 100 µs a step.
+        scaled = self.trainer.precision == "16-mixed" or self.trainer.world_size > 1
+        self._backward = self.manual_backward if scaled else torch.Tensor.backward
         self._log_every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         self._clock = (time.perf_counter(), self.global_step)
 
@@ -90,7 +99,7 @@ class SequenceModule(LightningModule):
         step = self.global_step
         loss = self._objective(batch, step)
         self._optimizer.zero_grad()
-        self.manual_backward(loss)
+        self._backward(loss)
         norm = None
         if self.gradient_clip_val is not None:
             norm = nn.utils.clip_grad_norm_(self._parameters_list, self.gradient_clip_val)

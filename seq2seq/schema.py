@@ -361,6 +361,9 @@ def _check_component(path: str, node: Any, allow: tuple[str, ...]) -> None:
 
 
 def _check_value(path: str, parameter: Parameter, value: Any) -> None:
+    group = path.replace(".", "/")
+    if isinstance(value, str) and (CONFIGS / group).is_dir():
+        raise ConfigError(f"{path} chooses a config group, got {value}; write {group}={value}")
     if parameter.choices and value not in parameter.choices:
         raise ConfigError(
             f"{path} must be one of {', '.join(map(str, parameter.choices))}; got {value}"

@@ -55,8 +55,11 @@ def check(cfg: DictConfig) -> None:
     Raises:
         ConfigError: with one line that names the key, the value and the remedy.
     """
-    schema.check(cfg)
     build(cfg)
+    with quiet(), _refusing("trainer"):
+        instantiate(cfg.trainer, logger=False)
+    with _refusing("callbacks"):
+        _callbacks(cfg)
 
 
 def build(cfg: DictConfig) -> tuple[Any, SequenceModule]:
@@ -68,33 +71,41 @@ def build(cfg: DictConfig) -> tuple[Any, SequenceModule]:
         ConfigError: a constructor refused its arguments.
     """
     schema.check(cfg)
-    try:
+    with _refusing("task"):
         task = instantiate(cfg.task)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(stream_seed(cfg.seed, "initialisation"))
-            model = instantiate(cfg.model, input_dim=task.input_dim, output_dim=task.output_dim)
+    with _refusing("model"), torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(stream_seed(cfg.seed, "initialisation"))
+        model = instantiate(cfg.model, input_dim=task.input_dim, output_dim=task.output_dim)
+    with _refusing("objective"):
         objective = instantiate(cfg.objective)
-        if hasattr(objective, "bind"):
-            objective.bind(model, task)
+    with _refusing("optimizer"):
         optimizer = instantiate(cfg.optimizer)
-        optimizer([torch.nn.Parameter(torch.zeros(1))])  # the optimizer's own checks, before data
-    except ConfigError:
-        raise
-    except Exception as error:
-        cause = error.__cause__ if error.__cause__ is not None else error
-        raise ConfigError(" ".join(str(cause).split())) from None
-    scheduler = instantiate(cfg.scheduler) if cfg.get("scheduler") is not None else None
+        optimizer([torch.nn.Parameter(torch.zeros(1))])
     module = SequenceModule(
         model,
         objective,
         task.loss,
         task.metrics,
         optimizer,
-        scheduler,
+        instantiate(cfg.scheduler) if cfg.get("scheduler") is not None else None,
         gradient_clip_val=cfg.gradient_clip_val,
         seed=cfg.seed,
     )
     return task, module
+
+
+@contextmanager
+def _refusing(key: str) -> Iterator[None]:
+    """Turn what a constructor says of its arguments into one line that names the config node."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error.__cause__ if error.__cause__ is not None else error)
+        raise ConfigError(f"{key}: {' '.join(text.split())}") from None
+
+
+def _callbacks(cfg: DictConfig) -> list[lightning.Callback]:
+    return [instantiate(node) for node in cfg.callbacks.values() if node is not None]
 
 
 def run(cfg: DictConfig) -> Run:
@@ -121,32 +132,34 @@ def run(cfg: DictConfig) -> Run:
         ) from None
     start = time.perf_counter()
     try:
-        result = _fit(cfg, the_run)
+        result = fit(cfg, the_run)
     except (KeyboardInterrupt, SystemExit):
         the_run.write_result({"status": "stopped", "seconds": time.perf_counter() - start})
         raise KeyboardInterrupt from None
     except Exception as error:
-        (the_run.folder / "traceback.txt").write_text(traceback.format_exc())
         line = " ".join(str(error).split()) or type(error).__name__
-        the_run.write_result(
-            {"status": "failed", "error": line[:500], "seconds": time.perf_counter() - start}
-        )
+        log.error("%s failed: %s", the_run.folder, line)
+        (the_run.folder / "traceback.txt").write_text(traceback.format_exc())
+        seconds = time.perf_counter() - start
+        the_run.write_result({"status": "failed", "error": line[:500], "seconds": seconds})
         return the_run
     the_run.write_result(result | {"seconds": round(time.perf_counter() - start, 3)})
     return the_run
 
 
-def _fit(cfg: DictConfig, the_run: Run) -> dict[str, Any]:
+def fit(
+    cfg: DictConfig, the_run: Run, extra_callbacks: Sequence[lightning.Callback] = ()
+) -> dict[str, Any]:
+    """Train in the folder of `the_run`, then validate and test; what `result.json` will hold."""
     task, module = build(cfg)
     checkpoint = _resume(the_run, module)
     step = checkpoint_step(checkpoint) if checkpoint else 0
     loggers = _loggers(cfg, the_run.folder, step)
-    callbacks = [instantiate(node) for node in cfg.callbacks.values() if node is not None]
-    with _quiet(), threads(cfg.threads), _interruptible() as interruption:
+    with quiet(), threads(cfg.threads), _interruptible() as interruption:
         trainer = instantiate(
             cfg.trainer,
             logger=loggers or False,
-            callbacks=[*callbacks, interruption],
+            callbacks=[*_callbacks(cfg), *extra_callbacks, interruption],
             default_root_dir=str(the_run.folder),
         )
         try:
@@ -228,7 +241,7 @@ def _log_hyperparameters(cfg: DictConfig, loggers: list[Logger], result: dict[st
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep Lightning's notices and tips out of the terminal."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level

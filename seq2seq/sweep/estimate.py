@@ -10,7 +10,7 @@ from rich.table import Table
 
 from seq2seq.runs import Run
 from seq2seq.seeds import generator
-from seq2seq.sweep.jobs import Job, is_done
+from seq2seq.sweep.jobs import Job, is_done, labels
 from seq2seq.training import build, threads
 
 
@@ -22,7 +22,7 @@ def show_estimate(jobs: Sequence[Job], measured_steps: int = 3) -> None:
         table.add_column(column, justify="right" if numeric else "left")
     seconds_per_step: dict[tuple[object, ...], float] = {}
     total = 0.0
-    for job in jobs:
+    for job, label in zip(jobs, labels(jobs), strict=True):
         task, module = build(job.config)
         parameters = sum(p.numel() for p in module.model.parameters())
         steps = job.config.trainer.max_steps
@@ -33,7 +33,7 @@ def show_estimate(jobs: Sequence[Job], measured_steps: int = 3) -> None:
         total += seconds
         status = Run(job.folder).status.replace("new", "to do")
         row = (f"{parameters:,}", str(steps), status, f"{seconds:.0f} s", str(job.folder))
-        table.add_row(job.label, *row)
+        table.add_row(label, *row)
     console = Console(width=None if Console().is_terminal else 400)
     console.print(table, highlight=False)
     console.print(f"{len(jobs)} jobs, about {total / 60:.1f} minutes one after another")

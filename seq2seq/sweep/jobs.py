@@ -23,11 +23,15 @@ class Job:
     config: DictConfig
     folder: Path
 
-    @property
-    def label(self) -> str:
-        """The overrides as one reads them, without Hydra's own."""
-        shown = [o for o in self.overrides if not o.startswith("hydra") and o != "dry_run=true"]
-        return " ".join(shown) or "(defaults)"
+
+def labels(jobs: Sequence[Job]) -> list[str]:
+    """Each job's overrides that it does not share with all the others."""
+    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
+    return [
+        " ".join(o for o in job.overrides if o not in shared and not o.startswith("hydra"))
+        or "(defaults)"
+        for job in jobs
+    ]
 
 
 def plan(composed: Iterable[tuple[Sequence[str], DictConfig]]) -> list[Job]:
@@ -36,23 +40,23 @@ def plan(composed: Iterable[tuple[Sequence[str], DictConfig]]) -> list[Job]:
     Raises:
         ConfigError: for the first job that cannot be run, before anything is written.
     """
-    # Torch is imported only here: a wrong key or type has been refused by then.
     from seq2seq import schema
 
     composed = list(composed)
     for _, config in composed:
         schema.check(config)
     _refuse_parallel_devices(composed)
-    from seq2seq.training import build
-
     jobs: dict[Path, Job] = {}
     for overrides, config in composed:
         folder = run_folder(config)
         if folder not in jobs:
             if not is_done(folder, config):
-                build(config)
+                # Imports torch: a wrong key or type has been refused before, a complete sweep
+                # is told at once.
+                from seq2seq.training import check
+
+                check(config)
             jobs[folder] = Job(tuple(overrides), config, folder)
-    _refuse_unwritable(jobs.values())
     return list(jobs.values())
 
 
@@ -71,15 +75,19 @@ def _refuse_parallel_devices(composed: Sequence[tuple[Sequence[str], DictConfig]
             )
 
 
-def _refuse_unwritable(jobs: Iterable[Job]) -> None:
-    import os
+def make_parents(jobs: Iterable[Job]) -> None:
+    """Make the folders that hold the runs' folders.
 
-    for job in jobs:
-        existing = job.folder
-        while not existing.exists():
-            existing = existing.parent
-        if not existing.is_dir() or not os.access(existing, os.W_OK):
-            raise ConfigError(f"cannot write to {existing}; set paths.outputs to a folder you own")
+    Raises:
+        ConfigError: one cannot be made.
+    """
+    for parent in {job.folder.parent for job in jobs}:
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot make the folder {parent}: {error.strerror}; set paths.outputs"
+            ) from None
 
 
 def table(jobs: Sequence[Job]) -> "Table":
@@ -90,13 +98,13 @@ def table(jobs: Sequence[Job]) -> "Table":
     for column in ("job", "status", "val nmse", "steps", "time", "folder"):
         numeric = column in ("val nmse", "steps", "time")
         result.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for job in jobs:
+    for job, label in zip(jobs, labels(jobs), strict=True):
         run = Run(job.folder)
         outcome = run.result
         nmse = outcome.get("val/nmse", outcome.get("val/loss"))
         seconds = outcome.get("seconds")
         result.add_row(
-            job.label,
+            label,
             run.status if run.status != "new" else "to do",
             "" if nmse is None else f"{nmse:.3g}",
             str(outcome.get("steps", "")),

@@ -44,6 +44,7 @@ def run_jobs(
         return 0
     missing = [job for job in jobs if not job_list.is_done(job.folder, job.config)]
     if missing:
+        job_list.make_parents(missing)
         launch([(*job.overrides, *placement(job)) for job in missing])
     if single:
         if not missing:

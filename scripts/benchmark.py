@@ -1,0 +1,109 @@
+"""Measure, side by side in one process: `python scripts/benchmark.py step|data`."""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from lightning import Callback
+from omegaconf import DictConfig
+
+from seq2seq import schema
+from seq2seq.seeds import generator
+
+
+def configure(*overrides: str) -> DictConfig:
+    """The config of `python train.py <overrides>`."""
+    schema.register()
+    with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+class _Stopwatch(Callback):
+    """Seconds per block of steps of a Lightning run, validation left out."""
+
+    def __init__(self, block: int) -> None:
+        self.block = block
+        self.seconds: list[float] = []
+
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step % self.block == 0:
+            now = time.perf_counter()
+            if trainer.global_step > self.block:
+                self.seconds.append((now - self._then) / self.block)
+            self._then = now
+
+
+def step(blocks: int = 12, block: int = 50) -> None:
+    """µs per optimisation step: `train.py` against a hand-written loop doing the same work."""
+    print("case                     hand-written     train.py     ratio   difference")
+    for name, overrides in {
+        "tcn (default)": ["model=tcn"],
+        "tanh rnn 64, length 32": ["model=rnn", "model.hidden_size=64"],
+    }.items():
+        ours, raw = [], []
+        for _ in range(3):  # alternate, so that both meet the same machine
+            raw += _raw_loop([*overrides], blocks // 3, block)
+            ours += _framework([*overrides], blocks // 3, block)
+        a, b = statistics.median(raw) * 1e6, statistics.median(ours) * 1e6
+        print(f"{name:<24} {a:9.0f} µs {b:9.0f} µs   {b / a:6.2f}× {b - a:+8.0f} µs")
+
+
+def _framework(overrides: list[str], blocks: int, block: int) -> list[float]:
+    from seq2seq import training
+
+    watch = _Stopwatch(block)
+    with tempfile.TemporaryDirectory() as folder:
+        cfg = configure(
+            *overrides,
+            f"paths.outputs={folder}",
+            f"trainer.max_steps={(blocks + 2) * block}",
+            "trainer.val_check_interval=1000000",
+            "callbacks.progress=null",
+            "callbacks.figures=null",
+        )
+        training.fit(cfg, training.Run(folder), [watch])
+    return watch.seconds
+
+
+def _raw_loop(overrides: list[str], blocks: int, block: int) -> list[float]:
+    from seq2seq.training import build, threads
+
+    cfg = configure(*overrides)
+    task, module = build(cfg)
+    model = module.model
+    x, y = task.split("train")
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    parameters = list(model.parameters())
+    order = torch.randperm(len(x), generator=generator(0, "benchmark"))
+    seconds = []
+    with threads(1):
+        for number in range(blocks + 1):
+            start = time.perf_counter()
+            for i in range(block):
+                at = ((number * block + i) * task.batch_size) % (len(x) - task.batch_size)
+                index = order[at : at + task.batch_size]
+                loss = torch.nn.functional.mse_loss(model(x[index]), y[index])
+                optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+                optimizer.step()
+            seconds.append((time.perf_counter() - start) / block)
+    return seconds[1:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    benchmarks: dict[str, Callable[[], None]] = {"step": step}
+    parser.add_argument("benchmark", choices=benchmarks)
+    benchmarks[parser.parse_args().benchmark]()
+
+
+if __name__ == "__main__":
+    main()
