@@ -65,7 +65,7 @@ class SequenceTask(LightningDataModule):
         self.seed = seed
         self.device = torch.device("cpu")
         self._splits: dict[str, Pairs] = {}
-        self._orders: dict[int, Tensor] = {}
+        self._current_order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._mean_squares: dict[str, float] = {}
         sizes = {"length": length, "batch_size": batch_size}
         sizes |= {f"{name}_size": size for name, size in self.sizes.items()}
@@ -192,15 +192,11 @@ class SequenceTask(LightningDataModule):
         return torch.cat([index, self._positions(start + len(index), count - len(index))])
 
     def _order(self, epoch: int) -> Tensor:
-        if epoch not in self._orders:
+        known, order = self._current_order
+        if known != epoch or order.device != self.device:
             stream = generator(self.seed, "order", epoch)
             order = torch.randperm(self.sizes["train"], generator=stream).to(self.device)
-            # A batch may straddle two epochs, and the processes' shares lie on either side.
-            self._orders = {e: o for e, o in self._orders.items() if abs(e - epoch) == 1}
-            self._orders[epoch] = order
-        order = self._orders[epoch]
-        if order.device != self.device:
-            order = self._orders[epoch] = order.to(self.device)
+            self._current_order = epoch, order
         return order
 
     # ------------------------------------------------------------------ Lightning's view

@@ -6,6 +6,7 @@ import torch
 from scipy.integrate import solve_ivp
 
 from seq2seq.tasks import GP, Lorenz96, SequenceTask, White
+from seq2seq.theory import predictors
 
 
 def by_scipy(task, x):
@@ -106,6 +107,11 @@ def test_exact_references_agree_with_estimates():
     assert list(exact) == list(estimated)
     for key in ("zero", "memoryless", "taps_2", "taps_4"):
         assert estimated[key] == pytest.approx(exact[key], rel=0.1)
+    # The linear map, column by column, from paths under one unit input each.
+    operator = task.targets(torch.eye(32, dtype=torch.float64)[..., None])[..., 0].T
+    moments = predictors.operator_moments(operator, GP().covariance(32))
+    for key, value in predictors.tap_losses(moments).items():
+        assert exact[key] == pytest.approx(value, rel=1e-4, abs=1e-9)
 
 
 def test_preset_is_genuinely_nonlinear():
@@ -160,6 +166,11 @@ def test_every_parameter_has_its_own_cache(tmp_path, change):
     plain = cached_task(None, **change | {"cache": None}).split("train")
     assert torch.equal(y, plain.y)
     assert torch.equal(x, plain.x)
+
+
+def test_splits_of_one_size_have_their_own_caches(tmp_path):
+    task = cached_task(tmp_path, test_size=2)
+    assert not torch.equal(task.split("val").x, task.split("test").x)
 
 
 @pytest.mark.parametrize(
