@@ -2,6 +2,7 @@
 
 import io
 import sys
+import textwrap
 import time
 from pathlib import Path
 from types import FrameType
@@ -15,11 +16,17 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from seq2seq import tasks
 from seq2seq.runs import Run, write_atomically
 
 
 def _folder(trainer: lightning.Trainer) -> Path:
     return Path(trainer.default_root_dir)
+
+
+def _fitting(trainer: lightning.Trainer) -> bool:
+    """Whether a validation is one of those during training, not the one at the end."""
+    return trainer.state.fn == "fit"
 
 
 class Checkpoints(Callback):
@@ -133,7 +140,7 @@ class StopAtTarget(Callback):
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Compare the metric with the target."""
         value = trainer.callback_metrics.get(self.monitor)
-        if trainer.training and self.target is not None and value is not None:
+        if _fitting(trainer) and self.target is not None and value is not None:
             trainer.should_stop = trainer.should_stop or float(value) <= self.target
 
 
@@ -153,7 +160,7 @@ class References(Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Lengthen the lines."""
-        if trainer.training or trainer.validating:
+        if _fitting(trainer):
             self._log(trainer)
 
     def _log(self, trainer: lightning.Trainer) -> None:
@@ -213,7 +220,7 @@ class ProgressReport(Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Take over the metrics; print a line where there is no bar."""
-        if not trainer.training or not trainer.is_global_zero:
+        if not _fitting(trainer) or not trainer.is_global_zero:
             return
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
         shown = [k for k in metrics if k != "val/loss"][:1] or list(metrics)
@@ -263,6 +270,8 @@ class _Speed(ProgressColumn):
 class Figures(Callback):
     """Pictures in TensorBoard: a few predictions, and the impulse response against the kernel.
 
+    A model of text has none; what it writes appears in the Text tab.
+
     Args:
         every_n_validations: how many validations apart.
         sequences: how many sequences of the validation set are drawn.
@@ -280,7 +289,7 @@ class Figures(Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Draw every n-th time."""
-        if trainer.training:
+        if _fitting(trainer):
             self._count += 1
             if self._count % self.every_n_validations == 0:
                 self._draw(trainer, pl_module)
@@ -293,7 +302,15 @@ class Figures(Callback):
         writers = [lg.experiment for lg in trainer.loggers if isinstance(lg, TensorBoardLogger)]
         if not writers or not trainer.is_global_zero:
             return
-        figures = draw(pl_module.model, trainer.datamodule, self.sequences)  # type: ignore[attr-defined]
+        task = trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(task, tasks.Text):
+            from seq2seq.generate import write
+
+            text = write(pl_module.model, task.vocabulary, length=400)
+            for writer in writers:  # indented, so that line breaks stay
+                writer.add_text("sample", textwrap.indent(text, "    "), trainer.global_step)
+            return
+        figures = draw(pl_module.model, task, self.sequences)
         for writer in writers:
             for name, figure in figures.items():
                 writer.add_figure(name, figure, global_step=trainer.global_step, close=False)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import LightningModule
+from lightning.fabric.utilities.apply_func import move_data_to_device
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -33,6 +35,9 @@ class SequenceModule(LightningModule):
             plateau, after every validation with the validation loss.
         gradient_clip_val: largest norm of the gradient; None leaves it as it is.
         seed: dropout at step n draws from a stream of `(seed, n)`, so a resumed run draws the same.
+        restarts: for recurrent models whose batches continue one another: whether the batch of a
+            step does not. In between the state is carried, without its gradient (truncated
+            backpropagation through time), and kept in checkpoints. None: every batch stands alone.
         divergence_factor: a loss that is not finite, or this many times the first one, stops the
             run with the status `diverged`.
     """
@@ -40,13 +45,14 @@ class SequenceModule(LightningModule):
     def __init__(
         self,
         model: nn.Module,
-        objective: Callable[[nn.Module, Batch, Callable[..., Tensor]], Tensor],
+        objective: Callable[[Any, Batch, Callable[..., Tensor]], Tensor],
         loss: Callable[[Tensor, Tensor], Tensor],
         metrics: Callable[[str, float], dict[str, float]],
         optimizer: Callable[[Any], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler | ReduceLROnPlateau] | None = None,
         gradient_clip_val: float | None = None,
         seed: int = 0,
+        restarts: Callable[[int], bool] | None = None,
         divergence_factor: float = 1e4,
     ) -> None:
         super().__init__()
@@ -59,7 +65,9 @@ class SequenceModule(LightningModule):
         self.scheduler = scheduler
         self.gradient_clip_val = gradient_clip_val
         self.seed = seed
+        self.restarts = restarts
         self.divergence_factor = divergence_factor
+        self._carried: Any = None
         self.history = History()
         self._weighted: list[tuple[Tensor, int]] = []
         self._random = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
@@ -93,6 +101,7 @@ class SequenceModule(LightningModule):
         self._backward = self.manual_backward if scaled else torch.Tensor.backward
         self._log_every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         self._clock = (time.perf_counter(), self.global_step)
+        self._carried = move_data_to_device(self._carried, self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One optimisation step."""
@@ -112,15 +121,33 @@ class SequenceModule(LightningModule):
             self._log_training(step + 1, lr, norm)
 
     def _objective(self, batch: Batch, step: int) -> Tensor:
+        model = self.model if self.restarts is None else self._carry
+        if self.restarts is not None and self.restarts(step):
+            self._carried = None
         if not self._random:
-            return self.objective(self.model, batch, self.loss)
+            return self.objective(model, batch, self.loss)
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             seed = stream_seed(self.seed, "dropout", step, self.global_rank)
             torch.default_generator.manual_seed(seed)
             if devices:
                 torch.cuda.manual_seed(seed)
-            return self.objective(self.model, batch, self.loss)
+            return self.objective(model, batch, self.loss)
+
+    def _carry(self, x: Tensor) -> Tensor:
+        """The model's output on x, which goes on from the state that the last batch left."""
+        output, state = self.model(x, self._carried, return_state=True)
+        self._carried = apply_to_collection(state, Tensor, Tensor.detach)
+        return output
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the carried state, so that a resumed run reads on where this one stopped."""
+        if self.restarts is not None:
+            checkpoint["carried"] = self._carried
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the carried state over."""
+        self._carried = checkpoint.get("carried")
 
     def _log_training(self, step: int, lr: float, norm: Tensor | None) -> None:
         losses = self.history.flush()
@@ -154,12 +181,14 @@ class SequenceModule(LightningModule):
 
     def _evaluate(self, batch: Batch) -> None:
         x, y = batch
-        self._weighted.append((self.loss(self.model(x), y).detach(), len(x)))
+        # Of tokens those below zero are not scored, and windows differ in how many are.
+        count = len(x) if y.is_floating_point() else int((y >= 0).sum())
+        self._weighted.append((self.loss(self.model(x), y).detach(), count))
 
     def on_validation_epoch_end(self) -> None:
         """Log `val/loss` and what follows from it."""
         self._log_evaluation("val")
-        if self._plateau is not None and not self.trainer.sanity_checking and self.trainer.training:
+        if self._plateau is not None and self.trainer.state.fn == "fit":
             self._plateau.step(self.trainer.callback_metrics["val/loss"])
         self._clock = (time.perf_counter(), self.global_step)
 

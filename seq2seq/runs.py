@@ -60,7 +60,22 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     kept["trainer"] = _without(plain["trainer"], NOT_IDENTITY_TRAINER)
     kept["callbacks"] = _without(plain.get("callbacks") or {}, NOT_IDENTITY_CALLBACKS)
     kept["task"] = _without(plain["task"], ("cache",))
+    if plain["task"].get("path"):
+        kept["task"]["content"] = _content_hash(Path(plain["task"]["path"]))
     return kept
+
+
+def _content_hash(path: Path) -> str | None:
+    """Of a file, or of the files of a folder: changed data make another run."""
+    digest = hashlib.sha256()
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    try:
+        for file in files:
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    except OSError:
+        return None  # the task itself says what is wrong with it
+    return digest.hexdigest()
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
@@ -183,6 +198,11 @@ class Run:
             return {key: stored[key] for key in stored.files}
 
     @property
+    def vocabulary(self) -> Path:
+        """The file of token names that a run on text has."""
+        return self.folder / "vocabulary.json"
+
+    @property
     def checkpoints(self) -> list[Path]:
         """The checkpoints, the last one first."""
         found = (self.folder / "checkpoints").glob("step=*.ckpt")
@@ -257,7 +277,8 @@ def load_model(run: "Run | str | Path") -> "nn.Module":
     from seq2seq.training import build
 
     run = run if isinstance(run, Run) else Run(run)
-    _, module = build(run.config)
+    stored = run.vocabulary if run.vocabulary.exists() else None
+    _, module = build(run.config, stored)
     errors = []
     for path in run.checkpoints:
         try:

@@ -22,10 +22,22 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import schema
 from seq2seq.callbacks import Interruption
+from seq2seq.models.model import RecurrentModel
+from seq2seq.models.token import TokenModel
 from seq2seq.module import SequenceModule
-from seq2seq.runs import FINAL, Run, checkpoint_step, flatten, load_checkpoint, run_folder
+from seq2seq.runs import (
+    FINAL,
+    Run,
+    checkpoint_step,
+    flatten,
+    load_checkpoint,
+    run_folder,
+    write_atomically,
+)
 from seq2seq.schema import ConfigError
 from seq2seq.seeds import stream_seed
+from seq2seq.tasks.text import Text
+from seq2seq.tasks.vocabulary import Vocabulary
 
 log = logging.getLogger("seq2seq")
 
@@ -62,10 +74,12 @@ def check(cfg: DictConfig) -> None:
         _callbacks(cfg)
 
 
-def build(cfg: DictConfig) -> tuple[Any, SequenceModule]:
+def build(cfg: DictConfig, stored: Path | None = None) -> tuple[Any, SequenceModule]:
     """The task and the module with its freshly initialised model; draws no data.
 
-    The parameters come from their own stream of `seed`, whatever else has drawn before.
+    The parameters come from their own stream of `seed`, whatever else has drawn before. A model of
+    text needs the size of its vocabulary: that of `stored`, a run's `vocabulary.json`, or else that
+    of the corpus, which is read for it.
 
     Raises:
         ConfigError: a constructor refused its arguments.
@@ -73,9 +87,19 @@ def build(cfg: DictConfig) -> tuple[Any, SequenceModule]:
     schema.check(cfg)
     with _refusing("task"):
         task = instantiate(cfg.task)
+        if isinstance(task, Text):
+            if stored is not None:
+                task.vocabulary = Vocabulary.from_json(stored.read_text(encoding="utf-8"))
+            input_dim = task.embedding_size or cfg.model.hidden_size
+            output_dim = input_dim if task.tied else len(task.vocabulary)
+        else:
+            input_dim, output_dim = task.input_dim, task.output_dim
     with _refusing("model"), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream_seed(cfg.seed, "initialisation"))
-        model = instantiate(cfg.model, input_dim=task.input_dim, output_dim=task.output_dim)
+        model = instantiate(cfg.model, input_dim=input_dim, output_dim=output_dim)
+        if isinstance(task, Text):
+            task.contiguous = isinstance(model, RecurrentModel)
+            model = TokenModel(model, len(task.vocabulary), task.tied)
     with _refusing("objective"):
         objective = instantiate(cfg.objective)
     with _refusing("optimizer"):
@@ -90,6 +114,7 @@ def build(cfg: DictConfig) -> tuple[Any, SequenceModule]:
         instantiate(cfg.scheduler) if cfg.get("scheduler") is not None else None,
         gradient_clip_val=cfg.gradient_clip_val,
         seed=cfg.seed,
+        restarts=task.restarts if isinstance(task, Text) and task.contiguous else None,
     )
     return task, module
 
@@ -152,6 +177,8 @@ def fit(
 ) -> dict[str, Any]:
     """Train in the folder of `the_run`, then validate and test; what `result.json` will hold."""
     task, module = build(cfg)
+    if isinstance(task, Text):
+        write_atomically(the_run.vocabulary, task.vocabulary.to_json().encode())
     checkpoint = _resume(the_run, module)
     step = checkpoint_step(checkpoint) if checkpoint else 0
     loggers = _loggers(cfg, the_run.folder, step)

@@ -11,3 +11,4 @@ from seq2seq.tasks.linear_functional import LinearFunctional as LinearFunctional
 from seq2seq.tasks.lorenz96 import Lorenz96 as Lorenz96
 from seq2seq.tasks.shift import Shift as Shift
 from seq2seq.tasks.task import SequenceTask as SequenceTask
+from seq2seq.tasks.text import Text as Text

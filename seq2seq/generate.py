@@ -1,0 +1,182 @@
+"""Let a trained model go on by itself: texts from a prompt, trajectories from a prefix."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from seq2seq.models.model import RecurrentModel, SequenceModel, State
+from seq2seq.models.token import TokenModel
+from seq2seq.runs import Run, load_model
+from seq2seq.seeds import generator
+from seq2seq.tasks.vocabulary import Vocabulary
+
+
+def load(run: Run | str | Path) -> tuple[TokenModel, Vocabulary]:
+    """The model and the vocabulary of a run on text; its corpus is not needed.
+
+    Raises:
+        ValueError: the folder is no run on text, or has no readable checkpoint.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    if not run.vocabulary.exists():
+        raise ValueError(f"run must be the folder of a run on text, got {run.folder}")
+    model = load_model(run)
+    assert isinstance(model, TokenModel)
+    return model, Vocabulary.from_json(run.vocabulary.read_text(encoding="utf-8"))
+
+
+def stream(
+    model: TokenModel,
+    vocabulary: Vocabulary,
+    prompt: str = "",
+    length: int = 600,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+) -> Iterator[str]:
+    """Continue `prompt` by `length` tokens, each given out as soon as it is drawn.
+
+    The next token is drawn from softmax(scores / temperature), cut down to the `top_k` likeliest
+    tokens and then to the fewest that hold the share `top_p` of the probability (Holtzman et al.
+    2020); temperature 0 takes the likeliest. `<unk>` is never drawn. Without a prompt the text
+    starts as a line does, `Vocabulary.beginning` being the only thing that the model has seen.
+    The model runs in its step form: the time per token does not grow with what is written, except
+    for attention without a window. The same arguments give the same text.
+
+    Raises:
+        ValueError: a length, temperature, top_k or top_p out of range.
+    """
+    for name, value, least in (("length", length, 0), ("top_k", top_k or 1, 1)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {name}={value}")
+    if not (temperature >= 0 and math.isfinite(temperature)):
+        raise ValueError(f"temperature must not be negative, got temperature={temperature}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must lie in (0, 1], got top_p={top_p}")
+    return _stream(model, vocabulary, prompt, length, temperature, top_k, top_p, seed)
+
+
+def _stream(
+    model: TokenModel,
+    vocabulary: Vocabulary,
+    prompt: str,
+    length: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    seed: int,
+) -> Iterator[str]:
+    draws = generator(seed, "sample")
+    numbers = vocabulary.encode(prompt).tolist() or [vocabulary.beginning]
+    scores, state = _read(model, numbers)
+    for _ in range(length):
+        number = draw(scores[0], draws, temperature, top_k, top_p)
+        yield vocabulary.tokens[number]
+        scores, state = _step(model, number, state)
+
+
+def write(
+    model: TokenModel,
+    vocabulary: Vocabulary,
+    prompt: str = "",
+    length: int = 600,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+) -> str:
+    """The prompt and what `stream` adds to it."""
+    pieces = stream(model, vocabulary, prompt, length, temperature, top_k, top_p, seed)
+    return prompt + "".join(pieces)
+
+
+@torch.inference_mode()
+def _read(model: TokenModel, numbers: list[int]) -> tuple[Tensor, State]:
+    """Scores after reading `numbers`, and the state; recurrent models read all of them at once."""
+    weight = model.embedding.weight
+    model.eval()
+    if model.recurrent:
+        scores, state = model(torch.tensor([numbers], device=weight.device), return_state=True)
+        return scores[:, -1], state
+    state = model.initial_state(1, weight.device, weight.dtype)
+    for number in numbers:
+        scores, state = _step(model, number, state)
+    return scores, state
+
+
+@torch.inference_mode()
+def _step(model: TokenModel, number: int, state: State) -> tuple[Tensor, State]:
+    return model.step(torch.tensor([number], device=model.embedding.weight.device), state)
+
+
+def draw(
+    scores: Tensor,
+    draws: torch.Generator,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> int:
+    """One token number, never 0 (`<unk>`), for scores (tokens,); see `stream`."""
+    scores = scores[1:].cpu()
+    if temperature == 0:
+        return 1 + int(scores.argmax())
+    scores = scores / temperature
+    if top_k is not None and top_k < len(scores):
+        scores = scores.masked_fill(scores < scores.topk(top_k).values[-1], -math.inf)
+    probability = scores.softmax(0)
+    if top_p is not None and top_p < 1:
+        ordered, order = probability.sort(descending=True, stable=True)
+        beyond = ordered.cumsum(0) - ordered >= top_p
+        probability[order[beyond]] = 0.0
+    return 1 + int(torch.multinomial(probability, 1, generator=draws))
+
+
+@torch.inference_mode()
+def rollout(model: SequenceModel, prefix: Tensor, steps: int) -> Tensor:
+    """Feed o_t back as x_{t+1}: (batch, time, D) -> (batch, steps, D).
+
+    The model has been trained to predict x_{t+1}. It reads the prefix as it is (teacher forcing)
+    and runs freely from its last output on; the first output returned is the prediction of the
+    value that follows the prefix.
+
+    Raises:
+        ValueError: the model's outputs cannot be its inputs, or the prefix is empty.
+    """
+    if model.input_dim != model.output_dim:
+        raise ValueError(
+            "a rollout needs a model whose outputs are its inputs, got "
+            f"input_dim={model.input_dim}, output_dim={model.output_dim}; train on next values"
+        )
+    B, T, _ = prefix.shape
+    if T < 1 or steps < 1:
+        raise ValueError(f"a rollout needs a prefix and steps of at least 1, got {T} and {steps}")
+    model.eval()
+    if isinstance(model, RecurrentModel):
+        output, state = model(prefix, return_state=True)
+        o_t = output[:, -1]
+    else:
+        state = model.initial_state(B, prefix.device, prefix.dtype)
+        for x_t in prefix.unbind(1):
+            o_t, state = model.step(x_t, state)
+    outputs = [o_t]
+    for _ in range(steps - 1):
+        o_t, state = model.step(o_t, state)
+        outputs.append(o_t)
+    return torch.stack(outputs, 1)
+
+
+def horizon(prediction: Tensor, truth: Tensor, dt: float, threshold: float = 0.5) -> Tensor:
+    """How long a prediction holds, (batch,) in time units, for (batch, steps, D).
+
+    The time before the first step at which |ŷ_t − y_t| exceeds `threshold` times the root mean
+    square of y about its mean over all of `truth`; at most steps·dt.
+    """
+    spread = (truth - truth.mean((0, 1))).square().sum(-1).mean().sqrt()
+    error = (prediction - truth).square().sum(-1).sqrt() / spread
+    # `not <=` rather than `>`: a prediction that left the numbers does not hold.
+    held = (error <= threshold).long().cumprod(1)
+    return held.sum(1) * dt

