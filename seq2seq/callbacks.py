@@ -74,7 +74,12 @@ class Checkpoints(Callback):
         path = _folder(trainer) / "checkpoints" / f"step={trainer.global_step}.ckpt"
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".tmp")
+        # Lightning counts the batch about to be trained as begun; a run resumed from such a count
+        # would validate one step early.
+        begun = trainer.fit_loop.epoch_loop.batch_progress.total
+        ready, begun.ready = begun.ready, begun.completed
         trainer.save_checkpoint(partial)
+        begun.ready = ready
         if trainer.is_global_zero:
             partial.replace(path)
             for old in Run(_folder(trainer)).checkpoints[2:]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.config_store import ConfigStore
-from hydra.errors import MissingConfigException
+from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
@@ -45,6 +45,7 @@ class Parameter(NamedTuple):
     type: Any
     default: Any
     choices: tuple[Any, ...] = ()
+    annotation: str = ""
 
 
 @functools.cache
@@ -150,12 +151,13 @@ def _arguments(function: ast.FunctionDef) -> Iterator[Parameter]:
 
 def _parameter(name: str, annotation: ast.expr | None, default: ast.expr | None) -> Parameter:
     kind, choices = _config_type(annotation)
+    text = ast.unparse(annotation) if annotation is not None else ""
     if default is None:
-        return Parameter(name, kind, NO_DEFAULT, choices)
+        return Parameter(name, kind, NO_DEFAULT, choices, text)
     try:
-        return Parameter(name, kind, ast.literal_eval(default), choices)
+        return Parameter(name, kind, ast.literal_eval(default), choices, text)
     except ValueError:
-        return Parameter(name, Any, None, choices)
+        return Parameter(name, Any, None, choices, text)
 
 
 PRIMITIVES: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str}
@@ -225,14 +227,14 @@ class Paths:
 
 @dataclass
 class Config:
-    """The root config of `train.py`."""
+    """The root config of `train.py`; a group's node takes the type of its own schema."""
 
-    task: Component = MISSING
-    model: Component = MISSING
-    objective: Component = MISSING
-    optimizer: Component = MISSING
-    scheduler: Component | None = None
-    trainer: Component = MISSING
+    task: Any = MISSING
+    model: Any = MISSING
+    objective: Any = MISSING
+    optimizer: Any = MISSING
+    scheduler: Any = None
+    trainer: Any = MISSING
     callbacks: dict[str, Any] = field(default_factory=dict)
     logger: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
@@ -362,7 +364,8 @@ def _check_component(path: str, node: Any, allow: tuple[str, ...]) -> None:
 
 def _check_value(path: str, parameter: Parameter, value: Any) -> None:
     group = path.replace(".", "/")
-    if isinstance(value, str) and (CONFIGS / group).is_dir():
+    takes_text = parameter.annotation == "Any" or "str" in parameter.annotation
+    if isinstance(value, str) and not takes_text and (CONFIGS / group).is_dir():
         raise ConfigError(f"{path} chooses a config group, got {value}; write {group}={value}")
     if parameter.choices and value not in parameter.choices:
         raise ConfigError(
@@ -395,6 +398,9 @@ def explain(error: BaseException) -> str:
     """One line for an error raised while composing, parsing or checking a config."""
     if isinstance(error, MissingConfigException):
         return _explain_missing_choice(error)
+    if isinstance(error, OverrideParseException):
+        reason = " ".join(str(error).split())
+        return f"cannot read {error.override}: {reason}; quote it for the shell, as in 'key=[1,2]'"
     chain: list[BaseException] = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)

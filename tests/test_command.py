@@ -1,0 +1,261 @@
+"""`train.py` as its users call it: a command in a folder of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from seq2seq.runs import Run, collect, load_checkpoint, load_model
+
+ROOT = Path(__file__).parents[1]
+TINY = [
+    "task.length=12",
+    "task.k=2",
+    "task.train_size=256",
+    "task.val_size=64",
+    "task.test_size=64",
+    "task.batch_size=16",
+    "model.hidden_size=4",
+]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, str(ROOT / "train.py"), *arguments]
+
+
+def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True)
+
+
+def only_run(folder: Path) -> Run:
+    (result,) = folder.glob("outputs/*/*/config.yaml")
+    return Run(result.parent)
+
+
+BAD = {
+    "task=shfit": "did you mean 'shift'",
+    "model=tnc": "did you mean 'tcn'",
+    "model.hiden_size=8": "did you mean 'hidden_size'",
+    "task.k=abc": "task.k must be a whole number, got abc",
+    "optimizer.lr=abc": "optimizer.lr must be a number, got abc",
+    "+task.foo=1": "unknown key task.foo",
+    "trainer.max_stps=5": "did you mean 'max_steps'",
+    "trainer.max_steps=0": "trainer.max_steps must be a positive whole number, got 0",
+    "optimizr=sgd": "did you mean 'optimizer'",
+    "task.input=white": "write task/input=white",
+    "model.cell=lstmm model=rnn": "model.cell must be one of",
+    "-m task.k=4,8,abc": "task.k must be a whole number, got abc",
+    "task.k=4,8": "add -m",
+    "model._target_=os.system": "if you trust it, add allow=[os]",
+    "--config-dir=extra experiment=typo": "did you mean 'length'",
+    "task.k=[1": "task.k=[1",
+}
+
+
+@pytest.mark.parametrize("arguments", BAD)
+def test_bad_input_gets_one_line_and_leaves_nothing(arguments, tmp_path):
+    extra = tmp_path / "extra" / "experiment"
+    extra.mkdir(parents=True)
+    (extra / "typo.yaml").write_text("# @package _global_\ntask:\n  lenght: 12\n")
+    done = call(tmp_path, *arguments.split())
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert BAD[arguments] in line
+    assert done.stdout == ""
+    assert os.listdir(tmp_path) == ["extra"]
+
+
+def test_constructor_rules_are_checked_before_anything_is_written(tmp_path):
+    done = call(tmp_path, "-m", "task.length=32", "task.k=8,40")
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "k must be smaller than length, got k=40, length=32" in line
+    assert os.listdir(tmp_path) == []
+
+
+def test_help_lists_the_choices_without_loading_torch(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(ROOT / "train.py"), "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert "model: " in done.stdout
+    assert "_schema" not in done.stdout
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "omegaconf" in loaded
+    assert not loaded & {"torch", "lightning", "matplotlib", "pandas"}
+    assert os.listdir(tmp_path) == []
+
+
+def test_one_run_leaves_a_complete_folder_and_is_not_repeated(tmp_path):
+    arguments = ["model=rnn", *TINY, "trainer.max_steps=120", "trainer.val_check_interval=50"]
+    done = call(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    run = only_run(tmp_path)
+    result = json.loads((run.folder / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert result["steps"] == 120
+    assert result["val/nmse"] < 2
+    # k = 2 of 12 steps of a process of unit variance
+    assert result["reference/zero"] == pytest.approx(10 / 12)
+    assert result["parameters"] == sum(p.numel() for p in load_model(run).parameters())
+    assert run.history["step"].tolist() == list(range(1, 121))
+    assert np.isfinite(run.history["loss"]).all()
+    assert set(run.history["lr"]) == {1e-3}
+    checkpoint = load_checkpoint(run.checkpoints[0])
+    assert checkpoint["global_step"] == 120
+    assert "step 100/120" in done.stderr
+    events = EventAccumulator(str(run.folder)).Reload()
+    scalars = set(events.Tags()["scalars"])
+    assert {"train/loss", "train/lr", "train/grad_norm", "val/loss", "val/nmse"} <= scalars
+    assert {"reference/zero", "reference/memoryless", "test/nmse"} <= scalars
+    assert {"predictions", "kernel"} <= set(events.Tags()["images"])
+    logged = {event.step: event.value for event in events.Scalars("train/loss")}
+    assert logged[100] == pytest.approx(run.history["loss"][99], rel=1e-5)
+    assert (run.folder / ".hydra" / "overrides.yaml").exists()
+
+    written = (run.folder / "result.json").stat().st_mtime_ns
+    again = call(tmp_path, *arguments)
+    assert again.returncode == 0
+    assert "nothing to do" in again.stdout
+    assert "val/nmse" in again.stdout
+    assert (run.folder / "result.json").stat().st_mtime_ns == written
+
+
+def test_a_sweep_runs_what_is_missing_and_tells_how_all_ended(tmp_path):
+    arguments = [
+        "-m",
+        "model=rnn,transformer",
+        *[o for o in TINY if not o.startswith("task.k")],
+        "model.hidden_size=8",
+        "task.k=1,2",
+        "trainer.max_steps=6",
+        "callbacks.figures=null",
+    ]
+    first = call(tmp_path, *arguments)
+    assert first.returncode == 0, first.stderr
+    rows = [line for line in first.stdout.splitlines() if "finished" in line]
+    assert len(rows) == 4
+    assert "model=rnn task.k=1 " in rows[0]
+    frame = collect(tmp_path / "outputs")
+    assert sorted(zip(frame["model"], frame["task.k"], strict=True)) == [
+        ("RNN", 1),
+        ("RNN", 2),
+        ("Transformer", 1),
+        ("Transformer", 2),
+    ]
+    assert (frame["status"] == "finished").all()
+
+    times = {f: (Path(f) / "result.json").stat().st_mtime_ns for f in frame["folder"]}
+    gone = frame["folder"][1]
+    shutil.rmtree(tmp_path / gone)
+    second = call(tmp_path, *arguments)
+    assert second.returncode == 0
+    changed = {f for f, t in times.items() if (Path(f) / "result.json").stat().st_mtime_ns != t}
+    assert changed == {gone}
+
+    third = call(tmp_path, *arguments)
+    assert third.stdout == second.stdout
+
+
+def test_a_failing_job_does_not_hide_the_others(tmp_path, monkeypatch):
+    """The failing one is a task from outside, found by its search path and allowed by name."""
+    (tmp_path / "elsewhere.py").write_text(
+        "from seq2seq.tasks import Shift\n"
+        "class Broken(Shift):\n"
+        "    def targets(self, x):\n"
+        "        raise RuntimeError('no targets\\ntoday')\n"
+    )
+    group = tmp_path / "conf" / "task"
+    group.mkdir(parents=True)
+    (group / "broken.yaml").write_text(
+        "defaults:\n  - shift\n  - _self_\n_target_: elsewhere.Broken\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    arguments = ["-m", "task=broken,shift", *TINY, "model=rnn", "trainer.max_steps=5"]
+    arguments += ["callbacks.figures=null", f"hydra.searchpath=[file://{tmp_path}/conf]"]
+
+    refused = call(tmp_path, *arguments)
+    assert refused.returncode == 2
+    assert "allow=[elsewhere]" in refused.stderr
+    assert not (tmp_path / "outputs").exists()
+
+    done = call(tmp_path, *arguments, "allow=[elsewhere]")
+    assert done.returncode == 1
+    rows = [line.split()[:2] for line in done.stdout.splitlines() if line.startswith("task=")]
+    assert rows == [["task=broken", "failed"], ["task=shift", "finished"]]
+    assert "no targets today" in done.stdout
+    (traceback,) = tmp_path.glob("outputs/*/*/traceback.txt")
+    assert "RuntimeError: no targets" in traceback.read_text()
+
+
+def test_a_killed_run_ends_bit_for_bit_where_an_uninterrupted_one_ends(tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.mkdir()
+    cut.mkdir()
+    arguments = [
+        "model=rnn",
+        *TINY,
+        "model.dropout=0.1",
+        "trainer.max_steps=800",
+        "trainer.val_check_interval=40",
+        "callbacks.checkpoints.every_n_steps=100",
+        "callbacks.figures=null",
+        "scheduler=plateau",
+        "scheduler.patience=1",
+        "scheduler.threshold=0.3",
+    ]
+    assert call(whole, *arguments).returncode == 0
+    with subprocess.Popen(command(*arguments), cwd=cut, stderr=subprocess.DEVNULL) as process:
+        until(lambda: len(list(cut.glob("outputs/*/*/checkpoints/step=*.ckpt"))) >= 2)
+        process.send_signal(signal.SIGKILL)
+    run = only_run(cut)
+    assert run.status == "killed"
+    assert call(cut, *arguments).returncode == 0
+    uninterrupted = only_run(whole)
+    one, other = (load_checkpoint(r.checkpoints[0])["state_dict"] for r in (uninterrupted, run))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    for key in ("step", "loss", "lr"):
+        assert np.array_equal(uninterrupted.history[key], run.history[key])
+    assert len(set(run.history["lr"])) > 1  # the scheduler's state was restored too
+
+
+def until(condition, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path):
+    arguments = ["model=rnn", *TINY, "trainer.max_steps=3000", "callbacks.figures=null"]
+    arguments += ["callbacks.checkpoints.every_n_steps=200"]
+    with subprocess.Popen(
+        command(*arguments), cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as process:
+        until(lambda: list(tmp_path.glob("outputs/*/*/checkpoints/step=*.ckpt")))
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate()
+    assert process.returncode == 130
+    assert "the same command continues" in error
+    assert "Traceback" not in error
+    run = only_run(tmp_path)
+    assert run.status == "stopped"
+    stopped_at = load_checkpoint(run.checkpoints[0])["global_step"]
+    assert 0 < stopped_at < 3000
+    done = call(tmp_path, *arguments)
+    assert done.returncode == 0
+    assert f"continuing from step {stopped_at}" in done.stderr
+    assert run.result["status"] == "finished"
