@@ -164,7 +164,8 @@ def _resampled(seed: NDArray[np.generic], resamples: int, random: int) -> Array:
     if count < 2:
         return np.empty((0, len(index)))
     chance = np.full(count, 1 / count)
-    return np.random.default_rng(random).multinomial(count, chance, resamples)[:, index] * 1.0
+    draws = np.random.default_rng(random).multinomial(count, chance, resamples)
+    return draws[:, index].astype(np.float64)
 
 
 def _half_width(draws: Array, seeds: int) -> Array:
