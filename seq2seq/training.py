@@ -71,7 +71,7 @@ def check(cfg: DictConfig) -> None:
     with quiet(), _refusing("trainer"):
         instantiate(cfg.trainer, logger=False)
     with _refusing("callbacks"):
-        _callbacks(cfg)
+        build_callbacks(cfg)
 
 
 def build(cfg: DictConfig, stored: Path | None = None) -> tuple[Any, SequenceModule]:
@@ -129,7 +129,7 @@ def _refusing(key: str) -> Iterator[None]:
         raise ConfigError(f"{key}: {' '.join(text.split())}") from None
 
 
-def _callbacks(cfg: DictConfig) -> list[lightning.Callback]:
+def build_callbacks(cfg: DictConfig) -> list[lightning.Callback]:
     return [instantiate(node) for node in cfg.callbacks.values() if node is not None]
 
 
@@ -146,6 +146,26 @@ def run(cfg: DictConfig) -> Run:
     the_run = Run(run_folder(cfg))
     if the_run.status in FINAL and not cfg.force:
         return the_run
+    begin(cfg, the_run)
+    start = time.perf_counter()
+    try:
+        result = fit(cfg, the_run)
+    except (KeyboardInterrupt, SystemExit):
+        the_run.write_result({"status": "stopped", "seconds": time.perf_counter() - start})
+        raise KeyboardInterrupt from None
+    except Exception as error:
+        note_failure(the_run, error, time.perf_counter() - start)
+        return the_run
+    the_run.write_result(result | {"seconds": round(time.perf_counter() - start, 3)})
+    return the_run
+
+
+def begin(cfg: DictConfig, the_run: Run) -> None:
+    """Make the run's folder and store the config in it; with `force` nothing older remains.
+
+    Raises:
+        ConfigError: the folder cannot be written to.
+    """
     if cfg.force:
         the_run.clear()
     try:
@@ -155,21 +175,15 @@ def run(cfg: DictConfig) -> Run:
         raise ConfigError(
             f"cannot write to {the_run.folder}: {error.strerror}; set paths.outputs"
         ) from None
-    start = time.perf_counter()
-    try:
-        result = fit(cfg, the_run)
-    except (KeyboardInterrupt, SystemExit):
-        the_run.write_result({"status": "stopped", "seconds": time.perf_counter() - start})
-        raise KeyboardInterrupt from None
-    except Exception as error:
-        line = " ".join(str(error).split()) or type(error).__name__
-        log.error("%s failed: %s", the_run.folder, line)
-        (the_run.folder / "traceback.txt").write_text(traceback.format_exc())
-        seconds = time.perf_counter() - start
-        the_run.write_result({"status": "failed", "error": line[:500], "seconds": seconds})
-        return the_run
-    the_run.write_result(result | {"seconds": round(time.perf_counter() - start, 3)})
-    return the_run
+
+
+def note_failure(the_run: Run, error: Exception, seconds: float) -> None:
+    """Write the traceback and a result with the status `failed` into the run's folder."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    log.error("%s failed: %s", the_run.folder, line)
+    text = "".join(traceback.format_exception(error))
+    (the_run.folder / "traceback.txt").write_text(text)
+    the_run.write_result({"status": "failed", "error": line[:500], "seconds": seconds})
 
 
 def fit(
@@ -179,29 +193,29 @@ def fit(
     task, module = build(cfg)
     if isinstance(task, Text):
         write_atomically(the_run.vocabulary, task.vocabulary.to_json().encode())
-    checkpoint = _resume(the_run, module)
+    checkpoint = find_checkpoint(the_run, module)
     step = checkpoint_step(checkpoint) if checkpoint else 0
-    loggers = _loggers(cfg, the_run.folder, step)
-    with quiet(), threads(cfg.threads), _interruptible() as interruption:
+    loggers = build_loggers(cfg, the_run.folder, step)
+    with quiet(), threads(cfg.threads), interruptible() as interruption:
         trainer = instantiate(
             cfg.trainer,
             logger=loggers or False,
-            callbacks=[*_callbacks(cfg), *extra_callbacks, interruption],
+            callbacks=[*build_callbacks(cfg), *extra_callbacks, interruption],
             default_root_dir=str(the_run.folder),
         )
         try:
             trainer.fit(module, task, ckpt_path=checkpoint, weights_only=True)
-            result = _result(trainer, module, task, the_run)
+            result = outcome(trainer, module, task, the_run)
             if result["status"] == "finished":
                 result |= _evaluate(trainer, module, task)
-            _log_hyperparameters(cfg, loggers, result)
+            log_hyperparameters(cfg, loggers, result)
         finally:
             for logger in loggers:
                 logger.finalize("success")
     return result
 
 
-def _resume(the_run: Run, module: SequenceModule) -> Path | None:
+def find_checkpoint(the_run: Run, module: SequenceModule) -> Path | None:
     """The newest readable checkpoint of this run, or else of a shorter one that it continues."""
     shorter = the_run.shorter()
     for source in [the_run] + ([shorter] if shorter else []):
@@ -217,7 +231,7 @@ def _resume(the_run: Run, module: SequenceModule) -> Path | None:
     return None
 
 
-def _loggers(cfg: DictConfig, folder: Path, step: int) -> list[Logger]:
+def build_loggers(cfg: DictConfig, folder: Path, step: int) -> list[Logger]:
     loggers = []
     for node in cfg.logger.values():
         if node is not None:
@@ -227,7 +241,7 @@ def _loggers(cfg: DictConfig, folder: Path, step: int) -> list[Logger]:
     return loggers
 
 
-def _result(
+def outcome(
     trainer: lightning.Trainer, module: SequenceModule, task: Any, the_run: Run
 ) -> dict[str, Any]:
     losses = the_run.history["loss"]
@@ -243,10 +257,15 @@ def _evaluate(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> 
     measured: dict[str, float] = {}
     for evaluate in (trainer.validate, trainer.test):
         measured |= evaluate(module, task, verbose=False)[0]
+    return finite(measured)
+
+
+def finite(measured: dict[str, float]) -> dict[str, float | None]:
+    """JSON knows no infinity: None in place of what is not finite."""
     return {key: value if math.isfinite(value) else None for key, value in measured.items()}
 
 
-def _log_hyperparameters(cfg: DictConfig, loggers: list[Logger], result: dict[str, Any]) -> None:
+def log_hyperparameters(cfg: DictConfig, loggers: list[Logger], result: dict[str, Any]) -> None:
     """Give the HParams tab this run's config beside its final metrics."""
     plain = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(plain, dict)
@@ -294,7 +313,7 @@ def threads(number: int) -> Iterator[None]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[Interruption]:
+def interruptible() -> Iterator[Interruption]:
     """Turn the first Ctrl-C or SIGTERM into a stop between two steps, after a checkpoint."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
