@@ -9,9 +9,9 @@ RADIX = 32  # times worked through one after another; fastest of 8, 16, 32, 64 o
 
 
 def diagonal_scan(eigenvalues: Tensor, inputs: Tensor) -> Tensor:
-    """h_t = λ ⊙ h_{t−1} + u_t with h_{−1} = 0: (time, …, N) -> (time, …, N), real or complex.
+    """h_t = λ ⊙ h_{t−1} + u_t with h_{−1} = 0: (…, time, N) -> (…, time, N), real or complex.
 
-    `eigenvalues` λ is (N,), or broadcasts against one time of `inputs`. An associative scan
+    `eigenvalues` λ is (N,), or broadcasts against `inputs` with one time. An associative scan
     (Blelloch 1990) of radix 32: the sequence is cut into pieces, all pieces advance side by side,
     and their last values are scanned in turn. O(time) work in O(log time) rounds of 32 operations,
     where FFTs need O(time log time) and, in float32, lose the digits below the largest value.
@@ -35,8 +35,11 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         eigenvalues, h = ctx.saved_tensors
         g = _Scan.apply(eigenvalues.conj(), gradient, not ctx.reverse)
-        later, earlier = (g[:-1], h[1:]) if ctx.reverse else (g[1:], h[:-1])
-        return (later * earlier.conj()).sum_to_size(eigenvalues.shape), g, None
+        if ctx.reverse:
+            g_next, h_before = g[..., :-1, :], h[..., 1:, :]
+        else:
+            g_next, h_before = g[..., 1:, :], h[..., :-1, :]
+        return (g_next * h_before.conj()).sum_to_size(eigenvalues.shape), g, None
 
     @staticmethod
     def vmap(
@@ -46,29 +49,28 @@ class _Scan(torch.autograd.Function):
         inputs: Tensor,
         reverse: bool,
     ) -> tuple[Tensor, int]:
-        """Members become one more axis after time."""
+        """Members become the first axis."""
         members = info.batch_size
         if in_dims[1] is None:
-            inputs = inputs.unsqueeze(1).expand(-1, members, *inputs.shape[1:])
+            inputs = inputs.expand(members, *inputs.shape)
         else:
-            inputs = inputs.movedim(in_dims[1], 1)
+            inputs = inputs.movedim(in_dims[1], 0)
         if in_dims[0] is not None:
             eigenvalues = eigenvalues.movedim(in_dims[0], 0)
-            missing = inputs.ndim - 1 - eigenvalues.ndim
-            eigenvalues = eigenvalues.reshape(members, *[1] * missing, *eigenvalues.shape[1:])
-        return _Scan.apply(eigenvalues, inputs, reverse), 1
+            missing = [1] * (inputs.ndim - eigenvalues.ndim)
+            eigenvalues = eigenvalues.reshape(members, *missing, *eigenvalues.shape[1:])
+        return _Scan.apply(eigenvalues, inputs, reverse), 0
 
 
 def _scan(eigenvalues: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
-    T = len(inputs)
+    *batch, T, N = inputs.shape
     pieces = -(-T // RADIX)
     length = -(-T // pieces)
     if pieces * length > T:
-        padding = inputs.new_zeros(pieces * length - T, *inputs.shape[1:])
-        inputs = torch.cat([inputs, padding])
-    u = inputs.reshape(pieces, length, *inputs.shape[1:])
+        inputs = torch.cat([inputs, inputs.new_zeros(*batch, pieces * length - T, N)], -2)
+    u = inputs.reshape(*batch, pieces, length, N)
     h = torch.empty_like(u)
-    us, hs = u.unbind(1), h.unbind(1)
+    us, hs = u.unbind(-2), h.unbind(-2)
     if reverse:
         us, hs = us[::-1], hs[::-1]
     hs[0].copy_(us[0])
@@ -76,9 +78,9 @@ def _scan(eigenvalues: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
         torch.addcmul(us[t], eigenvalues, hs[t - 1], out=hs[t])
     if pieces > 1:
         ends = _scan(eigenvalues**length, hs[-1], reverse)
-        before, after = (ends[1:], slice(-1)) if reverse else (ends[:-1], slice(1, None))
+        before, after = (slice(1, None), slice(-1)) if reverse else (slice(-1), slice(1, None))
         power = eigenvalues
         for h_t in hs:
-            h_t[after].addcmul_(power, before)
+            h_t[..., after, :].addcmul_(power, ends[..., before, :])
             power = power * eigenvalues
-    return h.flatten(0, 1)[:T]
+    return h.flatten(-3, -2)[..., :T, :]

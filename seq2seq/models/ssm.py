@@ -69,7 +69,7 @@ def eigenvalue_pairs(logarithms: Tensor) -> Tensor:
 
 
 def run_diagonal(logarithms: Tensor, inputs: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
-    """h_t = exp(z) h_{t−1} + u_t, real numbers in and out: (time, batch, R) -> the same, and h_T.
+    """h_t = exp(z) h_{t−1} + u_t, real numbers in and out: (batch, time, R) -> the same, and h_T.
 
     For complex z two neighbours among the R numbers are one complex number.
     """
@@ -78,14 +78,14 @@ def run_diagonal(logarithms: Tensor, inputs: Tensor, h: Tensor | None) -> tuple[
         u = torch.view_as_complex(inputs.unflatten(-1, (-1, 2)))
     eigenvalues = logarithms.exp().to(u.dtype)
     if h is not None:
-        u = torch.cat([u[:1] + eigenvalues * h, u[1:]])
+        u = torch.cat([u[:, :1] + (eigenvalues * h)[:, None], u[:, 1:]], 1)
     states = diagonal_scan(eigenvalues, u)
     real = torch.view_as_real(states).flatten(-2) if states.is_complex() else states
-    return real, states[-1]
+    return real, states[:, -1]
 
 
 class Layer(nn.Module, ABC):
-    """A causal layer around a diagonal recurrence. Time comes first, as the scan likes it best."""
+    """A causal layer around a diagonal recurrence."""
 
     state_shape: tuple[int, ...]  # of h, per sequence
 
@@ -93,7 +93,7 @@ class Layer(nn.Module, ABC):
     def forward(
         self, x: Tensor, h: Tensor | None, return_state: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """(time, batch, in) -> (time, batch, out), from the state h (None: zero), and the last h.
+        """(batch, time, in) -> (batch, time, out), from the state h (None: zero), and the last h.
 
         Without `return_state` the last h may be None.
         """
@@ -107,8 +107,8 @@ class Layer(nn.Module, ABC):
 
     def step(self, x_t: Tensor, h: Tensor) -> tuple[Tensor, Tensor | None]:
         """(batch, in) -> (batch, out), and the next h."""
-        y, h_next = self(x_t[None], h, True)
-        return y[0], h_next
+        y, h_next = self(x_t[:, None], h, True)
+        return y[:, 0], h_next
 
 
 class StateSpaceModel(RecurrentModel):
@@ -119,12 +119,12 @@ class StateSpaceModel(RecurrentModel):
     layers: nn.ModuleList
 
     def forward(self, x: Tensor, state: State = None, return_state: bool = False) -> Any:
-        z = self.embedding(x.transpose(0, 1).contiguous())
+        z = self.embedding(x)
         final = []
         for layer, h in zip(self.layers, state or [None] * self.num_layers, strict=True):
             z, h_last = layer(z, h, return_state)
             final.append(h_last)
-        y = self.readout(z).transpose(0, 1)
+        y = self.readout(z)
         return (y, tuple(final)) if return_state else y
 
     def step(self, x_t: Tensor, state: State) -> tuple[Tensor, State]:
@@ -423,8 +423,8 @@ class S4DLayer(Layer):
     def forward(
         self, x: Tensor, h: Tensor | None, return_state: bool
     ) -> tuple[Tensor, Tensor | None]:
-        T = len(x)
-        u = x.permute(1, 2, 0)  # (batch, channels, time)
+        T = x.shape[1]
+        u = x.transpose(1, 2)  # (batch, channels, time)
         logarithms, B, C = self._system()
         kernel = geometric_sums(B * C, logarithms, T).to(x.dtype)
         y = causal_convolution(u, kernel)
@@ -441,7 +441,8 @@ class S4DLayer(Layer):
                 y = y + torch.einsum("hnt,bhn->bht", free, h).real
                 if last is not None:
                     last = last + powers[..., -1].to(complex_or_real) * h
-        return y.permute(2, 0, 1) + self.D * x, last
+        # Back in the order of memory that x has, or all that follows would be slow.
+        return y.transpose(1, 2).contiguous() + self.D * x, last
 
     def step(self, x_t: Tensor, h: Tensor) -> tuple[Tensor, Tensor | None]:
         logarithms, B, C = self._system()

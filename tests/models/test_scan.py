@@ -10,24 +10,24 @@ DTYPES = [torch.float64, torch.complex128]
 
 
 def loop(eigenvalues: Tensor, inputs: Tensor) -> Tensor:
-    h = torch.zeros_like(inputs[0])
+    h = torch.zeros_like(inputs[..., 0, :])
     visited = []
-    for u in inputs:
+    for u in inputs.unbind(-2):
         h = eigenvalues * h + u
         visited.append(h)
-    return torch.stack(visited)
+    return torch.stack(visited, -2)
 
 
-def draw(T: int, dtype: torch.dtype, *shape: int) -> tuple[Tensor, Tensor]:
-    eigenvalues = torch.randn(shape[-1], dtype=dtype)
+def draw(batch: int, T: int, N: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    eigenvalues = torch.randn(N, dtype=dtype)
     eigenvalues = 0.95 * eigenvalues / eigenvalues.abs()
-    return eigenvalues, torch.randn(T, *shape, dtype=dtype)
+    return eigenvalues, torch.randn(batch, T, N, dtype=dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("T", [1, 2, RADIX, RADIX + 1, 100, 3 * RADIX, RADIX**2 + 5])
 def test_recurrence(T: int, dtype: torch.dtype) -> None:
-    eigenvalues, inputs = draw(T, dtype, 2, 3)
+    eigenvalues, inputs = draw(2, T, 3, dtype)
     expected = loop(eigenvalues, inputs)
     torch.testing.assert_close(diagonal_scan(eigenvalues, inputs), expected, rtol=0, atol=1e-12)
 
@@ -35,8 +35,8 @@ def test_recurrence(T: int, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("T", [1, 5, RADIX + 3, 2 * RADIX**2])
 def test_gradients(T: int, dtype: torch.dtype) -> None:
-    eigenvalues, inputs = (z.requires_grad_() for z in draw(T, dtype, 2, 3))
-    weight = torch.randn(T, 2, 3, dtype=dtype)
+    eigenvalues, inputs = (z.requires_grad_() for z in draw(2, T, 3, dtype))
+    weight = torch.randn(2, T, 3, dtype=dtype)
     ours, theirs = (
         torch.autograd.grad(
             (f(eigenvalues, inputs) * weight).abs().square().sum(), [eigenvalues, inputs]
@@ -48,7 +48,7 @@ def test_gradients(T: int, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_second_derivatives(dtype: torch.dtype) -> None:
-    eigenvalues, inputs = (z.requires_grad_() for z in draw(4, dtype, 1, 2))
+    eigenvalues, inputs = (z.requires_grad_() for z in draw(1, 4, 2, dtype))
     assert torch.autograd.gradgradcheck(diagonal_scan, (eigenvalues, inputs))
 
 
@@ -57,8 +57,8 @@ def test_second_derivatives(dtype: torch.dtype) -> None:
 def test_members(dtype: torch.dtype, in_dims: tuple[int | None, int | None]) -> None:
     """vmap of the value and of the gradient equals one member at a time."""
     members, T = 3, RADIX + 2
-    eigenvalues = torch.stack([draw(T, dtype, 2, 4)[0] for _ in range(members)])
-    inputs = torch.stack([draw(T, dtype, 2, 4)[1] for _ in range(members)], 2)
+    eigenvalues = torch.stack([draw(2, T, 4, dtype)[0] for _ in range(members)])
+    inputs = torch.stack([draw(2, T, 4, dtype)[1] for _ in range(members)], 2)
 
     def value(a: Tensor, u: Tensor) -> Tensor:
         return diagonal_scan(a, u).abs().square().sum()

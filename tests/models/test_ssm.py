@@ -116,12 +116,12 @@ def lru_loop(layer: LRULayer, x: Tensor) -> Tensor:
         torch.complex(p["B"][0::2], p["B"][1::2]),
         torch.complex(p["C"][:, 0::2], -p["C"][:, 1::2]),
     )
-    h = torch.zeros(x.shape[1], len(eigenvalues), dtype=B_.dtype)
+    h = torch.zeros(len(x), len(eigenvalues), dtype=B_.dtype)
     outputs = []
-    for x_t in x:
+    for x_t in x.unbind(1):
         h = eigenvalues * h + p["gamma"].exp() * (x_t.to(B_.dtype) @ B_.T)
         outputs.append((h @ C.T).real + p["D"] * x_t)
-    return torch.stack(outputs)
+    return torch.stack(outputs, 1)
 
 
 def s4d_loop(layer: S4DLayer, x: Tensor) -> Tensor:
@@ -138,10 +138,10 @@ def s4d_loop(layer: S4DLayer, x: Tensor) -> Tensor:
     for channel, n in np.ndindex(*A.shape):
         generator = np.array([[A[channel, n], 1], [0, 0]]) * p["dt"][channel].exp().item()
         held = scipy.linalg.expm(generator)
-        h = np.zeros(x.shape[1], dtype=A.dtype)
-        for t in range(len(x)):
-            h = held[0, 0] * h + held[0, 1] * x[t, :, channel].numpy()
-            y[t, :, channel] += factor * (C[channel, n] * h).real
+        h = np.zeros(len(x), dtype=A.dtype)
+        for t in range(x.shape[1]):
+            h = held[0, 0] * h + held[0, 1] * x[:, t, channel].numpy()
+            y[:, t, channel] += factor * (C[channel, n] * h).real
     return torch.tensor(y) + p["D"] * x
 
 
@@ -159,7 +159,7 @@ def test_blocks_are_their_formula(model: StateSpaceModel, loop: object) -> None:
     z = model.embedding(x)
     for block in model.layers:
         assert isinstance(block, Block)
-        y = loop(block.core, block.norm(z).transpose(0, 1).detach()).transpose(0, 1)
+        y = loop(block.core, block.norm(z).detach())
         y = y * (1 + torch.erf(y / math.sqrt(2))) / 2
         weight, bias = (block.state_dict()[f"mixing.1.{key}"] for key in ("weight", "bias"))
         y = y @ weight.T + bias
