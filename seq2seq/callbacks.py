@@ -70,7 +70,7 @@ class Checkpoints(Callback):
         """Write the history, then the checkpoint, then remove all but the last two."""
         self._last = (trainer.global_step, time.monotonic())
         if trainer.is_global_zero:
-            write_history(_folder(trainer), pl_module.history.arrays())
+            write_arrays(_folder(trainer) / "history.npz", pl_module.history.arrays())
         path = _folder(trainer) / "checkpoints" / f"step={trainer.global_step}.ckpt"
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".tmp")
@@ -86,11 +86,11 @@ class Checkpoints(Callback):
                 old.unlink()
 
 
-def write_history(folder: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write `history.npz` in one piece."""
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write a `.npz` in one piece."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomically(folder / "history.npz", buffer.getvalue())
+    write_atomically(path, buffer.getvalue())
 
 
 class Interruption(Callback):
@@ -147,6 +147,136 @@ class StopAtTarget(Callback):
         value = trainer.callback_metrics.get(self.monitor)
         if _fitting(trainer) and self.target is not None and value is not None:
             trainer.should_stop = trainer.should_stop or float(value) <= self.target
+
+
+class StopAfterEscape(Callback):
+    """End the run some time after its loss has left a plateau, as `seq2seq.analysis.plateau` says.
+
+    It looks at the losses when a block of them is read, every `trainer.log_every_n_steps`, and only
+    if there are 2% more than at the last look, so that all looks together cost as much as a few
+    passes over the history.
+
+    Args:
+        reference: the plateau is at the loss of this predictor, such as `zero` or `memoryless`;
+            null: at any level where there is one.
+        extra: further steps after the escape, as a share of those before it.
+    """
+
+    def __init__(self, reference: str | None = "memoryless", extra: float = 0.5) -> None:
+        if not extra >= 0:
+            raise ValueError(f"callbacks.stop_after_escape.extra must be at least 0, got {extra}")
+        self.reference = reference
+        self.extra = extra
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Look up the level.
+
+        Raises:
+            ValueError: the task has no such reference predictor.
+        """
+        self._level: float | None = None
+        self._escape: int | None = None
+        self._seen = 0
+        if self.reference is not None:
+            losses = trainer.datamodule.reference_losses()  # type: ignore[attr-defined]
+            if self.reference not in losses:
+                raise ValueError(
+                    "callbacks.stop_after_escape.reference must be one of "
+                    f"{', '.join(losses)}, got {self.reference}"
+                )
+            self._level = losses[self.reference]
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Look, and stop if it is time."""
+        step = trainer.global_step
+        if step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return
+        losses = pl_module.history.losses
+        if self._escape is None and len(losses) > 1.02 * self._seen:
+            self._seen = len(losses)
+            self._escape = escape({"step": pl_module.history.steps, "loss": losses}, self._level)
+        if self._escape is not None and step >= (1 + self.extra) * self._escape:
+            trainer.should_stop = True
+
+
+def escape(history: Any, level: float | None) -> int | None:
+    """The step of the first escape from a plateau, if any yet; `level` as in `plateau.find`."""
+    from seq2seq.analysis.plateau import find
+
+    return next((p.escape for p in find(history, level) if p.escape is not None), None)
+
+
+class Snapshots(Callback):
+    """Write what the model has become to `kernel.npz` and `eigenvalues.npz`, for reports.
+
+    `eigenvalues.npz` holds `step` (n,) and the complex `eigenvalues` (n, layers, m) of a recurrent
+    model before the first step, after it, and whenever the steps have grown by the factor `growth`;
+    `kernel.npz`, where the task has a kernel, `step` and the responses `true` and `learned`,
+    (length,), of the first channel.
+
+    Args:
+        growth: ratio of the steps of successive snapshots, above 1.
+    """
+
+    def __init__(self, growth: float = 1.25) -> None:
+        if not growth > 1:
+            raise ValueError(f"callbacks.snapshots.growth must be above 1, got {growth}")
+        self.growth = growth
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Take over the snapshots of the run that is continued."""
+        self._steps: list[int] = []
+        self._eigenvalues: list[np.ndarray] = []
+        path = _folder(trainer) / "eigenvalues.npz"
+        if trainer.global_step and path.exists():
+            with np.load(path, allow_pickle=False) as stored:
+                kept = stored["step"] <= trainer.global_step
+                self._steps = stored["step"][kept].tolist()
+                self._eigenvalues = list(stored["eigenvalues"][kept])
+        self._take(trainer, pl_module)
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Take one when it is due."""
+        if trainer.global_step >= self._next:
+            self._take(trainer, pl_module)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Take the last one and write them."""
+        self._take(trainer, pl_module)
+        if not trainer.is_global_zero:
+            return
+        folder = _folder(trainer)
+        if self._eigenvalues:
+            arrays = {"step": np.array(self._steps), "eigenvalues": np.stack(self._eigenvalues)}
+            write_arrays(folder / "eigenvalues.npz", arrays)
+        responses = _responses(pl_module.model, trainer.datamodule)  # type: ignore[attr-defined]
+        if responses is not None:
+            true, learned = (part.numpy() for part in responses)
+            arrays = {"step": np.array(trainer.global_step), "true": true, "learned": learned}
+            write_arrays(folder / "kernel.npz", arrays)
+
+    def _take(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        step = trainer.global_step
+        self._next = max(step + 1, int(self.growth * step))
+        eigenvalues = getattr(pl_module.model, "eigenvalues", None)
+        if eigenvalues is not None and (not self._steps or self._steps[-1] < step):
+            with torch.no_grad():
+                self._eigenvalues.append(np.stack([part.cpu().numpy() for part in eigenvalues()]))
+            self._steps.append(step)
 
 
 class References(Callback):
@@ -324,7 +454,6 @@ class Figures(Callback):
 def draw(model: Any, task: Any, sequences: int) -> dict[str, Any]:
     """The pictures of one model on one task: `predictions` and, given a kernel, `kernel`."""
     from seq2seq.analysis import plots
-    from seq2seq.models import impulse_response
 
     parameter = next(model.parameters())
     x, y = (part[:sequences].to(parameter) for part in next(iter(task.val_dataloader())))
@@ -337,9 +466,23 @@ def draw(model: Any, task: Any, sequences: int) -> dict[str, Any]:
                 x.cpu(), y.cpu(), prediction.cpu(), task.memoryless_prediction(x.cpu())
             )
         }
-        kernel = task.kernel()
-        if kernel is not None:
-            learned = impulse_response(model, len(kernel))[:, 0, 0]
-            figures["kernel"] = plots.impulse_response(kernel.cpu(), learned.cpu())
+        responses = _responses(model, task)
+        if responses is not None:
+            figures["kernel"] = plots.impulse_response(*responses)
     model.train(was_training)
     return figures
+
+
+def _responses(model: Any, task: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The true and the learned impulse response of the first channel; None without a kernel."""
+    from seq2seq.models import impulse_response
+
+    kernel = getattr(task, "kernel", lambda: None)()
+    if kernel is None:
+        return None
+    was_training = model.training
+    model.eval()  # no dropout
+    with torch.no_grad():
+        learned = impulse_response(model, len(kernel))[:, 0, 0]
+    model.train(was_training)
+    return kernel.cpu(), learned.cpu()

@@ -37,7 +37,7 @@ NOT_IDENTITY_TRAINER = (
     "default_root_dir",
 )
 #: Callbacks that watch a run without changing it.
-NOT_IDENTITY_CALLBACKS = ("progress", "figures", "checkpoints")
+NOT_IDENTITY_CALLBACKS = ("progress", "figures", "checkpoints", "snapshots")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

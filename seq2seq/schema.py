@@ -8,6 +8,7 @@ import ast
 import difflib
 import functools
 import importlib.util
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING as NO_DEFAULT
@@ -268,8 +269,10 @@ def register() -> None:
     """Register every `<name>_schema` in Hydra's ConfigStore; calling it again changes nothing.
 
     A group's YAML that lists `<its name>_schema` in its defaults is checked, key by key and type by
-    type, against the constructor signature of its `_target_`.
+    type, against the constructor signature of its `_target_`. Configs may multiply, as in
+    `length: ${mul:3,${task.k}}`.
     """
+    OmegaConf.register_new_resolver("mul", lambda *factors: math.prod(factors), replace=True)
     store = ConfigStore.instance()
     store.store(name="train_schema", node=Config)
     for path in sorted(CONFIGS.glob("*/**/*.yaml")):
