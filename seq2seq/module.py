@@ -181,9 +181,7 @@ class SequenceModule(LightningModule):
 
     def _evaluate(self, batch: Batch) -> None:
         x, y = batch
-        # Of tokens those below zero are not scored, and windows differ in how many are.
-        count = len(x) if y.is_floating_point() else int((y >= 0).sum())
-        self._weighted.append((self.loss(self.model(x), y).detach(), count))
+        self._weighted.append((self.loss(self.model(x), y).detach(), weight(y)))
 
     def on_validation_epoch_end(self) -> None:
         """Log `val/loss` and what follows from it."""
@@ -202,9 +200,18 @@ class SequenceModule(LightningModule):
         self._weighted.clear()
         sums = torch.tensor([total, count], dtype=torch.float64, device=self.device)
         total, count = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
-        loss = total / count
+        self.log_dict(self.evaluation(stage, total / count))
+
+    def evaluation(self, stage: str, loss: float) -> dict[str, float]:
+        """What is logged for a mean loss on the split `stage`, such as `val/loss`, `val/nmse`."""
         logged = {"loss": loss} | self.metrics(stage, loss)
-        self.log_dict({f"{stage}/{name}": value for name, value in logged.items()})
+        return {f"{stage}/{name}": value for name, value in logged.items()}
+
+
+def weight(y: Tensor) -> int:
+    """How much the mean loss of a slice with the targets y counts in that of its split."""
+    # Of tokens those below zero are not scored, and windows differ in how many are.
+    return len(y) if y.is_floating_point() else int((y >= 0).sum())
 
 
 class History:
