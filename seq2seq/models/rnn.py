@@ -144,6 +144,29 @@ class RNN(RecurrentModel):
     def state_size(self) -> int:
         return self.num_layers * self.hidden_size * (2 if self.cell == "lstm" else 1)
 
+    @property
+    def has_kernel(self) -> bool:
+        """Whether `kernel` exists: for one linear layer."""
+        return self.cell == "linear" and self.num_layers == 1
+
+    def kernel(self, length: int) -> Tensor:
+        """cᵀ W^s U for s < length: (length, output_dim, input_dim), the response to an impulse.
+
+        By doubling, in log₂(length) products. Raises ValueError unless `has_kernel`.
+        """
+        if not self.has_kernel:
+            raise ValueError(
+                f"a kernel needs model.cell=linear and model.num_layers=1, got cell={self.cell}, "
+                f"num_layers={self.num_layers}; use impulse_response(model, length)"
+            )
+        input_weight, recurrent_weight = self.layers[0].parameters()
+        states = input_weight[None, :, :-1]  # W^s U; the last column of the weight is b
+        power: Tensor = recurrent_weight
+        while len(states) < length:
+            states = torch.cat([states, power @ states])
+            power = power @ power
+        return self.readout.weight @ states[:length]
+
     def eigenvalues(self) -> list[Tensor]:
         """Eigenvalues of W per layer; for gated cells, of the block that proposes a new state."""
         gates = {"lstm": (4, 2), "gru": (3, 2)}  # how many, and which: g of i,f,g,o; n of r,z,n

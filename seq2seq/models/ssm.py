@@ -115,7 +115,7 @@ class StateSpaceModel(RecurrentModel):
     """An embedding, layers around diagonal recurrences, and a readout, which subclasses provide."""
 
     embedding: nn.Module
-    readout: nn.Module
+    readout: nn.Linear
     layers: nn.ModuleList
 
     def forward(self, x: Tensor, state: State = None, return_state: bool = False) -> Any:
@@ -264,6 +264,32 @@ class DiagonalRNN(StateSpaceModel):
                 )
             )
         self.readout = nn.Linear(hidden_size, output_dim)
+        self.dt, self.activation = dt, activation
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether `kernel` exists: for one linear layer."""
+        return self.activation == "linear" and self.num_layers == 1
+
+    def kernel(self, length: int) -> Tensor:
+        """dt Σ_n c_n U_n e^{λ_n s·dt} for s < length, real part: (length, output_dim, input_dim).
+
+        The response to an impulse. Raises ValueError unless `has_kernel`.
+        """
+        layer = self.layers[0]
+        if not self.has_kernel or not isinstance(layer, DiagonalLayer):
+            raise ValueError(
+                f"a kernel needs model.activation=linear and model.num_layers=1, got "
+                f"activation={self.activation}, num_layers={self.num_layers}; "
+                f"use impulse_response(model, length)"
+            )
+        c, U = self.readout.weight.double(), layer.input.weight.T.double()
+        logarithms = layer.logarithms()
+        if logarithms.is_complex():  # c₁ Re h + c₂ Im h = Re((c₁ − i c₂) h)
+            c, U = (torch.view_as_complex(z.unflatten(1, (-1, 2)).contiguous()) for z in (c, U))
+            c = c.conj()
+        sums = geometric_sums(self.dt * c[:, None] * U, logarithms, length)
+        return sums.permute(2, 0, 1).to(self.readout.weight.dtype)
 
 
 class Block(Layer):

@@ -12,14 +12,16 @@ from seq2seq.models.tcn import TCN
 IN, OUT, T = 2, 3, 40
 
 LINEAR: list[SequenceModel] = [
+    RNN(IN, OUT, "linear", 5),
     RNN(IN, OUT, "linear", 5, 2),
     TCN(IN, OUT, 5, 4, 2, variant="plain", activation="linear"),
     DiagonalRNN(IN, OUT, 6),
+    DiagonalRNN(IN, OUT, 6, 1, "real", "direct", dt=0.3),
     DiagonalRNN(IN, OUT, 6, 2, "real", "stable", dt=0.3),
 ]
 
 
-@pytest.mark.parametrize("model", LINEAR, ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("model", LINEAR)
 def test_a_linear_model_is_its_kernel(model: SequenceModel) -> None:
     model = model.double()
     kernel = impulse_response(model, T)
@@ -53,3 +55,18 @@ def test_gradient_reaches_the_parameters() -> None:
     impulse_response(model, 5).square().sum().backward()
     assert model.readout.weight.grad is not None
     assert model.readout.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        DiagonalRNN(1, 1, 4, 2),
+        DiagonalRNN(1, 1, 4, activation="tanh"),
+        RNN(1, 1, "tanh", 4),
+        RNN(1, 1, "linear", 4, 2),
+    ],
+)
+def test_only_one_linear_layer_has_a_closed_kernel(model: RNN | DiagonalRNN) -> None:
+    assert impulse_response(model, 5).shape == (5, 1, 1)
+    with pytest.raises(ValueError, match=r"a kernel needs model.* and model.num_layers=1, got"):
+        model.kernel(5)
