@@ -31,6 +31,7 @@ from seq2seq.runs import (
     checkpoint_step,
     flatten,
     load_checkpoint,
+    load_model,
     run_folder,
     write_atomically,
 )
@@ -258,6 +259,37 @@ def _evaluate(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> 
     for evaluate in (trainer.validate, trainer.test):
         measured |= evaluate(module, task, verbose=False)[0]
     return finite(measured)
+
+
+def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, float]:
+    """Test a trained model on its own task, changed by `overrides` such as `task.length=512`.
+
+    Returns `test/loss`, what follows from it (`test/nmse`), and the reference predictors' losses.
+
+    Raises:
+        ConfigError: there is no such run, or an override changes more than the task.
+        ValueError: the run has no readable checkpoint.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    if run.status == "new":
+        raise ConfigError(f"no run in {run.folder}; give the folder that holds config.yaml")
+    for override in overrides:
+        if not override.startswith("task.") or "=" not in override:
+            raise ConfigError(f"only task.<key>=<value> may be changed, got {override}")
+    cfg = OmegaConf.merge(run.config, OmegaConf.from_dotlist(list(overrides)))
+    assert isinstance(cfg, DictConfig)
+    model = load_model(run)
+    task, _ = build(cfg, run.vocabulary if run.vocabulary.exists() else None)
+    parameter = next(model.parameters())
+    total = count = 0.0
+    with torch.inference_mode(), threads(cfg.threads):
+        for x, y in task.test_dataloader():
+            x, y = (part.to(parameter) if part.is_floating_point() else part for part in (x, y))
+            total += float(task.loss(model(x), y)) * len(x)
+            count += len(x)
+    measured = {"loss": total / count} | task.metrics("test", total / count)
+    references = {f"reference/{key}": value for key, value in task.reference_losses().items()}
+    return {f"test/{key}": value for key, value in measured.items()} | references
 
 
 def finite(measured: dict[str, float]) -> dict[str, float | None]:

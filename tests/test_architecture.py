@@ -1,0 +1,73 @@
+"""Who may import whom, and how little importing the package costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "seq2seq"
+
+#: Parts of the package that each part may import; `seeds` may be imported by all.
+ALLOWED = {
+    "seeds": set(),
+    "theory": set(),
+    "tasks": {"theory"},
+    "models": set(),
+    "module": set(),
+    "objective": {"theory"},
+    "schema": set(),
+    "runs": {"schema", "module", "training"},
+    "analysis": {"runs", "theory", "models", "training"},
+    "generate": {"runs", "models", "tasks"},
+    "callbacks": {"runs", "analysis", "models", "tasks", "generate"},
+    "training": {"schema", "runs", "module", "callbacks", "models", "tasks"},
+    "sweep": {"runs", "schema", "module", "training", "callbacks", "tasks", "models"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("seq2seq.")}
+    return found
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_parts_import_only_what_they_may(part):
+    path = PACKAGE / part
+    files = sorted(path.glob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+    assert files
+    for file in files:
+        foreign = imports(file) - {part, "seeds", "Run"}
+        assert foreign <= ALLOWED[part], f"{file.name} imports {foreign - ALLOWED[part]}"
+
+
+def test_every_part_has_its_rule():
+    parts = {p.stem for p in PACKAGE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert parts - {"__init__"} == set(ALLOWED)
+
+
+def test_nothing_in_the_package_imports_the_programs():
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert (node.module or "").split(".")[0] not in (
+                    "train",
+                    "scripts",
+                    "hydra_plugins",
+                )
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    modules = "seq2seq, seq2seq.schema, seq2seq.runs, seq2seq.sweep.sweeper"
+    code = f"import sys, {modules}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"torch", "lightning", "matplotlib", "pandas", "scipy", "tensorboard", "rich"}
+    assert not heavy & set(done.stdout.split())

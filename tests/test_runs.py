@@ -1,0 +1,192 @@
+"""Identity, folders, and reading runs back."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from seq2seq import schema
+from seq2seq.runs import (
+    Run,
+    collect,
+    find,
+    load_checkpoint,
+    load_model,
+    run_folder,
+    trajectory_hash,
+    write_atomically,
+)
+from seq2seq.training import train
+
+SMALL = [
+    "model=rnn",
+    "model.hidden_size=4",
+    "task.length=8",
+    "task.k=2",
+    "task.train_size=64",
+    "task.val_size=16",
+    "task.test_size=16",
+    "task.batch_size=8",
+    "callbacks.figures=null",
+    "callbacks.progress=null",
+    "logger=none",
+]
+
+
+def config(*overrides: str):
+    schema.register()
+    with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        "logger=csv",
+        "paths.outputs=elsewhere",
+        "name=other",
+        "force=true",
+        "callbacks.progress=null",
+        "callbacks.figures.sequences=2",
+        "trainer.log_every_n_steps=7",
+        "task.k=8",
+        "optimizer.lr=0.001",
+    ],
+)
+def test_what_leaves_the_numbers_unchanged_leaves_the_identity(same):
+    assert trajectory_hash(config(same)) == trajectory_hash(config())
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["seed=1", "threads=2", "task.k=7", "model.hidden_size=8", "optimizer.lr=2e-3",
+     "gradient_clip_val=null", "trainer.precision=64-true", "task.seed=1", "model=rnn"],
+)  # fmt: skip
+def test_what_changes_the_numbers_changes_the_identity(other):
+    assert trajectory_hash(config(other)) != trajectory_hash(config())
+
+
+def test_a_folder_tells_task_model_and_what_was_chosen():
+    folder = run_folder(config("model=lstm", "task.k=4", "optimizer.lr=0.01", "seed=3"))
+    assert folder.parts[:2] == ("outputs", "shift")
+    for part in ("k=4", "rnn-cell=lstm", "lr=0.01", "seed=3", "steps="):
+        assert part in folder.name
+    assert run_folder(config("name=study")).parts[1] == "study"
+
+
+def test_changed_data_make_another_run(tmp_path):
+    path = tmp_path / "pairs.npz"
+    hashes = []
+    for value in (0.0, 1.0):
+        np.savez(path, x=np.full((4, 3, 1), value), y=np.full((4, 3, 1), value))
+        hashes.append(trajectory_hash(config("task=arrays", f"task.path={path}")))
+    assert hashes[0] != hashes[1]
+
+
+def test_a_longer_run_continues_the_shorter_one_and_equals_a_run_of_that_length(tmp_path):
+    short = train([*SMALL, f"paths.outputs={tmp_path}/a", "trainer.max_steps=20"])
+    long = train([*SMALL, f"paths.outputs={tmp_path}/a", "trainer.max_steps=50"])
+    alone = train([*SMALL, f"paths.outputs={tmp_path}/b", "trainer.max_steps=50"])
+    assert short.result["steps"] == 20
+    assert long.folder != short.folder
+    assert np.array_equal(long.history["loss"], alone.history["loss"])
+    assert np.array_equal(long.history["loss"][:20], short.history["loss"])
+    states = [load_checkpoint(run.checkpoints[0])["state_dict"] for run in (long, alone)]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[1])
+
+
+def test_the_same_seed_gives_the_same_numbers_whatever_else_drew(tmp_path):
+    one = train([*SMALL, f"paths.outputs={tmp_path}/a", "trainer.max_steps=10"])
+    torch.randn(100)
+    np.random.default_rng().normal(size=3)
+    two = train([*SMALL, f"paths.outputs={tmp_path}/b", "trainer.max_steps=10"])
+    assert np.array_equal(one.history["loss"], two.history["loss"])
+
+
+def test_training_leaves_the_callers_randomness_and_threads_alone(tmp_path):
+    torch.set_num_threads(2)
+    try:
+        state = torch.get_rng_state()
+        train([*SMALL, f"paths.outputs={tmp_path}", "trainer.max_steps=3", "model.dropout=0.2"])
+        assert torch.equal(torch.get_rng_state(), state)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_a_diverging_run_says_so_and_is_final(tmp_path):
+    wild = ["optimizer=sgd", "optimizer.lr=1e6", "gradient_clip_val=null", "model.cell=linear"]
+    overrides = [*SMALL, *wild, f"paths.outputs={tmp_path}", "trainer.max_steps=500"]
+    run = train(overrides)
+    assert run.status == "diverged"
+    assert run.result["steps"] < 500
+    json.loads((run.folder / "result.json").read_text(), parse_constant=pytest.fail)
+    written = (run.folder / "result.json").stat().st_mtime_ns
+    assert train(overrides).status == "diverged"
+    assert (run.folder / "result.json").stat().st_mtime_ns == written
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
+    overrides = [*SMALL, "callbacks.checkpoints.every_n_steps=10", "trainer.max_steps=30"]
+    whole = train([*overrides, f"paths.outputs={tmp_path}/whole"])
+    run = train([*overrides, f"paths.outputs={tmp_path}/cut"])
+    (run.folder / "result.json").unlink()
+    last, previous = run.checkpoints
+    last.write_bytes(last.read_bytes()[:1000])
+    again = train([*overrides, f"paths.outputs={tmp_path}/cut"])
+    assert f"cannot read the checkpoint {last}" in caplog.text
+    assert previous.name == "step=20.ckpt"
+    assert np.array_equal(again.history["loss"], whole.history["loss"])
+
+
+def test_a_checkpoint_that_would_execute_code_is_refused(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "owned"), "w"))
+
+    path = tmp_path / "step=1.ckpt"
+    torch.save({"state_dict": Hostile(), "global_step": 1}, path)
+    with pytest.raises(ValueError, match="cannot read the checkpoint"):
+        load_checkpoint(path)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_run_folder_with_a_foreign_class_is_refused(tmp_path):
+    run = train([*SMALL, f"paths.outputs={tmp_path}", "trainer.max_steps=2"])
+    path = run.folder / "config.yaml"
+    path.write_text(path.read_text().replace("seq2seq.models.RNN", "os.system"))
+    with pytest.raises(schema.ConfigError, match=r"os\.system is not a class of this project"):
+        load_model(run.folder)
+
+
+def test_collect_gives_a_row_per_run_with_the_keys_that_vary(tmp_path):
+    for k in (1, 3):
+        train([*SMALL, f"task.k={k}", f"paths.outputs={tmp_path}", "trainer.max_steps=3"])
+    frame = collect(tmp_path)
+    assert frame["task.k"].tolist() == [1, 3]
+    assert set(frame["model"]) == {"RNN"}
+    assert "model.hidden_size" not in frame
+    assert frame["reference/zero"].tolist() == pytest.approx([7 / 8, 5 / 8])
+    assert [run.config.task.k for run in find(tmp_path)] == [1, 3]
+
+
+def test_an_interrupted_write_leaves_the_old_content(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    write_atomically(path, b"old")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_folder_without_result_was_killed(tmp_path):
+    assert Run(tmp_path).status == "new"
+    (tmp_path / "config.yaml").write_text("seed: 0\n")
+    assert Run(tmp_path).status == "killed"
