@@ -8,14 +8,23 @@ told apart by colour-blind readers; line styles and markers repeat what the colo
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import LogNorm, SymLogNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
+
+from seq2seq.analysis.laws import Comparison
+from seq2seq.analysis.plateau import RULE, Plateau, Rule, smoothed
 
 Array = NDArray[np.float64]
 History = Mapping[str, ArrayLike]
@@ -64,6 +73,12 @@ def svg(figure: Figure) -> str:
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
+
+
+def png(figure: Figure, path: str | Path) -> None:
+    """Write the figure as a PNG of 200 dots per inch."""
+    with style():
+        figure.savefig(path, format="png", metadata={"Software": None})
 
 
 def _panels(
@@ -125,7 +140,8 @@ def impulse_response(true: Any, learned: Any) -> Figure:
 
 def _responses(ax: Axes, target: Array, responses: Array) -> None:
     lag = np.arange(len(target))
-    marker = "o" if len(lag) <= 64 else ""  # beyond that markers hide the line
+    # Where there are many, markers hide the lines.
+    marker = "o" if len(lag) <= 64 and len(responses) == 1 else ""
     ax.axhline(0, color=GREY, lw=0.6)
     ax.plot(lag, target, color=BLACK, lw=2.2, marker=marker, ms=4, label="true kernel")
     for index, response in enumerate(responses):
@@ -168,6 +184,7 @@ def loss_curves(
             line = ("-", "--", "-.", ":")[index // len(PALETTE) % 4]
             ax.plot(step, loss, ls=line, label=label)
         _log_axes(ax, unit)
+        _plain_ticks(ax.yaxis)
         _references(ax, references or {})
         if len(histories) > 1:
             figure.legend(loc="outside upper left", ncols=min(4, len(histories)))
@@ -201,8 +218,19 @@ def _log_axes(ax: Axes, unit: str) -> None:
     ax.set_ylabel(unit)
 
 
-def _references(ax: Axes, references: Mapping[str, float], size: float = 7.5) -> None:
-    """A dashed line per group of coinciding references, its names at the right end."""
+def _plain_ticks(axis: Axis) -> None:
+    """Label 1, 2 and 5 of each decade, as plain numbers, where the axis has fewer than two."""
+    low, high = axis.get_view_interval()
+    if low > 0 and high / low < 100:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low > 5 else range(1, 10)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _references(
+    ax: Axes, references: Mapping[str, float], size: float = 7.5, inside: bool = False
+) -> None:
+    """A dashed line per group of coinciding references, its names at the right end or on it."""
     drawn = [np.asarray(line.get_ydata(), dtype=float) for line in ax.lines]
     lowest = min((float(values.min()) for values in drawn if len(values)), default=0.0)
     below = [name for name, loss in references.items() if not loss >= lowest / 3]
@@ -213,10 +241,11 @@ def _references(ax: Axes, references: Mapping[str, float], size: float = 7.5) ->
     to_axes = ax.transData + ax.transAxes.inverted()
     heights = [float(to_axes.transform((1, loss))[1]) for loss, _ in lines]
     inches = ax.figure.get_figure(root=True).get_size_inches()[1] * ax.get_position().height
-    for (_, names), height in zip(lines, spread(heights, 1.3 * size / 72 / inches), strict=True):
+    gap = 1.3 * size / 72 / inches
+    for (_, names), height in zip(lines, spread(heights, gap), strict=True):
         ax.annotate(
             names,
-            (1.01, height),
+            (0.02, height + 0.8 * gap) if inside else (1.01, height),
             xycoords="axes fraction",
             va="center",
             color=DARK,
@@ -224,7 +253,7 @@ def _references(ax: Axes, references: Mapping[str, float], size: float = 7.5) ->
         )
     if below:
         text = f"below the axis: {join(below)}"
-        ax.annotate(text, (0.01, 0.02), xycoords="axes fraction", color=DARK, fontsize=size)
+        ax.annotate(text, (0.02, 0.03), xycoords="axes fraction", color=DARK, fontsize=size)
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
@@ -266,3 +295,369 @@ def join(names: Sequence[str]) -> str:
     if taps:
         parts.append(f"taps {taps[0]}" + (f"–{taps[-1]}" if len(taps) > 1 else ""))
     return ", ".join(parts)
+
+
+# --------------------------------------------------------------------------- sweeps and reports
+
+
+def plateaus(history: History, found: Sequence[Plateau], rule: Rule = RULE) -> Figure:
+    """One run's losses, what the smoothing makes of them, and its plateaus: the definition drawn.
+
+    Args:
+        history: the arrays `step` and `loss`.
+        found: what `plateau.find` says of it.
+        rule: the rule it was asked with.
+    """
+    with style():
+        figure, axes = _panels(1, 1, (6.4, 3.2))
+        ax = axes[0, 0]
+        ax.plot(
+            *thin(history, 4 * POINTS), color=GREY, alpha=0.6, lw=0.6, label="loss of each step"
+        )
+        step, smooth = smoothed(history, rule)
+        ax.plot(*thin({"step": step, "loss": smooth}), color=BLUE, label="smoothed loss")
+        for index, one in enumerate(found):
+            last = one.end if one.escape is None else one.escape
+            top, bottom = one.level * (1 + rule.tolerance), one.level * (1 - rule.drop)
+            label = None if index else "plateau: from its level's tolerance to the drop below it"
+            ax.fill_between(
+                [one.start, last], bottom, top, color=SKY, alpha=0.25, lw=0, label=label
+            )
+            ax.plot([one.start, last], [one.level] * 2, color=BLACK, lw=0.9, ls=":")
+            _mark(ax, one, bottom)
+        _log_axes(ax, "training loss")
+        _plain_ticks(ax.yaxis)
+        figure.legend(loc="outside upper left", ncols=2)
+    return figure
+
+
+def _mark(ax: Axes, one: Plateau, height: float, color: str = VERMILION) -> None:
+    """A triangle down at the escape, one to the right where the run ended before."""
+    escape, marker = (one.end, ">") if one.escape is None else (one.escape, "v")
+    ax.plot(
+        escape,
+        height,
+        marker=marker,
+        color=color,
+        mfc="white" if one.escape is None else color,
+        ms=5,
+        ls="",
+        zorder=4,
+    )
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run in `loss_panels`: its history, its plateau if it has one, the group it belongs to."""
+
+    history: History
+    plateau: Plateau | None = None
+    group: str = ""
+
+
+def loss_panels(
+    panels: Mapping[str, Sequence[Curve]],
+    references: Mapping[str, Mapping[str, float]] | None = None,
+    unit: str = "training loss",
+) -> Figure:
+    """Loss curves of a sweep, one panel per title, one colour per group, escapes marked.
+
+    Args:
+        panels: per title the runs drawn there.
+        references: per title the losses of the reference predictors.
+        unit: label of the vertical axes.
+    """
+    rows, columns = _grid(len(panels))
+    groups = list(dict.fromkeys(curve.group for curves in panels.values() for curve in curves))
+    with style():
+        figure, axes = _panels(rows, columns, (9.0 / columns, 2.1), share=True)
+        for ax, (title, curves) in zip(axes.flat, panels.items(), strict=False):
+            for curve in curves:
+                color = PALETTE[groups.index(curve.group) % len(PALETTE)]
+                ax.plot(*thin(curve.history, 150), color=color, lw=0.7, alpha=0.75)
+            for curve in curves:
+                if curve.plateau is not None:
+                    color = PALETTE[groups.index(curve.group) % len(PALETTE)]
+                    _mark(ax, curve.plateau, curve.plateau.level, color)
+            ax.set_title(title, loc="left")
+            ax.set_xscale("log")
+            ax.set_yscale("log")
+        low, high = axes[0, 0].get_ylim()
+        axes[0, 0].set_ylim(low, high * (high / low) ** 0.15)  # room for the references' names
+        _plain_ticks(axes[0, 0].yaxis)
+        _outer_labels(axes, len(panels), "step", unit)
+        for ax, title in zip(axes.flat, panels, strict=False):
+            _references(ax, (references or {}).get(title, {}), size=6.5, inside=True)
+        handles = [
+            Line2D([], [], color=PALETTE[index % len(PALETTE)], label=group or "one run")
+            for index, group in enumerate(groups)
+        ]
+        if any(curve.plateau is not None for curves in panels.values() for curve in curves):
+            handles.append(Line2D([], [], color=DARK, marker="v", ls="", ms=5, label="escape"))
+            handles.append(
+                Line2D([], [], color=DARK, marker=">", ls="", ms=5, mfc="white", label="censored")
+            )
+        handles.append(Line2D([], [], color=GREY, ls=(0, (4, 2)), lw=0.9, label="references"))
+        figure.legend(handles=handles, loc="outside upper left", ncols=min(6, len(handles)))
+    return figure
+
+
+def _grid(count: int, most: int = 3) -> tuple[int, int]:
+    columns = min(most, max(1, count))
+    return -(-max(1, count) // columns), columns
+
+
+def _outer_labels(axes: NDArray[Any], count: int, x: str, y: str) -> None:
+    """Name the axes at the edge of a grid of `count` panels and hide the unused ones."""
+    columns = axes.shape[1]
+    for index, ax in enumerate(axes.flat):
+        ax.set_visible(index < count)
+        if index % columns == 0:
+            ax.set_ylabel(y)
+        if index + columns >= count:
+            ax.set_xlabel(x)
+            ax.tick_params(labelbottom=True)
+
+
+@dataclass(frozen=True)
+class Times:
+    """One group of runs in `escape_times`: k, τ and whether τ is a lower bound; the fitted laws."""
+
+    k: ArrayLike
+    tau: ArrayLike
+    censored: ArrayLike
+    laws: Comparison | None = None
+
+
+def escape_times(groups: Mapping[str, Times], key: str = "memory $k$ (steps)") -> Figure:
+    """Lengths of plateaus against the memory, with both fitted laws and the band of the better.
+
+    Args:
+        groups: per label its runs; one panel each.
+        key: label of the horizontal axis.
+    """
+    rows, columns = _grid(len(groups))
+    width = 5.6 if columns == 1 else 9.6 / columns
+    with style():
+        figure, axes = _panels(rows, columns, (width, 3.4), share=True)
+        for ax, (title, times) in zip(axes.flat, groups.items(), strict=False):
+            _times(ax, times)
+            ax.set_yscale("log")
+            ax.set_title(title, loc="left")
+        _outer_labels(axes, len(groups), key, "plateau length $\\tau$ (steps)")
+        entries: dict[str, Any] = {}
+        for ax in axes.flat:
+            handles, labels = ax.get_legend_handles_labels()
+            entries |= dict(zip(labels, handles, strict=True))
+        figure.legend(
+            list(entries.values()),
+            list(entries),
+            loc="outside upper left",
+            ncols=min(3, len(entries)),
+        )
+    return figure
+
+
+def _times(ax: Axes, times: Times) -> None:
+    k, tau = _array(times.k), _array(times.tau)
+    censored = np.asarray(times.censored, dtype=bool)
+    values, counts = np.unique(k, return_counts=True)
+    # Runs of one k stand side by side, so that equal times stay apart.
+    width = 0.3 * (np.diff(values).min() if len(values) > 1 else 1.0)
+    rank = np.array([np.sum(k[:index] == value) for index, value in enumerate(k)])
+    most = counts.max() if len(counts) else 1
+    x = k + width * ((rank + 0.5) / most - 0.5)
+    if times.laws is not None:
+        grid = np.linspace(values[0], values[-1], 200)
+        best = times.laws.best
+        for row, law in enumerate((times.laws.exponential, times.laws.power)):
+            color, line = (BLUE, ORANGE)[row], "-" if law is best else "--"
+            ax.plot(grid, law.predict(grid), color=color, ls=line, label=f"{law.kind} law")
+            rate = (f"e^{{{law.b:.2g}\\,k}}", f"k^{{\\,{law.b:.2g}}}")[row]
+            ax.annotate(
+                f"$\\tau\\propto {rate}$",
+                (0.98, 0.11 - 0.08 * row),
+                xycoords="axes fraction",
+                ha="right",
+                color=color if row == 0 else "#8A5F00",  # orange is too light for letters
+            )
+        low, high = best.band(grid)
+        shade = BLUE if best.kind == "exponential" else ORANGE
+        if np.isfinite(low).all() and np.isfinite(high).all():
+            ax.fill_between(
+                grid, low, high, color=shade, alpha=0.18, lw=0, label="95% band of the better law"
+            )
+    seen = ~censored
+    ax.plot(x[seen], tau[seen], "o", color=BLACK, ms=3.2, alpha=0.7, label="run that escaped")
+    if censored.any():
+        ax.plot(
+            x[censored],
+            tau[censored],
+            "^",
+            color=VERMILION,
+            mfc="white",
+            ms=4.5,
+            label="run still on its plateau: at least this",
+        )
+    finite = np.concatenate([tau, [tau.max() * 1.6, tau.min() / 1.6]])
+    ax.set_ylim(finite.min(), finite.max())
+
+
+def kernels(panels: Mapping[str, tuple[ArrayLike, Sequence[ArrayLike]]]) -> Figure:
+    """True and learned impulse responses of a sweep.
+
+    Args:
+        panels: per title the true kernel (lags,) and the learned one of each run.
+    """
+    rows, columns = _grid(len(panels))
+    with style():
+        figure, axes = _panels(rows, columns, (9.0 / columns, 2.0))
+        for ax, (title, (true, learned)) in zip(axes.flat, panels.items(), strict=False):
+            _responses(ax, _array(true), np.atleast_2d(np.stack([_array(one) for one in learned])))
+            ax.set(title="", xlabel="", ylabel="")
+            ax.set_title(title, loc="left")
+        _outer_labels(axes, len(panels), "lag $s$ (steps)", "response")
+        handles, _ = axes[0, 0].get_legend_handles_labels()
+        figure.legend(
+            handles, ["true kernel", "learned, one line per run"], loc="outside upper left", ncols=2
+        )
+    return figure
+
+
+def eigenvalues(panels: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
+    """Eigenvalues of a recurrence on the unit disc while it is trained.
+
+    Args:
+        panels: per title the steps (n,) and the complex eigenvalues (n, …) at them.
+    """
+    rows, columns = _grid(len(panels), most=4)
+    last = max(float(np.max(_array(step))) for step, _ in panels.values())
+    norm = SymLogNorm(linthresh=10, vmin=0, vmax=max(last, 10), base=10)
+    with style():
+        side = 9.4 / max(columns, 3)
+        figure, axes = _panels(rows, columns, (side, 0.95 * side), share=True)
+        angle = np.linspace(0, 2 * np.pi, 200)
+        for ax, (title, (steps, values)) in zip(axes.flat, panels.items(), strict=False):
+            points = np.asarray(values, dtype=np.complex128).reshape(len(_array(steps)), -1)
+            ax.plot(np.cos(angle), np.sin(angle), color=GREY, lw=0.8)
+            color = np.repeat(_array(steps), points.shape[1])
+            flat = points.ravel()
+            size = np.repeat(
+                np.where(np.arange(len(points)) == len(points) - 1, 16.0, 3.0), points.shape[1]
+            )
+            drawn = ax.scatter(
+                flat.real, flat.imag, c=color, s=size, cmap="viridis_r", norm=norm, lw=0
+            )
+            first = points[0]
+            ax.plot(first.real, first.imag, "o", mfc="none", mec=VERMILION, mew=0.8, ms=4, ls="")
+            ax.set_aspect("equal")
+            ax.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1))
+            ax.set_title(title, loc="left")
+        _outer_labels(axes, len(panels), "real part", "imaginary part")
+        bar = figure.colorbar(drawn, ax=axes, shrink=0.7, aspect=30)
+        bar.set_label("step")
+        handles = [
+            Line2D(
+                [], [], ls="", marker="o", mfc="none", mec=VERMILION, ms=4, label="before training"
+            ),
+            Line2D([], [], ls="", marker="o", color="#440154", ms=4, label="at the end"),
+        ]
+        figure.legend(handles=handles, loc="outside upper left", ncols=2)
+    return figure
+
+
+def heat_map(
+    values: ArrayLike,
+    rows: tuple[str, Sequence[Any]],
+    columns: tuple[str, Sequence[Any]],
+    unit: str,
+    lower_bounds: ArrayLike | None = None,
+) -> Figure:
+    """A positive quantity over two swept keys, on a logarithmic scale, each cell with its number.
+
+    Args:
+        values: (rows, columns); cells that are not finite stay empty.
+        rows, columns: name of the key and its values.
+        unit: name of the quantity.
+        lower_bounds: cells whose value is only a lower bound, marked by ≥.
+    """
+    table = _array(values)
+    bounds = np.zeros(table.shape, bool) if lower_bounds is None else np.asarray(lower_bounds, bool)
+    shown = np.ma.masked_invalid(np.where(table > 0, table, np.nan))
+    with style():
+        size = (1.8 + 0.62 * table.shape[1], 1.2 + 0.42 * table.shape[0])
+        figure = Figure(figsize=(max(size[0], 4.0), size[1]), layout="constrained")
+        ax = figure.subplots()
+        norm = LogNorm(shown.min(), max(shown.max(), shown.min() * 1.01))
+        image = ax.imshow(shown, norm=norm, cmap="cividis", aspect="auto")
+        for (row, column), value in np.ndenumerate(table):
+            if np.isfinite(value) and value > 0:
+                dark = norm(value) < 0.5
+                text = ("≥" if bounds[row, column] else "") + number(value)
+                color = "white" if dark else BLACK
+                ax.text(column, row, text, ha="center", va="center", color=color, fontsize=7.5)
+        ax.set_xticks(range(table.shape[1]), [number(value) for value in columns[1]])
+        ax.set_yticks(range(table.shape[0]), [number(value) for value in rows[1]])
+        ax.set_xlabel(columns[0])
+        ax.set_ylabel(rows[0])
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0)
+        figure.colorbar(image, ax=ax).set_label(unit)
+    return figure
+
+
+def means(
+    groups: Mapping[str, tuple[Sequence[Any], ArrayLike, ArrayLike]], key: str, unit: str
+) -> Figure:
+    """Means over seeds with their 95% intervals, over one swept key, one line per group.
+
+    Args:
+        groups: per label the key's values, the means, and the intervals (values, 2).
+        key: label of the horizontal axis.
+        unit: label of the vertical axis.
+    """
+    numeric = all(isinstance(v, int | float) for values, _, _ in groups.values() for v in values)
+    names = list(dict.fromkeys(str(v) for values, _, _ in groups.values() for v in values))
+    with style():
+        figure, axes = _panels(1, 1, (6.4, 3.0))
+        ax = axes[0, 0]
+        markers = "osD^vPX"
+        for index, (label, (values, mean, interval)) in enumerate(groups.items()):
+            x = _array(values) if numeric else np.array([names.index(str(v)) for v in values]) * 1.0
+            centre, bounds = _array(mean), _array(interval)
+            step = float(np.diff(np.unique(x)).min()) if len(np.unique(x)) > 1 else 1.0
+            x = x + 0.3 * step * ((index + 0.5) / len(groups) - 0.5)
+            error = np.abs(bounds.T - centre)
+            ax.errorbar(
+                x,
+                centre,
+                error,
+                marker=markers[index % len(markers)],
+                ms=4,
+                lw=1.0,
+                ls="-" if numeric else "",
+                capsize=2,
+                label=label or None,
+            )
+        if not numeric:
+            ax.set_xticks(range(len(names)), names)
+        ends = np.concatenate([_array(one).ravel() for _, _, one in groups.values()])
+        if ends.min() > 0 and ends.max() > 10 * ends.min():
+            ax.set_yscale("log")
+            _plain_ticks(ax.yaxis)
+        ax.set_xlabel(key)
+        ax.set_ylabel(unit)
+        if any(groups):
+            figure.legend(loc="outside upper left", ncols=min(5, len(groups)))
+    return figure
+
+
+def number(value: Any) -> str:
+    """A value as labels show it: three digits, thousands set apart, other things as they are."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return str(value)
+    real = float(value)
+    if real and abs(real) < 0.01:
+        mantissa, exponent = f"{real:.1e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
+    return f"{real:,.0f}" if abs(real) >= 100 else f"{real:.3g}"

@@ -1,0 +1,571 @@
+"""One self-contained page on a sweep, from its run folders alone.
+
+What a sweep shows is derived from its configs: keys that vary are its axes, the first numeric one
+of the task is the memory k, the others tell groups of runs apart, `seed` repeats them. A key that
+follows from the others, such as a length of three times k, is left out.
+
+A run's plateau is the one at the reference predictor that its `callbacks.stop_after_escape` names;
+without that callback, or with no reference in it, the first that `plateau.find` sees.
+"""
+
+import html
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment
+from matplotlib.figure import Figure
+from scipy.stats import t as student
+
+from seq2seq.analysis import laws, plots
+from seq2seq.analysis.plateau import RULE, Plateau, find
+from seq2seq.runs import Run, collect, flatten
+
+#: How axes are called; other keys appear under their own name.
+NAMES = {"task.k": "delay $k$ (steps)", "model.hidden_size": "hidden size"}
+
+#: Most panels of one figure, and most groups told apart by colour.
+PANELS, GROUPS = 12, 7
+
+
+@dataclass
+class Panel:
+    """A numbered figure of the page."""
+
+    name: str
+    figure: Figure = field(repr=False)
+    caption: str
+
+
+class Sweep:
+    """The runs below a folder, with the axes they vary along.
+
+    Attributes:
+        root: the folder.
+        table: one row per run, from `runs.collect`, and the columns `plateau/level`,
+            `plateau/length`, `plateau/censored` (missing where a run has no plateau).
+        keys: config keys that vary on their own, without the seed.
+
+    Raises:
+        ValueError: no runs below `root`.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        table = collect(root)
+        if table.empty:
+            raise ValueError(f"no runs below {root}; give a folder that holds run folders")
+        self.runs = [Run(folder) for folder in table["folder"]]
+        self.histories = [_history(run) for run in self.runs]
+        self.plateaus = [
+            _plateau(run, history) for run, history in zip(self.runs, self.histories, strict=True)
+        ]
+        self.table = table.assign(
+            **{
+                "plateau/level": [p.level if p else np.nan for p in self.plateaus],
+                "plateau/length": [p.length if p else np.nan for p in self.plateaus],
+                "plateau/censored": [p.censored if p else np.nan for p in self.plateaus],
+            }
+        )
+        config = {key for run in self.runs for key, _ in flatten(run.plain_config)}
+        self.keys = _axes(table, [column for column in table.columns if column in config])
+
+    @cached_property
+    def memory(self) -> str | None:
+        """The key on the horizontal axis: the first numeric one of the task that varies."""
+        for key in self.keys:
+            if key.startswith("task.") and pd.api.types.is_numeric_dtype(self.table[key]):
+                return key
+        return None
+
+    @property
+    def others(self) -> list[str]:
+        """The keys that tell groups of runs apart."""
+        return [key for key in self.keys if key != self.memory]
+
+    def groups(self) -> Iterator[tuple[str, "pd.DataFrame"]]:
+        """Label and rows of each group."""
+        yield from _split(self.table, self.others)
+
+    def cells(self) -> Iterator[tuple[str, "pd.DataFrame"]]:
+        """Label and rows of each set of runs that differ by the seed only."""
+        yield from _split(self.table, self.keys)
+
+    @property
+    def metric(self) -> str:
+        """The error of a trained model: NMSE where there is one, the loss otherwise."""
+        return "test/nmse" if "test/nmse" in self.table else "test/loss"
+
+    def label(self, key: str) -> str:
+        """How an axis is named."""
+        return NAMES.get(key, key.removeprefix("task.").removeprefix("model."))
+
+
+def _history(run: Run) -> dict[str, np.ndarray] | None:
+    try:
+        history = run.history
+    except (OSError, ValueError, KeyError):
+        return None
+    return history if len(history.get("step", ())) else None
+
+
+def _plateau(run: Run, history: Mapping[str, np.ndarray] | None) -> Plateau | None:
+    if history is None:
+        return None
+    stop = (run.plain_config.get("callbacks") or {}).get("stop_after_escape")
+    reference = stop.get("reference", "memoryless") if stop else None
+    level = run.result.get(f"reference/{reference}") if reference else None
+    found = find(history, level) if level is None or level > 0 else []
+    return found[0] if found else None
+
+
+def _axes(table: "pd.DataFrame", candidates: Sequence[str]) -> list[str]:
+    """The candidates that vary and follow neither from the seed nor from earlier ones."""
+    text = table[list(candidates)].astype(str)
+    kept: list[str] = []
+    for key in candidates:
+        if key == "seed" or text[key].nunique() < 2:
+            continue
+        by_seed = text.groupby("seed")[key].nunique().max() if "seed" in text else 2
+        if by_seed == 1 and text["seed"].nunique() == text[key].nunique():
+            continue
+        if kept and text.groupby(kept)[key].nunique().max() == 1:
+            continue
+        kept.append(key)
+    return kept
+
+
+def _split(table: "pd.DataFrame", keys: Sequence[str]) -> Iterator[tuple[str, "pd.DataFrame"]]:
+    if not keys:
+        yield "", table
+        return
+    for _, rows in table.groupby(list(keys), sort=True, dropna=False):
+        values = rows.iloc[0]
+        parts = [f"{key.rpartition('.')[2]} = {plots.number(_plain(values[key]))}" for key in keys]
+        yield ", ".join(parts), rows
+
+
+def _plain(value: Any) -> Any:
+    """A Python number of the kind it shows: 16.0 from a column with gaps is 16."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return int(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+# --------------------------------------------------------------------------------------- numbers
+
+
+@dataclass
+class Growth:
+    """How one group's plateaus grow with the memory, or why that cannot be said."""
+
+    group: str
+    runs: int
+    escaped: int
+    censored: int
+    without: int
+    laws: laws.Comparison | None
+    reason: str = ""
+
+    def sentence(self, key: str) -> str:
+        """The verdict in words."""
+        subject = f"{self.group}: " if self.group else ""
+        counts = f"{self.runs} runs, {self.censored} of them censored"
+        if self.without:
+            counts += f", {self.without} without a plateau left out"
+        if self.laws is None:
+            return f"{subject}no law was fitted ({self.reason}; {counts})."
+        law, power = self.laws.exponential, self.laws.power
+        low, high = law.interval_b
+        zero = "which excludes zero" if law.excludes_zero else "which contains zero"
+        growth = (
+            f"{subject}log τ grows by {law.b:.3g} per unit of {key} "
+            f"(95% interval {low:.3g} to {high:.3g}, {zero}; {law.seeds} seeds, {counts}), "
+            f"a factor of {math.exp(law.b):.3g} in τ. "
+        )
+        if not law.excludes_zero and not power.excludes_zero:
+            return growth + "Growth is not resolved, so there is no law to choose."
+        return growth + self.verdict()
+
+    def verdict(self) -> str:
+        """What AIC says."""
+        assert self.laws is not None
+        difference = self.laws.difference
+        if self.laws.verdict == "cannot tell":
+            return (
+                f"AIC cannot tell an exponential from a power law: they differ by "
+                f"{abs(difference):.2g}, below {laws.DECISIVE:.0f}."
+            )
+        share = self.laws.support if difference > 0 else 1 - self.laws.support
+        other = "a power law" if difference > 0 else "an exponential"
+        best = "an exponential" if difference > 0 else "a power law"
+        return (
+            f"AIC prefers {best} to {other} by {abs(difference):.3g} "
+            f"(in {share:.0%} of the bootstrap resamples)."
+        )
+
+
+def growth(sweep: Sweep) -> list[Growth]:
+    """The laws of each group over the sweep's memory."""
+    if sweep.memory is None:
+        return []
+    found = []
+    for label, rows in sweep.groups():
+        timed = rows[rows["plateau/length"] > 0]
+        censored = timed["plateau/censored"].astype(bool)
+        fitted, reason = None, ""
+        try:
+            fitted = laws.compare(
+                timed[sweep.memory].to_numpy(float),
+                timed["plateau/length"].to_numpy(float),
+                censored.to_numpy(),
+                timed["seed"].to_numpy(),
+            )
+        except ValueError as error:
+            reason = str(error)
+        counts = (len(rows), int((~censored).sum()), int(censored.sum()), len(rows) - len(timed))
+        found.append(Growth(label, *counts, fitted, reason))
+    return found
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and the ends of its 95% interval, by Student's t; of one value, itself."""
+    x = np.asarray(values, dtype=np.float64)
+    mean = float(x.mean())
+    if len(x) < 2:
+        return mean, mean, mean
+    half = float(student.ppf(0.975, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
+    return mean, mean - half, mean + half
+
+
+def log_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Geometric mean of positive values and the ends of its 95% interval."""
+    mean, low, high = (math.exp(end) for end in interval(np.log(values).tolist()))
+    return mean, low, high
+
+
+# --------------------------------------------------------------------------------------- figures
+
+
+def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
+    """Every figure that the sweep has data for, the result first."""
+    timed = sweep.table["plateau/length"] > 0
+    if sweep.memory is not None and timed.any():
+        yield _escape_times(sweep, fits)
+    if any(history is not None for history in sweep.histories):
+        yield _losses(sweep)
+    example = _example(sweep)
+    if example is not None:
+        yield example
+    yield from _kernels(sweep)
+    yield from _eigenvalues(sweep)
+    yield from _heat_maps(sweep)
+    if sweep.metric in sweep.table and sweep.keys and sweep.table[sweep.metric].notna().any():
+        yield _means(sweep)
+
+
+def _escape_times(sweep: Sweep, fits: Sequence[Growth]) -> Panel:
+    assert sweep.memory is not None
+    groups = {}
+    for fit, (label, rows) in zip(fits, sweep.groups(), strict=True):
+        rows = rows[rows["plateau/length"] > 0]
+        if len(rows):
+            groups[label] = plots.Times(
+                rows[sweep.memory].to_numpy(float),
+                rows["plateau/length"].to_numpy(float),
+                rows["plateau/censored"].to_numpy(bool),
+                fit.laws,
+            )
+    shown = dict(list(groups.items())[:PANELS])
+    return Panel(
+        "plateau_lengths",
+        plots.escape_times(shown, sweep.label(sweep.memory)),
+        "Length τ of the plateau against the memory, one point per run. Runs that ended on their "
+        "plateau count as lower bounds. Lines: maximum-likelihood fits of both laws; solid with "
+        "the 95% band of its median: the one with the lower AIC.",
+    )
+
+
+def _losses(sweep: Sweep) -> Panel:
+    panels: dict[str, list[plots.Curve]] = {}
+    references: dict[str, dict[str, float]] = {}
+    by = [sweep.memory] if sweep.memory else []
+    groups = {index: label for label, rows in sweep.groups() for index in rows.index}
+    labels = list(dict.fromkeys(groups.values()))[:GROUPS]
+    for title, rows in _choose(list(_split(sweep.table, by)), PANELS):
+        for index in rows.index:
+            history = sweep.histories[index]
+            if history is not None and groups[index] in labels:
+                curve = plots.Curve(history, sweep.plateaus[index], groups[index])
+                panels.setdefault(title, []).append(curve)
+        references[title] = {
+            str(column).removeprefix("reference/"): float(rows[column].dropna().iloc[0])
+            for column in rows
+            if str(column).startswith("reference/") and rows[column].notna().any()
+        }
+    return Panel(
+        "losses",
+        plots.loss_panels(panels, references),
+        "Training loss of every run. Filled triangles: the escape from the plateau; open ones: the "
+        "run ended on it. Dashed: the losses of the best linear predictors with no input (zero), "
+        "the present input (memoryless) and the last m inputs (taps m).",
+    )
+
+
+def _choose(items: list[Any], most: int) -> list[Any]:
+    """At most `most` items, evenly spaced."""
+    if len(items) <= most:
+        return items
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def _example(sweep: Sweep) -> Panel | None:
+    """The run whose plateau is the median among those that were left."""
+    left = [
+        index
+        for index, one in enumerate(sweep.plateaus)
+        if one is not None and one.escape is not None and one.length > 0
+    ]
+    if not left:
+        return None
+    lengths = [sweep.table["plateau/length"].iloc[index] for index in left]
+    index = left[int(np.argsort(lengths)[len(left) // 2])]
+    label = next(label for label, rows in sweep.cells() if index in rows.index)
+    history, one = sweep.histories[index], sweep.plateaus[index]
+    assert history is not None
+    assert one is not None
+    return Panel(
+        "definition",
+        plots.plateaus(history, [one]),
+        f"What counts as a plateau, on one run ({label or 'the only setting'}). It starts when the "
+        f"smoothed loss comes within {RULE.tolerance:.0%} of the level and is escaped (triangle) "
+        f"when that lies {RULE.drop:.0%} below; the smoothing averages the logarithm over the last "
+        f"{RULE.smoothing:.0%} of the steps, at least {RULE.window}.",
+    )
+
+
+def _arrays(run: Run, name: str) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(run.folder / name, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+    except (OSError, ValueError):
+        return None
+
+
+def _kernels(sweep: Sweep) -> Iterator[Panel]:
+    panels: dict[str, tuple[Any, list[Any]]] = {}
+    for title, rows in _choose(list(sweep.cells()), PANELS):
+        for index in rows.index:
+            stored = _arrays(sweep.runs[index], "kernel.npz")
+            if stored is not None:
+                panels.setdefault(title, (stored["true"], []))[1].append(stored["learned"])
+    if panels:
+        yield Panel(
+            "kernels",
+            plots.kernels(panels),
+            "Impulse response of the task and of the models at the end of their training. For a "
+            "nonlinear model it is the answer to one unit impulse.",
+        )
+
+
+def _eigenvalues(sweep: Sweep) -> Iterator[Panel]:
+    panels = {}
+    for title, rows in sweep.cells():
+        for index in rows.index:
+            stored = _arrays(sweep.runs[index], "eigenvalues.npz")
+            if stored is not None:
+                panels[title or "eigenvalues"] = (stored["step"], stored["eigenvalues"])
+                break
+    if panels:
+        yield Panel(
+            "eigenvalues",
+            plots.eigenvalues(dict(_choose(list(panels.items()), 8))),
+            "Eigenvalues of the recurrent matrix during training, first seed of each setting. "
+            "Inside the unit circle a linear recurrence forgets, at the rate |λ| per step.",
+        )
+
+
+def _heat_maps(sweep: Sweep) -> Iterator[Panel]:
+    if len(sweep.keys) != 2:
+        return
+    column, row = (sweep.memory, sweep.others[0]) if sweep.memory else sweep.keys
+    timed = sweep.table[sweep.table["plateau/length"] > 0]
+    if len(timed):
+        table = timed.pivot_table("plateau/length", row, column, "median")
+        bounds = timed.astype({"plateau/censored": float}).pivot_table(
+            "plateau/censored", row, column, "mean"
+        )
+        yield Panel(
+            "heat_map_plateau",
+            _heat_map(sweep, table, "median plateau length τ (steps)", bounds.to_numpy() >= 0.5),
+            "Median length of the plateau over seeds; ≥ where half of the runs ended on it.",
+        )
+    if sweep.metric in sweep.table and sweep.table[sweep.metric].notna().any():
+        table = sweep.table.pivot_table(sweep.metric, row, column, "median")
+        name = sweep.metric.replace("test/", "test ").replace("nmse", "NMSE")
+        yield Panel(
+            "heat_map_error",
+            _heat_map(sweep, table, f"median {name}"),
+            f"Median {name} over seeds at the end of training (1: no better than answering zero).",
+        )
+
+
+def _heat_map(sweep: Sweep, table: "pd.DataFrame", unit: str, bounds: Any = None) -> Figure:
+    names = [sweep.label(str(axis.name)) for axis in (table.index, table.columns)]
+    rows, columns = ([_plain(v) for v in axis] for axis in (table.index, table.columns))
+    return plots.heat_map(table.to_numpy(), (names[0], rows), (names[1], columns), unit, bounds)
+
+
+def _means(sweep: Sweep) -> Panel:
+    x = sweep.memory or sweep.keys[0]
+    groups = {}
+    for label, rows in _choose(
+        list(_split(sweep.table, [k for k in sweep.keys if k != x])), GROUPS
+    ):
+        cells = [
+            (_plain(value), *interval(cell[sweep.metric].dropna().tolist()))
+            for value, cell in rows.groupby(x)
+            if cell[sweep.metric].notna().any()
+        ]
+        if cells:
+            values, mean, low, high = zip(*cells, strict=True)
+            groups[label] = (values, mean, np.stack([low, high], axis=1))
+    name = sweep.metric.replace("test/", "test ").replace("nmse", "NMSE")
+    return Panel(
+        "means",
+        plots.means(groups, sweep.label(x), name),
+        f"Mean {name} at the end of training and its 95% interval over seeds (Student's t).",
+    )
+
+
+# ------------------------------------------------------------------------------------------ page
+
+
+def report(root: str | Path) -> Path:
+    """Write `report.html` and `figures/*.svg|png` into `root`; returns the page.
+
+    Raises:
+        ValueError: no runs below `root`.
+    """
+    sweep = Sweep(root)
+    fits = growth(sweep)
+    folder = sweep.root / "figures"
+    folder.mkdir(exist_ok=True)
+    panels = []
+    for panel in figures(sweep, fits):
+        drawing = plots.svg(panel.figure)
+        (folder / f"{panel.name}.svg").write_text(drawing, encoding="utf-8")
+        plots.png(panel.figure, folder / f"{panel.name}.png")
+        panels.append({"name": panel.name, "caption": panel.caption, "svg": _inline(drawing)})
+    page = sweep.root / "report.html"
+    template = Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8")
+    text = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
+    page.write_text(text.render(content(sweep, fits), panels=panels), encoding="utf-8")
+    return page
+
+
+def _inline(svg: str) -> str:
+    """The drawing without the XML prologue, which has no place inside a page."""
+    return svg[svg.index("<svg") :]
+
+
+def content(sweep: Sweep, fits: Sequence[Growth]) -> dict[str, Any]:
+    """What the page says beside the figures."""
+    config = sweep.runs[0].plain_config
+    statuses = sweep.table["status"].value_counts()
+    key = sweep.label(sweep.memory or "").replace("$", "").replace(" (steps)", "")
+    return {
+        "title": config.get("name") or sweep.root.name,
+        "claim": config.get("claim"),
+        "summary": ", ".join(f"{count} {status}" for status, count in statuses.items()),
+        "seeds": sweep.table["seed"].nunique(),
+        "axes": [f"{axis}: {', '.join(_values(sweep.table[axis]))}" for axis in sweep.keys],
+        "hours": _duration(float(sweep.table.get("seconds", pd.Series(dtype=float)).sum())),
+        "sentences": [fit.sentence(key) for fit in fits],
+        "fits": [_fit_row(fit) for fit in fits if fit.laws is not None],
+        "key": key,
+        "settings": [_setting(sweep, label, rows) for label, rows in sweep.cells()],
+        "metric": sweep.metric.replace("test/", "test ").replace("nmse", "NMSE"),
+        "timed": bool((sweep.table["plateau/length"] > 0).any()),
+        "runs": [_run_row(sweep, index) for index in range(len(sweep.runs))],
+        "columns": [*sweep.keys, "seed"],
+        "failed": [_failure(run) for run in sweep.runs if run.status not in ("finished",)],
+        "decisive": f"{laws.DECISIVE:.0f}",
+        "rule": RULE,
+    }
+
+
+def _values(column: "pd.Series[Any]") -> list[str]:
+    return [plots.number(_plain(value)) for value in sorted(column.dropna().unique())]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _fit_row(fit: Growth) -> list[str]:
+    assert fit.laws is not None
+    law, power = fit.laws.exponential, fit.laws.power
+    verdict = fit.laws.verdict
+    if not law.excludes_zero and not power.excludes_zero:
+        verdict = "no growth resolved"  # type: ignore[assignment]
+    return [
+        fit.group or "all runs",
+        f"{fit.escaped} + {fit.censored}",
+        f"{law.b:.3g} [{law.interval_b[0]:.3g}, {law.interval_b[1]:.3g}]",
+        f"{power.b:.3g} [{power.interval_b[0]:.3g}, {power.interval_b[1]:.3g}]",
+        f"{law.sigma:.2g} / {power.sigma:.2g}",
+        f"{fit.laws.difference:+.3g}",
+        verdict,
+    ]
+
+
+def _setting(sweep: Sweep, label: str, rows: "pd.DataFrame") -> list[str]:
+    timed = rows[rows["plateau/length"] > 0]
+    censored = int(timed["plateau/censored"].astype(bool).sum())
+    length = ""
+    if len(timed):
+        mean, low, high = log_interval(timed["plateau/length"].tolist())
+        length = ("≥ " if censored else "") + f"{plots.number(mean)} [{low:,.0f}, {high:,.0f}]"
+    error = ""
+    if sweep.metric in rows and rows[sweep.metric].notna().any():
+        mean, low, high = interval(rows[sweep.metric].dropna().tolist())
+        error = f"{mean:.3g} ± {(high - low) / 2:.2g}"
+    return [label or "all runs", str(len(rows)), length, str(censored), error]
+
+
+def _run_row(sweep: Sweep, index: int) -> list[str]:
+    row, one = sweep.table.iloc[index], sweep.plateaus[index]
+    error = row.get(sweep.metric, np.nan)
+    steps, seconds = row.get("steps", np.nan), row.get("seconds", np.nan)
+    length = "" if one is None else (">" if one.censored else "") + f"{one.length:,}"
+    return [
+        *(plots.number(_plain(row[key])) for key in sweep.keys),
+        str(row["seed"]),
+        str(row["status"]),
+        "" if pd.isna(steps) else f"{steps:,.0f}",
+        length,
+        "" if pd.isna(error) else plots.number(float(error)),
+        "" if pd.isna(seconds) else f"{seconds:.1f}",
+        sweep.runs[index].name,
+    ]
+
+
+def _failure(run: Run) -> tuple[str, str, str]:
+    reasons = {
+        "diverged": "the loss became infinite or 10,000 times the first",
+        "stopped": "interrupted; the same command continues it",
+        "killed": "ended without a word; the same command continues it",
+    }
+    return (
+        run.name,
+        run.status,
+        html.unescape(run.result.get("error") or reasons.get(run.status, "")),
+    )
