@@ -1,0 +1,136 @@
+"""How far back a trained model looks: what its loss is worth in taps, and what it responds to.
+
+*Effective memory* turns a loss into a number of past inputs: the m whose best linear m-tap
+predictor has that loss (`seq2seq.theory.bounds.effective_memory`). It asks how good a model is.
+
+*Used memory* asks what the outputs depend on. Its profile is g_s ≥ 0 over lags s = 0 … L−1: the
+size of the response to a unit impulse s steps ago, or of |∂y_t/∂x_{t−s}| averaged over inputs,
+which also holds for nonlinear models. A linear model has one profile for both. Stable recurrences
+forget exponentially (Wang, Li and Li, "Inverse Approximation Theory for Nonlinear Recurrent Neural
+Networks", ICLR 2024), g_s ~ e^{−λs}, and λ is the decay rate fitted here, per step.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as student
+from torch import Tensor, nn
+
+from seq2seq.theory.bounds import effective_memory
+
+Array = NDArray[np.float64]
+
+
+def effective(
+    result: Mapping[str, Any], loss: str = "test/loss", tolerance: float = 0.02
+) -> tuple[float, float] | None:
+    """The effective memory of a run in taps, an open interval; None where it is undefined.
+
+    Args:
+        result: a run's `result`, with the loss and the keys `reference/zero` (no tap),
+            `reference/memoryless` (one) and `reference/taps_<m>`.
+        loss: which loss to translate.
+        tolerance: relative precision of that loss.
+
+    Returns:
+        See `seq2seq.theory.bounds.effective_memory`. None also for a run without the loss.
+    """
+    curve = {}
+    for key, value in result.items():
+        name = key.removeprefix("reference/")
+        if name != key and value is not None:
+            taps = {"zero": "0", "memoryless": "1"}.get(name, name.removeprefix("taps_"))
+            curve[int(taps)] = float(value)
+    value = result.get(loss)
+    return None if value is None or not curve else effective_memory(value, curve, tolerance)
+
+
+def impulse_profile(response: ArrayLike) -> Array:
+    """g_s = ‖ρ̂_s‖ (Frobenius) of an impulse response (L,) or (L, outputs, inputs)."""
+    values = np.asarray(response, dtype=np.float64)
+    return np.sqrt((values.reshape(len(values), -1) ** 2).sum(1))
+
+
+def gradient_profile(model: nn.Module, x: Tensor) -> Array:
+    """g_s = mean over sequences of ‖∂y_{T−1}/∂x_{T−1−s}‖ (Frobenius), (T,).
+
+    Args:
+        model: maps (batch, time, inputs) to (batch, time, outputs).
+        x: real inputs (batch, time, inputs), of the kind that the model was trained on.
+
+    Raises:
+        ValueError: integer inputs, which have no gradient.
+    """
+    if not x.is_floating_point():
+        raise ValueError(f"x must be real to have gradients, got {x.dtype}; use a real-valued task")
+    inputs = x.detach().clone().requires_grad_()
+    training = model.training
+    model.eval()
+    last = model(inputs)[:, -1]
+    squares = torch.zeros(x.shape[:2], dtype=torch.float64, device=x.device)
+    for output in range(last.shape[1]):
+        (gradient,) = torch.autograd.grad(last[:, output].sum(), inputs, retain_graph=True)
+        squares += gradient.double().square().sum(-1)
+    model.train(training)
+    return squares.sqrt().mean(0).flip(0).cpu().numpy()
+
+
+def used(profile: ArrayLike, share: float = 0.99) -> int:
+    """The least m such that lags 0 … m−1 hold `share` of Σ g_s²; 0 for a profile of zeros."""
+    energy = np.asarray(profile, dtype=np.float64) ** 2
+    beyond = energy[::-1].cumsum()[::-1]  # Σ_{r ≥ s} g_r²
+    return int((beyond > (1 - share) * beyond[0]).sum()) if energy.any() else 0
+
+
+@dataclass(frozen=True)
+class Decay:
+    """g_s ≈ amplitude · e^{−rate·s} for lags `first` … `last`.
+
+    Attributes:
+        rate: λ per step; 1/λ is the time constant in steps.
+        interval: 95% confidence interval of λ from the regression's residuals.
+        amplitude: the fit's value at lag 0.
+    """
+
+    rate: float
+    interval: tuple[float, float]
+    amplitude: float
+    first: int
+    last: int
+
+
+def decay(profile: ArrayLike, floor: float = 1e-4) -> Decay | None:
+    """The exponential decay of a profile behind its peak, by regression of log g_s on s.
+
+    Only lags that no later one exceeds are used: the crests of an oscillating response, not its
+    zeros.
+
+    Args:
+        profile: g_s, (lags,).
+        floor: values below this share of the peak are taken for rounding.
+
+    Returns:
+        None if fewer than three lags are left, as for a model of finite memory.
+    """
+    g = np.asarray(profile, dtype=np.float64)
+    later = np.append(np.maximum.accumulate(g[::-1])[::-1][1:], 0.0)
+    lags = np.flatnonzero((g >= later) & (g > floor * g.max(initial=0.0)))
+    if len(lags) < 3:
+        return None
+    logs = np.log(g[lags])
+    slope, offset = np.polyfit(lags, logs, 1)
+    residual = logs - offset - slope * lags
+    spread = ((lags - lags.mean()) ** 2).sum()
+    error = np.sqrt(residual @ residual / (len(lags) - 2) / spread)
+    half = float(student.ppf(0.975, len(lags) - 2) * error)
+    return Decay(
+        float(-slope),
+        (float(-slope - half), float(-slope + half)),
+        float(np.exp(offset)),
+        int(lags[0]),
+        int(lags[-1]),
+    )
