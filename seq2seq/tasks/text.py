@@ -419,7 +419,7 @@ def _stored(folder: Path, name: str) -> Encoded | None:
         vocabulary = Vocabulary.from_json(vocabulary_json)
         extents = {split: Extent(*extent) for split, extent in stored.items()}
         tokens = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         warnings.warn(
