@@ -218,6 +218,13 @@ def _log_axes(ax: Axes, unit: str) -> None:
     ax.set_ylabel(unit)
 
 
+def _ticks_at(ax: Axes, values: Array) -> None:
+    """Ticks at the values that were swept, if they are few."""
+    swept = np.unique(values)
+    if len(swept) <= 12:
+        ax.set_xticks(swept, [number(value) for value in swept])
+
+
 def _plain_ticks(axis: Axis) -> None:
     """Label 1, 2 and 5 of each decade, as plain numbers, where the axis has fewer than two."""
     low, high = axis.get_view_interval()
@@ -245,7 +252,7 @@ def _references(
     for (_, names), height in zip(lines, spread(heights, gap), strict=True):
         ax.annotate(
             names,
-            (0.02, height + 0.8 * gap) if inside else (1.01, height),
+            (0.02, height + 1.1 * gap) if inside else (1.01, height),
             xycoords="axes fraction",
             va="center",
             color=DARK,
@@ -383,7 +390,7 @@ def loss_panels(
             ax.set_xscale("log")
             ax.set_yscale("log")
         low, high = axes[0, 0].get_ylim()
-        axes[0, 0].set_ylim(low, high * (high / low) ** 0.15)  # room for the references' names
+        axes[0, 0].set_ylim(low, high * (high / low) ** 0.2)  # room for the references' names
         _plain_ticks(axes[0, 0].yaxis)
         _outer_labels(axes, len(panels), "step", unit)
         for ax, title in zip(axes.flat, panels, strict=False):
@@ -443,7 +450,10 @@ def escape_times(groups: Mapping[str, Times], key: str = "memory $k$ (steps)") -
         for ax, (title, times) in zip(axes.flat, groups.items(), strict=False):
             _times(ax, times)
             ax.set_yscale("log")
+            _ticks_at(ax, _array(times.k))
             ax.set_title(title, loc="left")
+        every = np.concatenate([_array(times.tau) for times in groups.values()])
+        axes[0, 0].set_ylim(every.min() / 1.6, every.max() * 1.6)  # the data, not the bands
         _outer_labels(axes, len(groups), key, "plateau length $\\tau$ (steps)")
         entries: dict[str, Any] = {}
         for ax in axes.flat:
@@ -453,7 +463,7 @@ def escape_times(groups: Mapping[str, Times], key: str = "memory $k$ (steps)") -
             list(entries.values()),
             list(entries),
             loc="outside upper left",
-            ncols=min(3, len(entries)),
+            ncols=2 if columns == 1 else 4,
         )
     return figure
 
@@ -499,8 +509,6 @@ def _times(ax: Axes, times: Times) -> None:
             ms=4.5,
             label="run still on its plateau: at least this",
         )
-    finite = np.concatenate([tau, [tau.max() * 1.6, tau.min() / 1.6]])
-    ax.set_ylim(finite.min(), finite.max())
 
 
 def kernels(panels: Mapping[str, tuple[ArrayLike, Sequence[ArrayLike]]]) -> Figure:
@@ -639,7 +647,9 @@ def means(
                 capsize=2,
                 label=label or None,
             )
-        if not numeric:
+        if numeric:
+            _ticks_at(ax, np.concatenate([_array(values) for values, _, _ in groups.values()]))
+        else:
             ax.set_xticks(range(len(names)), names)
         ends = np.concatenate([_array(one).ravel() for _, _, one in groups.values()])
         if ends.min() > 0 and ends.max() > 10 * ends.min():
