@@ -69,6 +69,7 @@ class SequenceModule(LightningModule):
         self.divergence_factor = divergence_factor
         self._carried: Any = None
         self.history = History()
+        self._plateau: ReduceLROnPlateau | None = None
         self._weighted: list[tuple[Tensor, int]] = []
         self._random = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
 
@@ -94,7 +95,8 @@ class SequenceModule(LightningModule):
         """Look up once what every step needs."""
         self._optimizer: Any = self.optimizers()
         scheduler: Any = self.lr_schedulers()
-        self._plateau = scheduler if isinstance(scheduler, ReduceLROnPlateau) else None
+        if isinstance(scheduler, ReduceLROnPlateau):
+            self._plateau = scheduler
         self._stepped = None if self._plateau is not None else scheduler
         # Without a gradient scaler, `manual_backward` adds only hooks, at 100 µs a step.
         scaled = self.trainer.precision == "16-mixed" or self.trainer.world_size > 1
@@ -162,11 +164,12 @@ class SequenceModule(LightningModule):
         self._clock = (now, step)
         for logger in self.loggers:
             logger.log_metrics(metrics, step=step)
-        self.trainer.should_stop = self.trainer.should_stop or self.diverges(losses)
+        if self.diverges(losses, self.history.first):
+            self.trainer.should_stop = True
 
-    def diverges(self, losses: Iterable[float]) -> bool:
-        """Whether one of `losses` is not finite or far above the first loss of the run."""
-        bound = self.divergence_factor * self.history.first
+    def diverges(self, losses: Iterable[float], first: float) -> bool:
+        """Whether one of `losses` is not finite or far above the `first` loss of the run."""
+        bound = self.divergence_factor * first
         return not all(math.isfinite(value) and value <= bound for value in losses)
 
     # ------------------------------------------------------------------------ validation, test

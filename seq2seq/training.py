@@ -103,6 +103,9 @@ def build(cfg: DictConfig, stored: Path | None = None) -> tuple[Any, SequenceMod
             model = TokenModel(model, len(task.vocabulary), task.tied)
     with _refusing("objective"):
         objective = instantiate(cfg.objective)
+        if not objective.uses_samples:
+            objective.bind(model, task)
+            task.uses_samples = False
     with _refusing("optimizer"):
         optimizer = instantiate(cfg.optimizer)
         optimizer([torch.nn.Parameter(torch.zeros(1))])
@@ -247,8 +250,8 @@ def outcome(
 ) -> dict[str, Any]:
     losses = the_run.history["loss"]
     result = {
-        "status": "diverged" if module.diverges(losses) else "finished",
-        "steps": trainer.global_step,
+        "status": "diverged" if module.diverges(losses, losses[0]) else "finished",
+        "steps": int(the_run.history["step"][-1]),
         "parameters": sum(p.numel() for p in module.model.parameters()),
     }
     return result | {f"reference/{key}": value for key, value in task.reference_losses().items()}
