@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from seq2seq.locks import is_held
 from seq2seq.schema import NO_DEFAULT, signature
 
 if TYPE_CHECKING:
@@ -183,10 +184,16 @@ class Run:
 
     @property
     def status(self) -> str:
-        """`finished`, `diverged`, `failed`, `stopped`, `killed` (begun, never ended) or `new`."""
+        """`finished`, `diverged`, `failed`, `stopped`, or else `running`, `killed` or `new`.
+
+        A run is `running` while a living process has locked it, on this machine or on another that
+        shares the folder; one that has begun and neither ended nor runs was `killed`.
+        """
         status = self.result.get("status")
         if status:
             return str(status)
+        if is_held(self.folder):
+            return "running"
         return "killed" if (self.folder / "config.yaml").exists() else "new"
 
     @property

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import signal
 import threading
 import time
@@ -22,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import schema
 from seq2seq.callbacks import Interruption
+from seq2seq.locks import Claims
 from seq2seq.models.model import RecurrentModel
 from seq2seq.models.token import TokenModel
 from seq2seq.module import SequenceModule
@@ -142,7 +144,8 @@ def run(cfg: DictConfig) -> Run:
 
     An interrupted run continues from its last readable checkpoint, and ends on CPU bit for bit
     where the uninterrupted one ends. The outcome stands in `result.json`: its `status` is
-    `finished`, `diverged`, `failed` (see `traceback.txt`) or `stopped`.
+    `finished`, `diverged`, `failed` (see `traceback.txt`) or `stopped`. A run that another process
+    is training is left to it.
 
     Raises:
         KeyboardInterrupt: after noting `stopped`, when the user interrupts.
@@ -150,6 +153,29 @@ def run(cfg: DictConfig) -> Run:
     the_run = Run(run_folder(cfg))
     if the_run.status in FINAL and not cfg.force:
         return the_run
+    with Claims() as claims:
+        if not claim(claims, the_run):
+            log.info("%s is being trained by another process", the_run.folder)
+        elif the_run.status not in FINAL or cfg.force:  # unless another has just finished it
+            _train(cfg, the_run)
+    return the_run
+
+
+def claim(claims: Claims, the_run: Run) -> bool:
+    """Lock the run's folder for this process; False if another is training it.
+
+    Raises:
+        ConfigError: the folder cannot be written to.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return True  # started by the process that has the lock, to share its batches
+    try:
+        return claims.claim(the_run.folder)
+    except OSError as error:
+        raise _unwritable(the_run, error) from None
+
+
+def _train(cfg: DictConfig, the_run: Run) -> None:
     begin(cfg, the_run)
     start = time.perf_counter()
     try:
@@ -159,9 +185,8 @@ def run(cfg: DictConfig) -> Run:
         raise KeyboardInterrupt from None
     except Exception as error:
         note_failure(the_run, error, time.perf_counter() - start)
-        return the_run
+        return
     the_run.write_result(result | {"seconds": round(time.perf_counter() - start, 3)})
-    return the_run
 
 
 def begin(cfg: DictConfig, the_run: Run) -> None:
@@ -176,9 +201,11 @@ def begin(cfg: DictConfig, the_run: Run) -> None:
         the_run.write_config(cfg)
         (the_run.folder / "result.json").unlink(missing_ok=True)
     except OSError as error:
-        raise ConfigError(
-            f"cannot write to {the_run.folder}: {error.strerror}; set paths.outputs"
-        ) from None
+        raise _unwritable(the_run, error) from None
+
+
+def _unwritable(the_run: Run, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot write to {the_run.folder}: {error.strerror}; set paths.outputs")
 
 
 def note_failure(the_run: Run, error: Exception, seconds: float) -> None:

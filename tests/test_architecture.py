@@ -12,18 +12,19 @@ PACKAGE = Path(__file__).parents[1] / "seq2seq"
 #: Parts of the package that each part may import; `seeds` may be imported by all.
 ALLOWED = {
     "seeds": set(),
+    "locks": set(),
     "theory": set(),
     "tasks": {"theory"},
     "models": set(),
     "module": set(),
-    "objective": {"theory"},
+    "objective": {"theory", "models"},
     "schema": set(),
-    "runs": {"schema", "module", "training"},
+    "runs": {"locks", "schema", "module", "training"},
     "analysis": {"runs", "theory", "models", "training"},
     "generate": {"runs", "models", "tasks"},
     "callbacks": {"runs", "analysis", "models", "tasks", "generate"},
-    "training": {"schema", "runs", "module", "callbacks", "models", "tasks"},
-    "sweep": {"runs", "schema", "module", "training", "callbacks", "tasks", "models"},
+    "training": {"locks", "schema", "runs", "module", "callbacks", "models", "tasks"},
+    "sweep": {"locks", "runs", "schema", "module", "training", "callbacks", "tasks", "models"},
 }
 
 
