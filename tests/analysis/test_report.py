@@ -1,0 +1,266 @@
+"""The report of run folders written by hand, with laws, failures and figures known beforehand."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from seq2seq.analysis.report import Sweep, figures, growth, interval, log_interval, report
+
+ROOT = Path(__file__).resolve().parents[2]
+LEVEL = 2 / 3
+
+
+def write_run(
+    root: Path,
+    k: int,
+    seed: int,
+    tau: float,
+    steps: int = 4000,
+    hidden_size: int = 16,
+    status: str = "finished",
+    **result: object,
+) -> Path:
+    """A run of shift k whose loss rests at 2/3 for τ steps, then falls to 1e-3."""
+    folder = root / f"shift-k={k}-hidden_size={hidden_size}-seed={seed}"
+    folder.mkdir(parents=True)
+    config = {
+        "task": {
+            "_target_": "seq2seq.tasks.Shift",
+            "k": k,
+            "length": 3 * k,
+            "input": {"_target_": "seq2seq.tasks.White", "scale": 1.0},
+            "seed": seed,
+        },
+        "model": {"_target_": "seq2seq.models.RNN", "hidden_size": hidden_size},
+        "callbacks": {"stop_after_escape": {"_target_": "seq2seq.callbacks.StopAfterEscape"}},
+        "seed": seed,
+        "name": "plateau_shift",
+        "claim": "Time grows with k & nothing <else>.",
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    if status == "killed":
+        return folder
+    step = np.arange(1, steps + 1)
+    fall = np.clip((step - tau) / (0.05 * tau), 0, 1)
+    noise = np.exp(0.03 * np.random.default_rng([k, seed]).normal(size=steps))
+    loss = LEVEL * (1e-3 / LEVEL) ** fall * noise
+    np.savez(folder / "history.npz", step=step, loss=loss, lr=np.full(steps, 1e-3))
+    final = float(loss[-1])
+    kernel = np.eye(3 * k)[k]
+    np.savez(folder / "kernel.npz", true=kernel, learned=kernel * (1 - final / LEVEL))
+    turn = 0.9 * np.exp(1j * np.linspace(0, math.pi, 4))
+    eigenvalues = np.linspace(0.5, 1, 3)[:, None] * turn
+    np.savez(folder / "eigenvalues.npz", step=np.array([0, 100, steps]), eigenvalues=eigenvalues)
+    values: dict[str, object] = {
+        "status": status,
+        "steps": steps,
+        "seconds": 2.0,
+        "parameters": 305,
+        "test/loss": final,
+        "test/nmse": final / LEVEL,
+        "reference/zero": LEVEL,
+        "reference/memoryless": LEVEL,
+        "reference/taps_2": LEVEL,
+        "reference/taps_64": 0.0,
+    }
+    (folder / "result.json").write_text(json.dumps(values | result))
+    return folder
+
+
+def write_sweep(root: Path, rate: float = 0.3) -> None:
+    """k = 4 … 14, four seeds, log τ = 3 + rate·k + noise, budget 1000 steps."""
+    rng = np.random.default_rng(0)
+    for k in (4, 6, 8, 10, 12, 14):
+        for seed in range(4):
+            tau = math.exp(3 + rate * k + 0.1 * rng.normal())
+            write_run(root, k, seed, tau, steps=1000)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("outputs") / "plateau_shift"
+    write_sweep(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(sweep: Path) -> str:
+    """The page of the sweep, written by the script."""
+    command = [sys.executable, "scripts/report.py", str(sweep)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout.strip()) == (0, str(sweep / "report.html")), done.stderr
+    return (sweep / "report.html").read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Collects tags, addresses and text, and fails on tags left open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.words = ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        names = ("href", "src", "xlink:href")
+        self.addresses += [value or "" for name, value in attrs if name in names]
+        if tag not in ("meta", "br", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in ("meta", "br", "img"):
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_axes_groups_and_plateaus_are_read_from_the_folders(sweep):
+    found = Sweep(sweep)
+    assert found.keys == ["task.k"]  # the length follows from k
+    assert found.memory == "task.k"
+    assert found.others == []
+    assert found.metric == "test/nmse"
+    truth = {4: math.exp(4.2), 10: math.exp(6.0)}
+    for k, tau in truth.items():
+        lengths = found.table.loc[found.table["task.k"] == k, "plateau/length"]
+        assert np.exp(np.log(lengths).mean()) == pytest.approx(tau, rel=0.15)
+    censored = found.table.groupby("task.k")["plateau/censored"].mean()
+    assert censored[[4, 6, 8, 10]].max() == 0
+    assert censored[14] == 1
+
+
+def test_the_law_is_that_of_the_data(sweep):
+    (fit,) = growth(Sweep(sweep))
+    assert fit.laws is not None
+    assert fit.runs == 24
+    assert fit.escaped + fit.censored == 24
+    assert fit.censored >= 4
+    law = fit.laws.exponential
+    assert law.interval_b[0] < 0.3 < law.interval_b[1]
+    sentence = fit.sentence("delay k")
+    assert f"log τ grows by {law.b:.3g} per unit of delay k" in sentence
+    assert f"{fit.censored} of them censored" in sentence
+    assert "which excludes zero" in sentence
+    assert fit.laws.verdict == "exponential"
+    assert "AIC prefers an exponential to a power law" in sentence
+
+
+def test_the_page_is_self_contained_and_complete(sweep, page):
+    text, page = page, Page(page)
+    assert all(address.startswith(("#", "data:image/png;")) for address in page.addresses)
+    assert "script" not in page.tags
+    assert not re.search(r"@import|url\((?!#)", text)
+    names = {"plateau_lengths", "losses", "definition", "kernels", "eigenvalues", "means"}
+    assert {file.stem for file in (sweep / "figures").glob("*.svg")} == names
+    assert {file.stem for file in (sweep / "figures").glob("*.png")} == names
+    assert page.tags.count("figure") == page.tags.count("figcaption") == len(names)
+    assert "Time grows with k & nothing <else>." in page.words
+    assert "per unit of delay k" in page.words
+    assert "Nothing: all 24 runs finished." in page.words
+    for folder in sweep.glob("shift-*"):
+        assert folder.name in page.words
+    assert page.words.count(">") > 4  # lengths of censored runs are lower bounds
+
+
+def test_writing_it_again_changes_nothing(sweep, page):
+    assert report(sweep).read_text(encoding="utf-8") == page
+
+
+def test_two_swept_keys_give_heat_maps_and_groups(tmp_path):
+    for hidden_size in (8, 32):
+        for k in (4, 6, 8):
+            for seed in range(2):
+                tau = math.exp(3 + 8 * 0.2 * k / math.sqrt(hidden_size) + 0.02 * seed)
+                write_run(tmp_path, k, seed, tau, hidden_size=hidden_size)
+    found = Sweep(tmp_path)
+    assert set(found.keys) == {"task.k", "model.hidden_size"}
+    assert found.memory == "task.k"
+    fits = growth(found)
+    assert [fit.group for fit in fits] == ["hidden_size = 8", "hidden_size = 32"]
+    rates = [fit.laws.exponential.b for fit in fits if fit.laws is not None]
+    assert rates == pytest.approx([1.6 / math.sqrt(8), 1.6 / math.sqrt(32)], rel=0.15)
+    panels = {panel.name: panel.figure for panel in figures(found, fits)}
+    assert len(panels["heat_map_plateau"].axes[0].texts) == 6
+    assert len(panels["heat_map_error"].axes[0].texts) == 6
+
+
+def test_runs_that_failed_are_named_with_their_reason(tmp_path):
+    write_run(tmp_path, 4, 0, 100)
+    write_run(tmp_path, 16, 0, 100, status="failed", error="k must be <smaller>", steps=50)
+    write_run(tmp_path, 16, 1, 100, status="diverged", steps=50, **{"test/nmse": None})
+    write_run(tmp_path, 16, 2, 100, status="killed")
+    words = Page(report(tmp_path).read_text(encoding="utf-8")).words
+    failed = words[words.index("What failed") : words.index("All runs")]
+    for text in ("k must be <smaller>", "diverged", "killed"):
+        assert text in failed
+    assert "finished" not in failed
+    assert "4 runs" in words
+    assert "1 finished" in words
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ([(4, 100)], "no axis"),
+        ([(4, 100), (8, 1e9)], "three observed times at two k"),
+        ([(4, 1e9), (8, 1e9)], "three observed times at two k"),
+    ],
+)
+def test_too_little_for_a_law(tmp_path, settings, reason):
+    for k, tau in settings:
+        for seed in range(3):
+            write_run(tmp_path, k, seed, tau, steps=500)
+    fits = growth(Sweep(tmp_path))
+    if reason == "no axis":
+        assert fits == []
+    else:
+        assert fits[0].laws is None
+        assert reason in fits[0].sentence("delay k")
+
+
+def test_no_growth_is_said_to_be_unresolved(tmp_path):
+    rng = np.random.default_rng(1)
+    for k in (4, 8, 12):
+        for seed in range(3):
+            write_run(tmp_path, k, seed, 200 * math.exp(0.4 * rng.normal()), steps=2000)
+    (fit,) = growth(Sweep(tmp_path))
+    assert "which contains zero" in fit.sentence("delay k")
+    assert "Growth is not resolved" in fit.sentence("delay k")
+
+
+def test_runs_without_history_or_result_still_make_a_page(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path, 4, seed, 100, status="killed")
+    words = Page(report(tmp_path).read_text(encoding="utf-8")).words
+    assert "2 killed" in words
+
+
+def test_intervals_are_student_s():
+    assert interval([1.0, 2.0, 3.0]) == pytest.approx((2, 2 - 2.4841, 2 + 2.4841), abs=1e-3)
+    assert interval([5.0]) == (5, 5, 5)
+    assert log_interval([1.0, 100.0])[0] == pytest.approx(10)
+
+
+def test_a_folder_without_runs_is_refused_in_one_line(tmp_path):
+    command = [sys.executable, "scripts/report.py", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"report.py: no runs below {tmp_path}")
+    assert done.stderr.count("\n") == 1
