@@ -50,8 +50,8 @@ def stream(
     Raises:
         ValueError: a length, temperature, top_k or top_p out of range.
     """
-    for name, value, least in (("length", length, 0), ("top_k", top_k or 1, 1)):
-        if value < least:
+    for name, value, least in (("length", length, 0), ("top_k", top_k, 1)):
+        if value is not None and value < least:
             raise ValueError(f"{name} must be at least {least}, got {name}={value}")
     if not (temperature >= 0 and math.isfinite(temperature)):
         raise ValueError(f"temperature must not be negative, got temperature={temperature}")

@@ -80,8 +80,8 @@ class Text(SequenceTask):
         cache: folder for fetched and encoded texts; None encodes again each time.
 
     Raises:
-        ValueError: an unknown level or corpus, a missing file, sizes or fractions out of range;
-            once the text is read: text that is not UTF-8, is empty, or is shorter than a window.
+        ValueError: an unknown level or corpus, sizes or fractions out of range; once the text is
+            read: it is missing, is not UTF-8, is empty, or is shorter than a window.
     """
 
     def __init__(
@@ -112,8 +112,6 @@ class Text(SequenceTask):
             )
         if path is None:
             corpora.check_name(corpus)
-        else:
-            corpora.own_files(path)
         self.level: Literal["char", "word"] = level
         self.path = path
         self.corpus = corpus

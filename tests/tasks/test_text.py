@@ -202,6 +202,11 @@ BROKEN = {
 }
 
 
+def test_a_missing_file_is_named_once_it_is_read() -> None:
+    with pytest.raises(ValueError, match=r"got path=/missing; no such file"):
+        Text(path="/missing").vocabulary  # noqa: B018
+
+
 @pytest.mark.parametrize("content", BROKEN)
 def test_broken_texts_are_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken"
@@ -227,7 +232,6 @@ def test_stretches_shorter_than_a_window_are_refused(file: Path) -> None:
     ("change", "message"),
     [
         ({"level": "byte"}, r"level must be char or word, got level='byte'; set task\.level"),
-        ({"path": "/missing"}, r"no such file"),
         ({"path": None, "corpus": "enwik"}, r"did you mean 'enwik8'"),
         ({"min_count": 0}, r"min_count must be at least 1, got min_count=0; set task\.min_count"),
         ({"val_fraction": 0.0}, r"set task\.val_fraction"),
