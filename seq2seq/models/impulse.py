@@ -28,3 +28,13 @@ def impulse_response(model: SequenceModel, length: int) -> Tensor:
     x[:-1, 0] = torch.eye(model.input_dim, device=parameter.device, dtype=parameter.dtype)
     y = model(x)
     return (y[:-1] - y[-1]).permute(1, 2, 0)
+
+
+def rest_response(model: SequenceModel, length: int) -> Tensor:
+    """What `impulse_response` leaves out, y(0)_t for t < length: (length, output_dim)."""
+    if isinstance(model, DiagonalRNN) and model.has_kernel:
+        return model.readout.bias.expand(length, -1)  # its state stays at zero
+    parameter = next(model.parameters())
+    x = torch.zeros(1, length, model.input_dim, device=parameter.device, dtype=parameter.dtype)
+    rest: Tensor = model(x)[0]
+    return rest

@@ -34,14 +34,20 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
 }
 S4D_INITIALISATIONS = ("lin", "inv", "real")
+SHORT = 4096  # terms × lags up to which exponential sums are faster without the splitting
 
 
 def geometric_sums(coefficients: Tensor, logarithms: Tensor, length: int) -> Tensor:
     """Re Σ_n c_n exp(l·z_n) for l < length: (…, N) and (…, N) -> (…, length).
 
     With l = S·i + j each sum is a matrix product of exp(S·i·z) and exp(j·z): O(N·length) of
-    multiplications, but only O(N·√length) exponentials and memory.
+    multiplications, but only O(N·√length) exponentials and memory. Short ones take
+    fewer operations as they stand.
     """
+    if logarithms.ndim == 1 and len(logarithms) * length <= SHORT:
+        lags = torch.arange(length, device=logarithms.device, dtype=torch.float64)
+        powers = (logarithms[:, None] * lags).exp()
+        return (coefficients @ powers).real if powers.is_complex() else coefficients @ powers
     S = math.isqrt(length - 1) + 1
     j = torch.arange(S, device=logarithms.device, dtype=torch.float64)[:, None]
     i = j[: -(-length // S)] * S

@@ -37,6 +37,10 @@ class SequenceTask(LightningDataModule):
         online: draw a fresh batch each step in place of passing over a training set.
         seed: root of every random stream; see `seq2seq.seeds`.
 
+    Attributes:
+        uses_samples: False where the loss needs no training data; none are drawn then, and
+            training batches are empty.
+
     Raises:
         ValueError: a size below 1, named by its config key.
     """
@@ -64,6 +68,7 @@ class SequenceTask(LightningDataModule):
         self.online = online
         self.seed = seed
         self.device = torch.device("cpu")
+        self.uses_samples = True
         self._splits: dict[str, Pairs] = {}
         self._current_order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._mean_squares: dict[str, float] = {}
@@ -152,7 +157,7 @@ class SequenceTask(LightningDataModule):
         """Draw what Lightning's `stage` (fit, validate, test, None for all) needs."""
         needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
         for name in needed.get(stage or "", ("train", "val", "test")):
-            if not (name == "train" and self.online):
+            if name != "train" or (self.uses_samples and not self.online):
                 self.split(name)
 
     def to(self, device: torch.device | str) -> "SequenceTask":
@@ -224,12 +229,14 @@ class TrainingBatches:
     def __init__(self, task: SequenceTask) -> None:
         self.task = task
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         trainer = self.task.trainer
         if trainer is None:
             return map(self.task.batch, itertools.count())
         self.task.to(trainer.strategy.root_device)
         rank, world_size = trainer.global_rank, trainer.world_size
+        if not self.task.uses_samples:
+            return itertools.repeat(())
         steps = itertools.count(trainer.global_step)
         return (self.task.batch(step, rank, world_size) for step in steps)
 

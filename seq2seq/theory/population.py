@@ -65,7 +65,9 @@ class PopulationLoss:
         form = self.weights.to(learned_kernel.device)
         channels = 1 if learned_kernel.ndim == 1 else learned_kernel.shape[1]
         # (L, outputs · inputs); the target maps each channel to itself.
-        target = true[:, None] * torch.eye(channels, dtype=true.dtype, device=true.device).flatten()
+        target = true[:, None]
+        if channels > 1:
+            target = target * torch.eye(channels, dtype=true.dtype, device=true.device).flatten()
         error = target - learned_kernel.double().reshape(length, -1)
         weighted = form[:, None] * error if form.ndim == 1 else form @ error
         return (error * weighted).sum() / channels
