@@ -1,0 +1,35 @@
+"""Hydra's view of `seq2seq.sweep.vmap`: `hydra/launcher=vmap`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class VmapLauncher(Launcher):
+    """Jobs of one shape as one tensor program.
+
+    Args:
+        workers: processes that train side by side; None for one per core.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Called by Hydra before `launch`."""
+        self.config = config
+        self.hydra_context = hydra_context
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Any:
+        """Train all jobs; a JobReturn for each, as Hydra's own launchers give."""
+        from seq2seq.sweep.vmap import launch
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        jobs = [list(overrides) for overrides in job_overrides]
+        return launch(self.config, self.hydra_context, jobs, initial_job_idx, self.workers)

@@ -1,0 +1,250 @@
+"""One run among those that are trained together: all that a run has but the sums of its steps."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.utils import instantiate
+from lightning import Callback
+from lightning.pytorch.trainer.states import TrainerFn
+from omegaconf import DictConfig
+from torch import Tensor
+
+from seq2seq.callbacks import Checkpoints, ProgressReport
+from seq2seq.module import SequenceModule
+from seq2seq.runs import Run, checkpoint_step, load_checkpoint
+from seq2seq.training import (
+    build,
+    build_callbacks,
+    build_loggers,
+    finite,
+    log_hyperparameters,
+    note_failure,
+    outcome,
+)
+
+#: What a callback may do while runs are trained together.
+HOOKS = (
+    "setup",
+    "on_train_start",
+    "on_train_batch_start",
+    "on_train_batch_end",
+    "on_validation_end",
+    "on_train_end",
+)
+
+
+class Record(Callback):
+    """Makes a member's checkpoint that of a run alone, and notes with whom it shared its chunk.
+
+    Attributes:
+        slots: the folder names of the runs in the chunk, in order; empty where one has left.
+    """
+
+    slots: Sequence[str] = ()
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        """Copy the parameters out of the chunk, of which they are views, and add the slots."""
+        weights = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: weight.clone() for name, weight in weights.items()}
+        checkpoint["slots"] = list(self.slots)
+
+
+class Member:
+    """A run with its own task, model, optimizer, scheduler, callbacks, loggers and folder.
+
+    They are the objects that a run alone has, a Lightning `Trainer` included, which here only keeps
+    the counts and writes the checkpoints; a `Chunk` computes.
+
+    Args:
+        cfg: the run's config.
+        task, module: from `seq2seq.training.build`.
+    """
+
+    def __init__(self, cfg: DictConfig, the_run: Run, task: Any, module: SequenceModule) -> None:
+        self.cfg, self.run = cfg, the_run
+        self.task, self.module = task, module
+        self.record = Record()
+        self._begun = time.perf_counter()
+
+    @classmethod
+    def of(cls, cfg: DictConfig, the_run: Run) -> "Member":
+        return cls(cfg, the_run, *build(cfg))
+
+    @property
+    def max_steps(self) -> int:
+        return int(self.cfg.trainer.max_steps)
+
+    # ------------------------------------------------------------------------ start and resume
+
+    def start(self, checkpoint: Path | None) -> None:
+        """Build the trainer, the optimizer and the loggers; take over a checkpoint if given.
+
+        Raises:
+            ValueError: the checkpoint cannot be read.
+        """
+        step = checkpoint_step(checkpoint) if checkpoint else 0
+        self.loggers = build_loggers(self.cfg, self.run.folder, step)
+        callbacks = build_callbacks(self.cfg)
+        self.trainer: lightning.Trainer = instantiate(
+            self.cfg.trainer,
+            logger=self.loggers or False,
+            callbacks=[*callbacks, self.record],
+            default_root_dir=str(self.run.folder),
+        )
+        self.callbacks = [c for c in callbacks if not isinstance(c, (Checkpoints, ProgressReport))]
+        self.checkpoints = next((c for c in callbacks if isinstance(c, Checkpoints)), None)
+        module, trainer = self.module, self.trainer
+        dtype = torch.float64 if trainer.precision == "64-true" else torch.float32
+        module.to(trainer.strategy.root_device, dtype)
+        module.trainer = trainer
+        trainer.datamodule = self.task
+        self.task.trainer = trainer
+        self.task.to(trainer.strategy.root_device)
+        trainer.strategy.connect(module)
+        trainer.strategy.setup_optimizers(trainer)
+        trainer.state.fn = TrainerFn.FITTING
+        trainer.training = True
+        if checkpoint is not None:
+            self._load(checkpoint)
+        self.optimizer = trainer.optimizers[0]
+        configs = trainer.lr_scheduler_configs
+        self.scheduler = configs[0].scheduler if configs else None
+        manual = trainer.fit_loop.epoch_loop.manual_optimization
+        self._steps = manual.optim_step_progress.total
+        self.reach(step)
+        self.task.setup("fit")
+        module.on_fit_start()
+
+    def _load(self, path: Path) -> None:
+        """Take over a checkpoint, of this launcher or another."""
+        stored = load_checkpoint(path)
+        self.module.history.restore(Run(path.parents[1]).history, checkpoint_step(path))
+        self.module.load_state_dict(stored["state_dict"])
+        self.trainer.strategy.load_optimizer_state_dict(stored)
+        for config, state in zip(
+            self.trainer.lr_scheduler_configs, stored["lr_schedulers"], strict=True
+        ):
+            config.scheduler.load_state_dict(state)
+
+    # ------------------------------------------------------------------------------ the course
+
+    def reach(self, step: int) -> None:
+        """Let the trainer's `global_step` be `step`."""
+        self._steps.completed = step
+
+    def taken(self, step: int, loss: Tensor) -> None:
+        """Note the loss of the step that makes `step` in all, and let the scheduler go on."""
+        self.module.history.append(step - 1, loss, self.optimizer.param_groups[0]["lr"])
+        if self.scheduler is not None and self.module._plateau is None:
+            self.scheduler.step()
+
+    def _count(self, step: int) -> None:
+        """Bring the counts of Lightning's loops to where those of a run alone are after `step`."""
+        fit, epoch = self.trainer.fit_loop, self.trainer.fit_loop.epoch_loop
+        epoch._batches_that_stepped = step
+        taken, seen = epoch.manual_optimization.optim_step_progress, epoch.batch_progress
+        counters: list[tuple[Any, Sequence[str], int]] = [
+            (taken, ("ready", "completed"), step),
+            (seen, ("ready", "started", "processed", "completed"), step),
+            (fit.epoch_progress, ("ready", "started"), 1),
+        ]
+        for progress, names, value in counters:
+            for name in names:
+                setattr(progress.total, name, value)
+                setattr(progress.current, name, value)
+
+    def call(self, hook: str, *arguments: Any) -> None:
+        """Let the callbacks that have `hook` do their work."""
+        for callback in self.listeners(hook):
+            getattr(callback, hook)(self.trainer, self.module, *arguments)
+
+    def listeners(self, hook: str) -> list[Callback]:
+        """The callbacks that override `hook`."""
+        return [c for c in self.callbacks if overrides(c, hook)]
+
+    def log_training(self, step: int, norm: Tensor) -> None:
+        """Read the block of losses, log them, and ask to stop if they diverge."""
+        self.module._log_training(step, self.module.history.rates[-1], norm)
+
+    def validated(self, loss: float, step: int) -> None:
+        """Log a validation during training and tell scheduler and callbacks."""
+        measured = self._evaluation("val", loss)
+        # As Lightning does: the step's index, and the epoch, of which there is one without end.
+        self._log(measured | {"epoch": 0}, step - 1)
+        self.trainer.callback_metrics.update({k: torch.tensor(v) for k, v in measured.items()})
+        if self.module._plateau is not None:
+            self.module._plateau.step(self.trainer.callback_metrics["val/loss"])
+        self.call("on_validation_end")
+        self.module._clock = (time.perf_counter(), step)
+
+    def _evaluation(self, stage: str, loss: float) -> dict[str, float]:
+        """What follows from a mean loss, in float32 as Lightning has it."""
+        measured = self.module.evaluation(stage, loss)
+        return {key: torch.tensor(value).item() for key, value in measured.items()}
+
+    def _log(self, metrics: dict[str, float], step: int) -> None:
+        for logger in self.loggers:
+            logger.log_metrics(metrics, step=step)
+
+    def save(self, slots: Sequence[str]) -> None:
+        """Write a checkpoint that knows who shared the chunk."""
+        self.record.slots = slots
+        self._count(self.trainer.global_step)
+        if self.checkpoints is not None:
+            self.checkpoints.save(self.trainer, self.module)
+
+    # ---------------------------------------------------------------------------------- the end
+
+    def end(self) -> bool:
+        """Let the callbacks end their work; whether there is a result to evaluate."""
+        self.call("on_train_end")
+        self.result = outcome(self.trainer, self.module, self.task, self.run)
+        return bool(self.result["status"] == "finished")
+
+    def finish(self, evaluation: dict[str, float]) -> None:
+        """Write the result, with the mean losses of `val` and `test` if they have been measured."""
+        measured: dict[str, float] = {}
+        for stage, loss in evaluation.items():
+            one = self._evaluation(stage, loss)
+            self._log(one | {"epoch": 1}, self.trainer.global_step)
+            measured |= one
+        self.result |= finite(measured)
+        log_hyperparameters(self.cfg, self.loggers, self.result)
+        self._close()
+        self.run.write_result(self.result | {"seconds": self._seconds()})
+
+    def stop(self) -> None:
+        """Note that the user interrupted the run."""
+        self._close()
+        self.run.write_result({"status": "stopped", "seconds": self._seconds()})
+
+    def fail(self, error: Exception) -> None:
+        """Note what went wrong."""
+        self._close()
+        note_failure(self.run, error, self._seconds())
+
+    def _close(self) -> None:
+        for logger in getattr(self, "loggers", []):
+            logger.finalize("success")
+
+    def _seconds(self) -> float:
+        return round(time.perf_counter() - self._begun, 3)
+
+
+def overrides(callback: Callback, hook: str) -> bool:
+    """Whether a callback does anything when `hook` is called."""
+    return getattr(type(callback), hook) is not getattr(Callback, hook)
+
+
+def unheard_hooks(callback: Callback) -> list[str]:
+    """Hooks of a callback that are never called while runs are trained together."""
+    if isinstance(callback, (Checkpoints, ProgressReport)):
+        return []
+    hooks = [name for name in vars(Callback) if name.startswith("on_") and name not in HOOKS]
+    return [name for name in hooks if overrides(callback, name)]

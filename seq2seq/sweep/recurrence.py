@@ -1,0 +1,292 @@
+"""Recurrent networks of many members at once: batched products over preallocated buffers.
+
+torch's fused recurrences have no batching rule, and a loop of cells under `vmap` allocates afresh
+at every time. Here the states of all members lie in one buffer, feature by feature, so that one
+batched product advances all of them; it and the backward pass are written by hand.
+
+Shapes: M members, B sequences, T times, H hidden units, D inputs, O outputs, G rows of gates.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from seq2seq.models.rnn import RNN
+
+#: Rows of pre-activations per hidden unit. The GRU's candidate has two, as its reset gate
+#: multiplies what comes from the state and not what comes from the input.
+ROWS = {"tanh": 1, "relu": 1, "linear": 1, "lstm": 4, "gru": 4}
+
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input
+_threshold_backward = torch.ops.aten.threshold_backward.grad_input
+
+
+class Layer:
+    """One recurrent layer's buffers, for given sizes.
+
+    `joint[t]` (M, H+D+1, B) holds h_t, x_t and 1, so that W·joint[t] is the whole pre-activation.
+    `slopes[t]` (M, G+R, B) holds the loss's derivatives by the pre-activations of time t and, of
+    time t−1, by the R numbers that the layer above (or the readout) computes from this one's state.
+    """
+
+    def __init__(
+        self, cell: str, like: Tensor, sizes: tuple[int, int, int, int, int], above: int
+    ) -> None:
+        M, T, B, H, D = sizes
+        rows = ROWS[cell] * H
+        self.cell, self.sizes, self.rows = cell, sizes, rows
+        self.joint = like.new_zeros(T + 1, M, H + D + 1, B)
+        self.joint[:, :, H + D :] = 1
+        self.inputs = self.joint[:T, :, H : H + D]
+        self.states = self.joint[1:, :, :H]
+        self.slopes = like.new_zeros(T + 1, M, rows + above, B)
+        self.local_slopes = self.slopes[:T, :, :rows]
+        self.upstream = self.slopes[1:, :, rows:]
+        self.weight_slope = like.new_empty(M, rows, H + D + 1)
+        self.dh, self.scratch = like.new_empty(2, M, H, B)
+        self._minus_one = like.new_tensor(-1.0)
+        # Views for each time are made once: making one costs as much as a small product.
+        self._joint = self.joint.unbind(0)
+        self._joint_transposed = [joint.mT for joint in self._joint]
+        self._h = [joint[:, :H] for joint in self._joint]
+        self._slopes = self.slopes.unbind(0)
+        self._dz = [slopes[:, :rows] for slopes in self._slopes]
+        if cell in ("lstm", "gru"):
+            gates = like.new_empty(T, M, rows, B)
+            self._gates = gates.unbind(0)
+            self._by_gate = [gate.split(H, 1) for gate in self._gates]
+            self._both = [gate[:, : 2 * H] for gate in self._gates]  # the GRU's two sigmoids
+            self._dz_by_gate = [dz.split(H, 1) for dz in self._dz]
+            self.carry = like.new_empty(M, H, B)
+        if cell == "lstm":
+            self._c = like.new_zeros(T + 1, M, H, B).unbind(0)
+            self._tanh_c = like.new_empty(T, M, H, B).unbind(0)
+
+    def forward(self, weight: Tensor) -> None:
+        """Fill the states of all times, given `inputs` and the weight (M, G, H+D+1)."""
+        T, H = self.sizes[1], self.sizes[3]
+        if self.cell in ("tanh", "lstm"):  # for `_tanh_from_sigmoid`
+            weight = weight.clone()
+            weight[:, 2 * H : 3 * H].mul_(2) if self.cell == "lstm" else weight.mul_(2)
+        for t in range(T):
+            if self.cell == "lstm":
+                torch.bmm(weight, self._joint[t], out=self._gates[t]).sigmoid_()
+                i, f, g, o = self._by_gate[t]
+                self._tanh_from_sigmoid(g, out=g)
+                c = torch.mul(f, self._c[t], out=self._c[t + 1]).addcmul_(i, g)
+                tanh_c = torch.add(c, c, out=self._tanh_c[t]).sigmoid_()
+                torch.mul(o, self._tanh_from_sigmoid(tanh_c, out=tanh_c), out=self._h[t + 1])
+            elif self.cell == "gru":
+                torch.bmm(weight, self._joint[t], out=self._gates[t])
+                self._both[t].sigmoid_()
+                r, z, n, n_h = self._by_gate[t]
+                n.addcmul_(r, n_h)
+                self._tanh_from_sigmoid(torch.add(n, n, out=n).sigmoid_(), out=n)
+                torch.lerp(n, self._h[t], z, out=self._h[t + 1])
+            elif self.cell == "tanh":
+                z = torch.bmm(weight, self._joint[t], out=self.scratch).sigmoid_()
+                self._tanh_from_sigmoid(z, out=self._h[t + 1])
+            elif self.cell == "relu":
+                z = torch.bmm(weight, self._joint[t], out=self.scratch)
+                torch.relu_(z)
+                self._h[t + 1].copy_(z)
+            else:
+                self._h[t + 1].copy_(torch.bmm(weight, self._joint[t], out=self.scratch))
+
+    def _tanh_from_sigmoid(self, sigmoid: Tensor, out: Tensor) -> Tensor:
+        """tanh(z) = 2σ(2z) − 1, given σ(2z): on CPU torch's tanh takes five times as long as σ."""
+        return torch.add(self._minus_one, sigmoid, alpha=2.0, out=out)
+
+    def backward(self, weight: Tensor, above: Tensor) -> Tensor:
+        """The loss's derivative by the weight, given `upstream` and what is `above` (M, R, H)."""
+        T, H = self.sizes[1], self.sizes[3]
+        back = torch.cat([weight[:, :, :H].mT, above.mT], 2)
+        self.weight_slope.zero_()
+        if self.cell in ("lstm", "gru"):
+            self.carry.zero_()
+        for t in range(T - 1, -1, -1):
+            torch.bmm(back, self._slopes[t + 1], out=self.dh)
+            self._backward_step(t)
+            self.weight_slope.baddbmm_(self._dz[t], self._joint_transposed[t])
+        return self.weight_slope
+
+    def _backward_step(self, t: int) -> None:
+        """From the derivative `dh` by h_{t+1} to that by the pre-activations of time t."""
+        dh = self.dh
+        if self.cell == "lstm":
+            i, f, g, o = self._by_gate[t]
+            di, df, dg, do = self._dz_by_gate[t]
+            dc, scratch = self.carry, self.scratch
+            torch.mul(dh, self._tanh_c[t], out=scratch)
+            _sigmoid_backward(scratch, o, grad_input=do)
+            _tanh_backward(dh.mul_(o), self._tanh_c[t], grad_input=scratch)
+            dc.add_(scratch)
+            _sigmoid_backward(torch.mul(dc, g, out=scratch), i, grad_input=di)
+            _sigmoid_backward(torch.mul(dc, self._c[t], out=scratch), f, grad_input=df)
+            _tanh_backward(torch.mul(dc, i, out=scratch), g, grad_input=dg)
+            dc.mul_(f)
+        elif self.cell == "gru":
+            r, z, n, n_h = self._by_gate[t]
+            dr, dz, dn, dn_h = self._dz_by_gate[t]
+            scratch = self.scratch
+            dh.add_(self.carry)
+            torch.mul(dh, z, out=self.carry)
+            torch.sub(self._h[t], n, out=scratch).mul_(dh)
+            _sigmoid_backward(scratch, z, grad_input=dz)
+            _tanh_backward(dh.sub_(self.carry), n, grad_input=dn)
+            torch.mul(dn, r, out=dn_h)
+            _sigmoid_backward(torch.mul(dn, n_h, out=scratch), r, grad_input=dr)
+        elif self.cell == "tanh":
+            _tanh_backward(dh, self._h[t + 1], grad_input=self._dz[t])
+        elif self.cell == "relu":
+            _threshold_backward(dh, self._h[t + 1], 0, grad_input=self._dz[t])
+        else:
+            self._dz[t].copy_(dh)
+
+
+def joint_weight(cell: str, parameters: tuple[Tensor, ...]) -> Tensor:
+    """A layer's parameters, each with a leading axis M, as one matrix (M, G, H+D+1)."""
+    inputs, recurrent, *biases = parameters
+    if not biases:  # the last column of `inputs` is the bias already
+        return torch.cat([recurrent, inputs], 2)
+    input_bias, recurrent_bias = (bias[:, :, None] for bias in biases)
+    if cell == "lstm":
+        return torch.cat([recurrent, inputs, input_bias + recurrent_bias], 2)
+    H = recurrent.shape[2]
+    bias = input_bias + recurrent_bias
+    weight = inputs.new_zeros(len(inputs), 4 * H, H + inputs.shape[2] + 1)
+    weight[:, : 2 * H] = torch.cat([recurrent, inputs, bias], 2)[:, : 2 * H]
+    weight[:, 2 * H : 3 * H, H:] = torch.cat([inputs, input_bias], 2)[:, 2 * H :]
+    weight[:, 3 * H :, :H] = recurrent[:, 2 * H :]
+    weight[:, 3 * H :, -1:] = recurrent_bias[:, 2 * H :]
+    return weight
+
+
+def parameter_slopes(cell: str, slope: Tensor, hidden_size: int) -> list[Tensor]:
+    """The inverse of `joint_weight` for derivatives: one for each of the layer's parameters."""
+    H = hidden_size
+    if cell in ("tanh", "relu", "linear"):
+        return [slope[:, :, H:], slope[:, :, :H]]
+    if cell == "lstm":
+        return [slope[:, :, H:-1], slope[:, :, :H], slope[:, :, -1], slope[:, :, -1]]
+    by_input, by_state = slope[:, : 3 * H], torch.cat([slope[:, : 2 * H], slope[:, 3 * H :]], 1)
+    return [by_input[:, :, H:-1], by_state[:, :, :H], by_input[:, :, -1], by_state[:, :, -1]]
+
+
+@dataclass
+class Network:
+    """A recurrent model without its parameters, and the buffers that are free for its passes."""
+
+    cell: str
+    hidden_size: int
+    num_layers: int
+    free: dict[Any, list[list[Layer]]] = field(default_factory=lambda: defaultdict(list))
+
+    @classmethod
+    def of(cls, model: RNN) -> "Network":
+        return cls(model.cell, model.hidden_size, model.num_layers)
+
+    def layer_parameters(self, parameters: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+        count = (len(parameters) - 2) // self.num_layers
+        return [parameters[i * count : (i + 1) * count] for i in range(self.num_layers)]
+
+    def buffers(self, x: Tensor, outputs: int) -> list[Layer]:
+        """Buffers for inputs like x (M, B, T, D); `release` gives them back."""
+        M, B, T, D = x.shape
+        key = (x.shape, x.dtype, x.device)
+        if self.free[key]:
+            return self.free[key].pop()
+        H, last = self.hidden_size, self.num_layers - 1
+        return [
+            Layer(
+                self.cell,
+                x,
+                (M, T, B, H, D if layer == 0 else H),
+                outputs if layer == last else ROWS[self.cell] * H,
+            )
+            for layer in range(self.num_layers)
+        ]
+
+    def release(self, x_shape: torch.Size, layers: list[Layer]) -> None:
+        joint = layers[0].joint
+        self.free[(x_shape, joint.dtype, joint.device)].append(layers)
+
+
+class Stacked(torch.autograd.Function):
+    """The network's outputs (M, B, T, O) for inputs (M, B, T, D) and stacked parameters."""
+
+    @staticmethod
+    def forward(ctx: Any, network: Network, x: Tensor, *parameters: Tensor) -> Tensor:
+        readout, bias = parameters[-2:]
+        layers = network.buffers(x, readout.shape[1])
+        below = x.permute(2, 0, 3, 1)
+        weights = []
+        for layer, own in zip(layers, network.layer_parameters(parameters), strict=True):
+            weights.append(joint_weight(network.cell, own))
+            layer.inputs.copy_(below)
+            layer.forward(weights[-1])
+            below = layer.states
+        y = torch.matmul(readout, below).add_(bias[:, :, None])
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(readout, *weights)
+            ctx.network, ctx.layers, ctx.shape = network, layers, x.shape
+        else:
+            network.release(x.shape, layers)
+        return y.permute(1, 3, 0, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> Any:
+        network, layers, H = ctx.network, ctx.layers, ctx.network.hidden_size
+        readout, *weights = ctx.saved_tensors
+        above = readout
+        layers[-1].upstream.copy_(dy.permute(2, 0, 3, 1))
+        slopes = [
+            torch.matmul(layers[-1].upstream, layers[-1].states.mT).sum(0),
+            layers[-1].upstream.sum((0, 3)),
+        ]
+        for index in range(len(layers) - 1, -1, -1):
+            layer, weight = layers[index], weights[index]
+            slope = layer.backward(weight, above)
+            # `slope` is a buffer; what autograd keeps must be its own.
+            own = [s.clone() for s in parameter_slopes(network.cell, slope, H)]
+            slopes = own + slopes
+            above = weight[:, :, H:-1]
+            if index > 0:
+                layers[index - 1].upstream.copy_(layer.local_slopes)
+        dx = None
+        if ctx.needs_input_grad[1]:
+            dx = torch.matmul(above.mT, layers[0].local_slopes).permute(1, 3, 0, 2)
+        network.release(ctx.shape, layers)
+        return None, dx, *slopes
+
+
+class Recurrent(torch.autograd.Function):
+    """`Stacked` for one member: the form that `torch.func.vmap` turns into all members at once."""
+
+    generate_vmap_rule = False
+
+    @staticmethod
+    def forward(network: Network, x: Tensor, *parameters: Tensor) -> Tensor:
+        return Stacked.forward(_NoContext(), network, x[None], *(p[None] for p in parameters))[0]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Only the batched form is differentiated."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, network: Network, x: Tensor, *parameters: Tensor) -> Any:
+        x, *stacked = (
+            part.expand(info.batch_size, *part.shape) if dim is None else part.movedim(dim, 0)
+            for part, dim in zip((x, *parameters), in_dims[1:], strict=True)
+        )
+        return Stacked.apply(network, x, *stacked), 0
+
+
+class _NoContext:
+    needs_input_grad = (False,)
