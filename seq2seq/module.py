@@ -203,7 +203,10 @@ class SequenceModule(LightningModule):
         self._weighted.clear()
         sums = torch.tensor([total, count], dtype=torch.float64, device=self.device)
         total, count = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
-        self.log_dict(self.evaluation(stage, total / count))
+        measured = self.evaluation(stage, total / count)
+        self.log_dict(measured, logger=False)  # for callbacks; as a logger it would add `epoch`
+        for logger in self.loggers:
+            logger.log_metrics(measured, step=self.global_step)
 
     def evaluation(self, stage: str, loss: float) -> dict[str, float]:
         """What is logged for a mean loss on the split `stage`, such as `val/loss`, `val/nmse`."""

@@ -14,7 +14,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.locks import is_held
-from seq2seq.schema import NO_DEFAULT, signature
+from seq2seq.schema import signature
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,15 +99,41 @@ def trajectory_hash(cfg: DictConfig) -> str:
 def run_folder(cfg: DictConfig) -> Path:
     """`<paths.outputs>/<name or task>/<what differs from the defaults>-<hash>`."""
     task = _snake(_class_name(cfg.task))
-    parts = [task, *_telling(cfg.task), _snake(_class_name(cfg.model)), *_telling(cfg.model)]
-    if cfg.optimizer.get("lr") not in (None, 1e-3):
-        parts.append(f"lr={cfg.optimizer.lr:g}")
-    parts += [f"seed={cfg.seed}"]
-    readable = "-".join(parts)[:150]
+    group = cfg.name or task
+    parts = [
+        _snake(str(value)) if component else f"{key.rpartition('.')[2]}={_short(value)}"
+        for key, value, component in _telling(cfg)
+    ]
+    readable = "-".join(parts if group != task else parts[1:])[:150]
     steps = f"steps={cfg.trainer.max_steps}"
-    return (
-        Path(cfg.paths.outputs) / (cfg.name or task) / f"{readable}-{steps}-{trajectory_hash(cfg)}"
-    )
+    return Path(cfg.paths.outputs) / group / f"{readable}-{steps}-{trajectory_hash(cfg)}"
+
+
+def telling(cfg: DictConfig) -> dict[str, Any]:
+    """Dotted keys and values that tell a run from others: what is not at its default, and seed."""
+    return {key: value for key, value, _ in _telling(cfg)}
+
+
+def _telling(cfg: DictConfig) -> Iterator[tuple[str, Any, bool]]:
+    yield from _component("task", cfg.task)
+    yield from _component("model", cfg.model)
+    if cfg.optimizer.get("lr") not in (None, 1e-3):
+        yield "optimizer.lr", cfg.optimizer.lr, False
+    yield "seed", cfg.seed, False
+
+
+def _component(path: str, node: DictConfig) -> Iterator[tuple[str, Any, bool]]:
+    """A component's class, then what sweeps are about and what is not at its default."""
+    yield path, _class_name(node), True
+    for parameter in signature(str(node._target_)):
+        key, value = f"{path}.{parameter.name}", node.get(parameter.name)
+        usual = value == parameter.default and parameter.name not in ("k", "hidden_size")
+        if parameter.name in ("seed", "cache") or usual:
+            continue
+        if isinstance(value, DictConfig) and "_target_" in value:
+            yield from _component(key, value)
+        elif value is not None:
+            yield key, value, False
 
 
 def _class_name(node: DictConfig) -> str:
@@ -116,21 +142,6 @@ def _class_name(node: DictConfig) -> str:
 
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def _telling(node: DictConfig) -> list[str]:
-    """`name=value` for what sweeps are about and for each argument that is not at its default."""
-    parts = []
-    for parameter in signature(str(node._target_)):
-        value = node.get(parameter.name)
-        usual = value == parameter.default and parameter.name not in ("k", "hidden_size")
-        if parameter.name in ("seed", "cache") or usual:
-            continue
-        if isinstance(value, DictConfig) and "_target_" in value:
-            parts += [_snake(_class_name(value)), *_telling(value)]
-        elif parameter.default is NO_DEFAULT or value is not None:
-            parts.append(f"{parameter.name}={_short(value)}")
-    return parts
 
 
 def _short(value: Any) -> str:

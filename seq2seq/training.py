@@ -31,10 +31,10 @@ from seq2seq.runs import (
     FINAL,
     Run,
     checkpoint_step,
-    flatten,
     load_checkpoint,
     load_model,
     run_folder,
+    telling,
     write_atomically,
 )
 from seq2seq.schema import ConfigError
@@ -329,12 +329,9 @@ def finite(measured: dict[str, float]) -> dict[str, float | None]:
 
 def log_hyperparameters(cfg: DictConfig, loggers: list[Logger], result: dict[str, Any]) -> None:
     """Give the HParams tab this run's config beside its final metrics."""
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
-    chosen = {key: plain[key] for key in ("task", "model", "optimizer", "seed") if key in plain}
     parameters = {
         key: value if isinstance(value, (int, float, str, bool)) else str(value)
-        for key, value in flatten(chosen)
+        for key, value in telling(cfg).items()
     }
     metrics = {
         key: value
