@@ -1,0 +1,83 @@
+"""Stopping after the escape, and the snapshots that reports are drawn from."""
+
+import numpy as np
+import pytest
+
+from seq2seq import train
+from seq2seq.analysis.plateau import find
+from seq2seq.callbacks import Snapshots, StopAfterEscape
+from seq2seq.runs import load_model
+
+SMALL = (
+    "task/input=white task.k=2 task.length=8 task.val_size=16 task.test_size=16 task.batch_size=16 "
+    "task.online=true model=rnn model.hidden_size=8 gradient_clip_val=null optimizer.lr=1e-2 "
+    "logger=none callbacks.figures=null trainer.log_every_n_steps=10 trainer.val_check_interval=1000"
+).split()
+STOP = "+callbacks.stop_after_escape={_target_: seq2seq.callbacks.StopAfterEscape"
+
+
+def run(folder, *overrides):
+    return train([*SMALL, f"paths.outputs={folder}", *overrides])
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("runs"), "trainer.max_steps=600", STOP + ", extra: 1.0}")
+
+
+def test_a_run_stops_at_its_escape_and_the_share_asked_for(stopped):
+    reference = stopped.result["reference/memoryless"]
+    (plateau,) = find(stopped.history, reference)
+    steps = stopped.result["steps"]
+    assert stopped.status == "finished"
+    # It looks every ten steps.
+    assert 2 * plateau.escape <= steps < 2 * plateau.escape + 10 < 600
+
+
+def test_without_an_escape_it_runs_to_the_end(tmp_path):
+    result = run(tmp_path, "trainer.max_steps=40", "optimizer.lr=1e-6", STOP + "}").result
+    assert (result["status"], result["steps"]) == ("finished", 40)
+
+
+def test_an_unknown_reference_is_named(tmp_path):
+    result = run(tmp_path, "trainer.max_steps=40", STOP + ", reference: nothing}").result
+    assert result["status"] == "failed"
+    assert "stop_after_escape.reference must be one of zero, memoryless" in result["error"]
+
+
+def test_snapshots_hold_eigenvalues_and_kernel(stopped):
+    with np.load(stopped.folder / "eigenvalues.npz") as stored:
+        step, eigenvalues = stored["step"], stored["eigenvalues"]
+    steps = stopped.result["steps"]
+    assert step[:4].tolist() == [0, 1, 2, 3]
+    assert step[-1] == steps
+    assert (np.diff(step[step < steps])[3:] <= 0.25 * step[step < steps][3:-1] + 1).all()
+    assert eigenvalues.shape == (len(step), 1, 8)
+    final = load_model(stopped).eigenvalues()[0].numpy()
+    assert np.sort_complex(eigenvalues[-1, 0]) == pytest.approx(np.sort_complex(final), abs=1e-6)
+    with np.load(stopped.folder / "kernel.npz") as stored:
+        assert stored["step"] == steps
+        assert stored["true"].tolist() == [0, 0, 1, 0, 0, 0, 0, 0]
+        assert np.argmax(stored["learned"]) == 2
+
+
+def test_a_longer_run_keeps_the_snapshots_of_the_shorter(tmp_path):
+    run(tmp_path, "trainer.max_steps=20")
+    continued = run(tmp_path, "trainer.max_steps=40")
+    whole = run(tmp_path / "whole", "trainer.max_steps=40")
+    with np.load(continued.folder / "eigenvalues.npz") as stored:
+        steps = stored["step"]
+        last = stored["eigenvalues"][-1]
+    assert steps[-1] == 40
+    assert (np.diff(steps) > 0).all()
+    with np.load(whole.folder / "eigenvalues.npz") as stored:
+        assert np.array_equal(stored["eigenvalues"][-1], last)
+
+
+@pytest.mark.parametrize(
+    ("make", "key"),
+    [(lambda: StopAfterEscape(extra=-1), "extra"), (lambda: Snapshots(growth=1), "growth")],
+)
+def test_arguments_out_of_range_are_refused(make, key):
+    with pytest.raises(ValueError, match=key):
+        make()
