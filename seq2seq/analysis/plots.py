@@ -24,7 +24,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from seq2seq.analysis.laws import Comparison
+from seq2seq.analysis.perturbation import Perturbed
 from seq2seq.analysis.plateau import RULE, Plateau, Rule, smoothed
+from seq2seq.theory import bounds
 
 Array = NDArray[np.float64]
 History = Mapping[str, ArrayLike]
@@ -55,6 +57,9 @@ STYLE: Any = {
 
 #: Points per curve that a picture can show; longer curves are averaged over blocks.
 POINTS = 400
+
+#: Relative errors below this are drawn at it: they are rounding.
+SMALLEST = 1e-12
 
 #: Reference losses closer than this ratio share one line and one label.
 COINCIDE = 1.02
@@ -671,3 +676,88 @@ def number(value: Any) -> str:
         mantissa, exponent = f"{real:.1e}".split("e")
         return f"{mantissa}e{int(exponent)}"
     return f"{real:,.0f}" if abs(real) >= 100 else f"{real:.3g}"
+
+
+# ---------------------------------------------------------------------------- theory and stability
+
+
+def spectra(kernels: Mapping[str, ArrayLike], filter_size: int = 2, sizes: int = 16) -> Figure:
+    """What recurrences and dilated convolutions of growing size must miss of each kernel.
+
+    Drawn are the lower bounds of the relative error: of a recurrence with n states
+    (`bounds.order_bound`) and of a linear dilated network with n channels between its layers
+    (`bounds.tail_bounds` of the tensor train).
+
+    Args:
+        kernels: per title ρ, (lags,).
+        filter_size: of the dilated network.
+        sizes: largest n.
+    """
+    rows, columns = _grid(len(kernels), most=4)
+    n = np.arange(1, sizes + 1)
+    with style():
+        figure, axes = _panels(rows, columns, (9.6 / max(columns, 2), 2.4), share=True)
+        for ax, (title, kernel) in zip(axes.flat, kernels.items(), strict=False):
+            rho = _array(kernel)
+            unfoldings = bounds.train_spectra(rho, filter_size)
+            curves = {
+                "recurrence, $n$ states": [bounds.order_bound(rho, size) for size in n.tolist()],
+                "dilated convolution, $n$ channels": [
+                    bounds.tail_bounds(unfoldings, size)[0] for size in n.tolist()
+                ],
+            }
+            for (label, errors), mark in zip(curves.items(), ("o-", "s--"), strict=True):
+                relative = np.maximum(np.array(errors) / (rho @ rho), SMALLEST)
+                ax.plot(n, relative, mark, ms=3, label=label)
+            ax.set_yscale("log")
+            ax.set_ylim(SMALLEST / 2, 2)
+            ax.set_title(title, loc="left")
+        _outer_labels(axes, len(kernels), "size $n$", "relative error at least")
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
+    return figure
+
+
+def perturbation(
+    panels: Mapping[str, Mapping[int, Perturbed]], limit: float | None = None, unit: str = "loss"
+) -> Figure:
+    """Envelopes of the loss under noise in the parameters, one line per width.
+
+    A line ends in an upward triangle where the loss leaves the floating-point numbers. The
+    horizontal ticks at the left edge are the losses without noise.
+
+    Args:
+        panels: per title (a parameterisation, say) and width the perturbed losses.
+        limit: the loss up to which noise counts as tolerated, drawn dashed.
+        unit: label of the vertical axes.
+    """
+    rows, columns = _grid(len(panels), most=4)
+    every = [one for widths in panels.values() for one in widths.values()]
+    widths = sorted({width for found in panels.values() for width in found})
+    finite = np.concatenate([one.envelope[np.isfinite(one.envelope)] for one in every] + [[1e-30]])
+    top = 3 * finite.max()
+    colors = mpl.colormaps["viridis_r"](np.linspace(0.1, 1, len(widths)))
+    with style():
+        figure, axes = _panels(rows, columns, (9.6 / max(columns, 2), 2.6), share=True)
+        for ax, (title, found) in zip(axes.flat, panels.items(), strict=False):
+            for width, one in sorted(found.items()):
+                color = colors[widths.index(width)]
+                envelope = one.envelope
+                gone = ~np.isfinite(envelope)
+                until = len(envelope) if not gone.any() else int(np.argmax(gone)) + 1
+                drawn = np.where(gone, top, envelope)[:until]
+                ax.plot(one.sizes[:until], drawn, "o-", color=color, ms=2.5, label=f"width {width}")
+                if gone.any():
+                    ax.plot(one.sizes[until - 1], top, "^", color=color, ms=5)
+                ax.plot(0.02, one.clean, "_", color=color, transform=ax.get_yaxis_transform())
+            if limit is not None:
+                ax.axhline(limit, color=GREY, lw=0.9, ls=(0, (4, 2)))
+            ax.set_xscale("log")
+            ax.set_yscale("log")
+            ax.set_title(title, loc="left")
+        _outer_labels(axes, len(panels), "relative size of the noise $\\beta$", unit)
+        handles = [
+            Line2D([], [], color=color, marker="o", ms=2.5, label=f"width {width}")
+            for width, color in zip(widths, colors, strict=True)
+        ]
+        figure.legend(handles=handles, loc="outside upper left", ncols=min(6, len(handles)))
+    return figure

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from seq2seq.analysis import plots
+from seq2seq.analysis.laws import compare
+from seq2seq.analysis.perturbation import Perturbed
 
 
 def history(loss: np.ndarray) -> dict[str, np.ndarray]:
@@ -79,3 +81,66 @@ def test_drawing_changes_no_global_setting_and_repeats_exactly():
 def test_pyplot_is_never_imported():
     code = "import sys, seq2seq.analysis.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_references_below_the_plot_cost_no_space():
+    references = {"zero": 0.5, "taps_64": 1e-12}
+    ax = plots.loss_curves({"run": history(np.geomspace(1, 0.1, 50))}, references).axes[0]
+    assert ax.get_ylim()[0] > 1e-3
+
+
+def test_spectra_are_the_lower_bounds():
+    figure = plots.spectra({"shift": np.eye(16)[9]}, sizes=12)
+    recurrence, convolution = (line.get_ydata() for line in figure.axes[0].lines)
+    assert recurrence[:9] == pytest.approx(1 - np.arange(1, 10) / 10)
+    assert recurrence[9:] == pytest.approx(plots.SMALLEST)
+    assert convolution == pytest.approx(plots.SMALLEST)
+
+
+def test_perturbation_marks_where_the_loss_is_lost():
+    sizes = np.array([0.01, 0.1, 1.0])
+    lost = Perturbed(0.1, sizes, np.array([[0.1, np.inf, np.inf]]))
+    kept = Perturbed(0.2, sizes, np.array([[0.2, 0.3, 0.4]]))
+    ax, other = plots.perturbation({"direct": {4: lost}, "stable": {4: kept, 8: kept}}).axes
+    envelope, mark, _ = ax.lines
+    assert list(envelope.get_xdata()) == [0.01, 0.1]
+    assert mark.get_marker() == "^"
+    assert mark.get_xdata()[0] == 0.1
+    assert [len(line.get_xdata()) for line in other.lines] == [3, 1, 3, 1]
+
+
+def test_escape_times_tell_observed_from_censored():
+    k, tau = np.array([4, 4, 8, 8, 12, 12]), np.array([90.0, 110, 300, 330, 1000, 1000])
+    censored, seed = k == 12, np.array([0, 1] * 3)
+    times = plots.Times(k, tau, censored, compare(k, tau, censored, seed, resamples=20))
+    lines = {line.get_label(): line for line in plots.escape_times({"": times}).axes[0].lines}
+    (seen,) = [line for label, line in lines.items() if "escaped" in label]
+    (open_,) = [line for label, line in lines.items() if "still on its plateau" in label]
+    assert list(seen.get_ydata()) == [90, 110, 300, 330]
+    assert list(open_.get_ydata()) == [1000, 1000]
+    assert np.round(seen.get_xdata()).tolist() == [4, 4, 8, 8]
+    assert any("exponential" in label for label in lines)
+
+
+def test_heat_map_writes_each_number_and_marks_bounds():
+    values = np.array([[1.0, 20.0], [np.nan, 4000.0]])
+    figure = plots.heat_map(
+        values, ("width", [8, 16]), ("k", [4, 8]), "steps", lower_bounds=values == 4000
+    )
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1", "20", "≥4,000"]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["4", "8"]
+
+
+def test_means_carry_their_intervals():
+    groups = {"rnn": ([4, 8], [0.1, 0.2], [[0.05, 0.15], [0.1, 0.3]])}
+    (bars,) = plots.means(groups, "k", "NMSE").axes[0].containers
+    segments = bars.lines[2][0].get_segments()
+    assert [segment[:, 1].tolist() for segment in segments] == [
+        pytest.approx([0.05, 0.15]),
+        pytest.approx([0.1, 0.3]),
+    ]
+
+
+def test_numbers_are_short():
+    shown = [plots.number(value) for value in (4, 0.5, 1234567, 0.00012, "rnn", True)]
+    assert shown == ["4", "0.5", "1,234,567", "1.2e-4", "rnn", "True"]
