@@ -2,6 +2,7 @@
 
 from seq2seq.tasks.arrays import Arrays as Arrays
 from seq2seq.tasks.convolution import Convolution as Convolution
+from seq2seq.tasks.forecast import Lorenz96Forecast as Lorenz96Forecast
 from seq2seq.tasks.inputs import AR1 as AR1
 from seq2seq.tasks.inputs import GP as GP
 from seq2seq.tasks.inputs import InputProcess as InputProcess

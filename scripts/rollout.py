@@ -1,0 +1,44 @@
+"""How long a model trained on task=lorenz96_forecast predicts Lorenz 96 on its own.
+
+python scripts/rollout.py run=<folder> prefix=64 threshold=0.5
+"""
+
+import sys
+from typing import Any
+
+from seq2seq.schema import nearest
+
+KEYS: dict[str, Any] = {"run": str, "prefix": int, "threshold": float}
+
+
+def main(arguments: list[str]) -> None:
+    """Print the horizons over the test trajectories, in time units."""
+    values: dict[str, Any] = {"prefix": 64, "threshold": 0.5}
+    for argument in arguments:
+        key, _, text = argument.partition("=")
+        if key not in KEYS:
+            raise ValueError(f"unknown key {key}{nearest(key, KEYS)}")
+        values[key] = KEYS[key](text)
+    if "run" not in values:
+        raise ValueError("no run given; add run=<folder>")
+    from seq2seq.generate import horizon, rollout
+    from seq2seq.runs import Run, load_model
+    from seq2seq.training import build
+
+    run = Run(values["run"])
+    task, _ = build(run.config)
+    x, y = task.split("test")
+    n, steps = values["prefix"], task.length - values["prefix"] + 1
+    truth = y[:, n - 1 :]
+    own = horizon(rollout(load_model(run), x[:, :n], steps), truth, task.dt, values["threshold"])
+    still = horizon(x[:, n - 1 : n].expand_as(truth), truth, task.dt, values["threshold"])
+    for name, times in (("model", own), ("persistence", still)):
+        low, middle, high = times.quantile(times.new_tensor([0.25, 0.5, 0.75])).tolist()
+        print(f"{name:<12} horizon {middle:.2f} ({low:.2f} to {high:.2f}) of {steps * task.dt:.2f}")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except ValueError as error:
+        sys.exit(f"rollout.py: {error}")
