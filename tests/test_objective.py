@@ -198,7 +198,7 @@ def test_a_nonlinear_model_is_refused_before_a_run_starts(tmp_path):
 
 def test_the_plateau_of_the_paper_is_there():
     """The learned kernel is ρ̄ for a while, at the loss Σρ₀², before it finds ρ₀."""
-    task = LinearFunctional(Plateau(omega=0.2, width=0.5), 100, 0.1, input=White(10**0.5))
+    task = LinearFunctional(Plateau(delay=5.0, width=0.5), 100, 0.1, input=White(10**0.5))
     model = built(DiagonalRNN, 1, 1, 4, 1, "real", "direct", 0.1, 1.0, 1.0)
     population = Population("last")
     population.bind(model, task)

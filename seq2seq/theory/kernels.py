@@ -127,18 +127,18 @@ class Gaussian(Function):
 
 @dataclass(frozen=True)
 class Airy(Function):
-    """ρ(t) = Ai(s₀(t − 1/ω)), s₀ = `s0`: oscillates up to t = 1/ω, then dies faster than e^{−t}."""
+    """ρ(t) = Ai(s₀(t − 1/ω)), s₀ = `s0`, 1/ω = `delay`: oscillates up to 1/ω, then dies fast."""
 
     s0: float = 2.25
-    omega: float = 0.25
+    delay: float = 4.0
 
     def __post_init__(self) -> None:
-        _positive(self, "s0", "omega")
+        _positive(self, "s0", "delay")
 
     def __call__(self, t: Array) -> Array:
         from scipy.special import airy  # scipy's import is slow and only this family needs it
 
-        return airy(self.s0 * (t - 1 / self.omega))[0]
+        return airy(self.s0 * (t - self.delay))[0]
 
 
 @dataclass(frozen=True)
@@ -172,18 +172,18 @@ class TwoPart(Function):
 class Plateau(Function):
     """ρ_ω(t) = ρ̄(t) + ρ₀(t − 1/ω): memory of length 1/ω that training meets after a plateau.
 
-    `rho_bar` (ρ̄) and `rho_0` (ρ₀) are kernels or names of families with their default parameters;
+    `delay` is 1/ω. `rho_bar` (ρ̄) and `rho_0` (ρ₀) are kernels or names of families with their default parameters;
     ρ₀ = "bump" is the Gaussian around 0 of standard deviation `width`. The construction is that of
     Li, Han, E and Li (2022), section 5, where the time to learn grows exponentially in 1/ω.
     """
 
-    omega: float = 0.25
+    delay: float = 4.0
     rho_bar: Any = "exponential"
     rho_0: Any = "bump"
     width: float = 0.3
 
     def __post_init__(self) -> None:
-        _positive(self, "omega", "width")
+        _positive(self, "delay", "width")
         for name in ("rho_bar", "rho_0"):
             part = getattr(self, name)
             if isinstance(part, str):
@@ -196,7 +196,7 @@ class Plateau(Function):
                 )
 
     def __call__(self, t: Array) -> Array:
-        return self.rho_bar(t) + self.rho_0(t - 1 / self.omega)
+        return self.rho_bar(t) + self.rho_0(t - self.delay)
 
 
 #: Every family by the name that configs use.

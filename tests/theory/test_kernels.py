@@ -46,7 +46,7 @@ def test_impulse_beyond_the_grid_is_absent():
 
 
 def test_plateau_adds_a_shifted_kernel():
-    kernel = kernels.Plateau(omega=0.5, rho_bar=kernels.PowerLaw(), rho_0="exponential")
+    kernel = kernels.Plateau(delay=2.0, rho_bar=kernels.PowerLaw(), rho_0="exponential")
     expected = kernels.PowerLaw()(GRID) + np.where(GRID >= 2, np.exp(2 - GRID), 0)
     np.testing.assert_allclose(kernel(GRID), expected, rtol=1e-12)
 
