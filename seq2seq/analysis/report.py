@@ -22,7 +22,7 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
-from seq2seq.analysis import laws, plots
+from seq2seq.analysis import laws, memory, plots
 from seq2seq.analysis.plateau import RULE, Plateau, find
 from seq2seq.runs import Run, collect, flatten
 
@@ -553,9 +553,22 @@ def _run_row(sweep: Sweep, index: int) -> list[str]:
         "" if pd.isna(steps) else f"{steps:,.0f}",
         length,
         "" if pd.isna(error) else plots.number(float(error)),
+        *_memories(sweep.runs[index]),
         "" if pd.isna(seconds) else f"{seconds:.1f}",
         sweep.runs[index].name,
     ]
+
+
+def _memories(run: Run) -> tuple[str, str]:
+    """Effective memory in taps, as the interval it lies in, and the lags that are used."""
+    bracket, stored = memory.effective(run.result), _arrays(run, "kernel.npz")
+    effective = ""
+    if bracket is not None:
+        low, high = (f"{end:.0f}" for end in bracket)
+        effective = f"above {low}" if math.isinf(bracket[1]) else f"{low} to {high}"
+        effective = "none" if bracket[0] < 0 else effective
+    used = "" if stored is None else str(memory.used(memory.impulse_profile(stored["learned"])))
+    return effective, used
 
 
 def _failure(run: Run) -> tuple[str, str, str]:

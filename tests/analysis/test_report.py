@@ -179,6 +179,13 @@ def test_the_page_is_self_contained_and_complete(sweep, page):
     assert page.words.count(">") > 4  # lengths of censored runs are lower bounds
 
 
+def test_each_run_states_its_memory(sweep, page):
+    """After the escape the loss lies between those of 2 and 64 taps, and one lag, k, is used."""
+    row = next(r for r in page.split("<tr>") if "shift-k=8-hidden_size=16-seed=0" in r)
+    cells = re.findall(r"<td>(.*?)</td>", row)
+    assert cells[-3:-1] == ["2 to 64", "9"]
+
+
 def test_writing_it_again_changes_nothing(sweep, page):
     assert report(sweep).read_text(encoding="utf-8") == page
 
