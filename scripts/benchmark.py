@@ -1,4 +1,4 @@
-"""Measure, side by side in one process: `python scripts/benchmark.py step|data`."""
+"""Measure, side by side in one process: `python scripts/benchmark.py step` (or data)."""
 
 import argparse
 import statistics
@@ -66,7 +66,6 @@ def _framework(overrides: list[str], blocks: int, block: int) -> list[float]:
             f"trainer.max_steps={(blocks + 2) * block}",
             "trainer.val_check_interval=1000000",
             "callbacks.progress=null",
-            "callbacks.figures=null",
         )
         training.fit(cfg, training.Run(folder), [watch])
     return watch.seconds
@@ -98,9 +97,30 @@ def _raw_loop(overrides: list[str], blocks: int, block: int) -> list[float]:
     return seconds[1:]
 
 
+def data(seconds: float = 2.0) -> None:
+    """Sequences per second that each task and input draws, on one core."""
+    from seq2seq.training import build, threads
+
+    print("task                 input    length    sequences/s")
+    tasks = {"shift": 128, "convolution": 128, "linear_functional": 128, "lorenz96": 128}
+    with threads(1):
+        for name, length in tasks.items():
+            for process in ("gp",) if name == "lorenz96" else ("white", "gp", "uniform", "ar1"):
+                overrides = [f"task={name}", f"task/input={process}", f"task.length={length}"]
+                task, _ = build(configure(*overrides))
+                stream = generator(0, "benchmark")
+                task.sample(64, stream)  # factors the covariance
+                drawn, size, start = 0, 2000, time.perf_counter()
+                while time.perf_counter() - start < seconds:
+                    task.sample(size, stream)
+                    drawn += size
+                rate = drawn / (time.perf_counter() - start)
+                print(f"{name:<20} {process:<8} {length:6} {rate:14,.0f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    benchmarks: dict[str, Callable[[], None]] = {"step": step}
+    benchmarks: dict[str, Callable[[], None]] = {"step": step, "data": data}
     parser.add_argument("benchmark", choices=benchmarks)
     benchmarks[parser.parse_args().benchmark]()
 

@@ -224,6 +224,7 @@ def fit(
     task, module = build(cfg)
     if isinstance(task, Text):
         write_atomically(the_run.vocabulary, task.vocabulary.to_json().encode())
+    warn_of_short_sight(task, module.model)
     checkpoint = find_checkpoint(the_run, module)
     step = checkpoint_step(checkpoint) if checkpoint else 0
     loggers = build_loggers(cfg, the_run.folder, step)
@@ -244,6 +245,18 @@ def fit(
             for logger in loggers:
                 logger.finalize("success")
     return result
+
+
+def warn_of_short_sight(task: Any, model: torch.nn.Module) -> None:
+    """Say so when a model cannot see as far back as its target depends on."""
+    sight, memory = getattr(model, "receptive_field", None), getattr(task, "memory", None)
+    if sight is not None and memory is not None and sight <= memory:
+        log.warning(
+            "the target depends on inputs %d steps back, the model's receptive field is %d steps; "
+            "raise model.num_layers or model.kernel_size",
+            memory,
+            sight,
+        )
 
 
 def find_checkpoint(the_run: Run, module: SequenceModule) -> Path | None:

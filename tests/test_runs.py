@@ -190,3 +190,12 @@ def test_a_folder_without_result_was_killed(tmp_path):
     assert Run(tmp_path).status == "new"
     (tmp_path / "config.yaml").write_text("seed: 0\n")
     assert Run(tmp_path).status == "killed"
+
+
+def test_a_receptive_field_shorter_than_the_memory_draws_a_warning(tmp_path, caplog):
+    overrides = [*SMALL, f"paths.outputs={tmp_path}", "trainer.max_steps=1", "model=tcn_plain"]
+    overrides += ["model.num_layers=2", "model.hidden_size=4"]
+    train([*overrides, "task.k=3"])
+    assert "receptive field" not in caplog.text
+    train([*overrides, "task.k=4"])
+    assert "4 steps back, the model's receptive field is 4 steps" in caplog.text
