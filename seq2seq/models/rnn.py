@@ -1,5 +1,6 @@
 """Recurrent networks: tanh, relu, linear, LSTM and GRU cells."""
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -168,11 +169,20 @@ class RNN(RecurrentModel):
         return self.readout.weight @ states[:length]
 
     def eigenvalues(self) -> list[Tensor]:
-        """Eigenvalues of W per layer; for gated cells, of the block that proposes a new state."""
+        """Eigenvalues of W per layer; for gated cells, of the block that proposes a new state.
+
+        They are nan where W is not finite.
+        """
         gates = {"lstm": (4, 2), "gru": (3, 2)}  # how many, and which: g of i,f,g,o; n of r,z,n
         count, candidate = gates.get(self.cell, (1, 0))
         blocks = self._recurrent_blocks()[candidate::count]
-        return [torch.linalg.eigvals(block.detach()) for block in blocks]
+        return [_eigenvalues(block.detach()) for block in blocks]
+
+
+def _eigenvalues(weight: Tensor) -> Tensor:
+    if not weight.isfinite().all():  # LAPACK may end the process
+        return torch.full_like(weight[0], math.nan, dtype=weight.dtype.to_complex())
+    return torch.linalg.eigvals(weight)
 
 
 def _layer(cell: str, input_dim: int, hidden_size: int) -> nn.Module:
