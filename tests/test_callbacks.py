@@ -8,11 +8,23 @@ from seq2seq.analysis.plateau import find
 from seq2seq.callbacks import Snapshots, StopAfterEscape
 from seq2seq.runs import load_model
 
-SMALL = (
-    "task/input=white task.k=2 task.length=8 task.val_size=16 task.test_size=16 task.batch_size=16 "
-    "task.online=true model=rnn model.hidden_size=8 gradient_clip_val=null optimizer.lr=1e-2 "
-    "logger=none callbacks.figures=null trainer.log_every_n_steps=10 trainer.val_check_interval=1000"
-).split()
+SMALL = [
+    "task/input=white",
+    "task.k=2",
+    "task.length=8",
+    "task.val_size=16",
+    "task.test_size=16",
+    "task.batch_size=16",
+    "task.online=true",
+    "model=rnn",
+    "model.hidden_size=8",
+    "gradient_clip_val=null",
+    "optimizer.lr=1e-2",
+    "logger=none",
+    "callbacks.figures=null",
+    "trainer.log_every_n_steps=10",
+    "trainer.val_check_interval=1000",
+]
 STOP = "+callbacks.stop_after_escape={_target_: seq2seq.callbacks.StopAfterEscape"
 
 
