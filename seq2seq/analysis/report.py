@@ -48,7 +48,8 @@ class Sweep:
     Attributes:
         root: the folder.
         table: one row per run, from `runs.collect`, and the columns `plateau/level`,
-            `plateau/length`, `plateau/censored` (missing where a run has no plateau).
+            `plateau/length`, `plateau/censored` (missing where a run has no plateau or has not
+            finished).
         keys: config keys that vary on their own, without the seed.
 
     Raises:
@@ -115,7 +116,8 @@ def _history(run: Run) -> dict[str, np.ndarray] | None:
 
 
 def _plateau(run: Run, history: Mapping[str, np.ndarray] | None) -> Plateau | None:
-    if history is None:
+    # What ended a run too early is not independent of how long its plateau would have been.
+    if history is None or run.status != "finished":
         return None
     stop = (run.plain_config.get("callbacks") or {}).get("stop_after_escape")
     reference = stop.get("reference", "memoryless") if stop else None

@@ -218,6 +218,7 @@ def test_runs_that_failed_are_named_with_their_reason(tmp_path):
     for text in ("k must be <smaller>", "diverged", "killed"):
         assert text in failed
     assert "finished" not in failed
+    assert Sweep(tmp_path).table["plateau/length"].notna().tolist() == [True, False, False, False]
     assert "4 runs" in words
     assert "1 finished" in words
 
