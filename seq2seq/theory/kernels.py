@@ -172,9 +172,10 @@ class TwoPart(Function):
 class Plateau(Function):
     """ρ_ω(t) = ρ̄(t) + ρ₀(t − 1/ω): memory of length 1/ω that training meets after a plateau.
 
-    `delay` is 1/ω. `rho_bar` (ρ̄) and `rho_0` (ρ₀) are kernels or names of families with their default parameters;
-    ρ₀ = "bump" is the Gaussian around 0 of standard deviation `width`. The construction is that of
-    Li, Han, E and Li (2022), section 5, where the time to learn grows exponentially in 1/ω.
+    `delay` is 1/ω. `rho_bar` (ρ̄) and `rho_0` (ρ₀) are kernels or names of families with their
+    default parameters; ρ₀ = "bump" is the Gaussian around 0 of standard deviation `width`, of mass
+    ∫ρ₀² = √π·width. The construction is that of Li, Han, E and Li (2022), section 5, where the time
+    to learn grows exponentially in 1/ω.
     """
 
     delay: float = 4.0
