@@ -55,6 +55,11 @@ class Absent(NamedTuple):
 Slot = Member | Absent | None
 
 
+def members_of(slots: Sequence[Slot]) -> list[Member]:
+    """The members among `slots`."""
+    return [slot for slot in slots if isinstance(slot, Member)]
+
+
 class Chunk:
     """M slots with a run each, trained in step; a slot is empty once its run has ended.
 
@@ -70,6 +75,7 @@ class Chunk:
     def __init__(self, slots: Sequence[Slot], step: int, stops: Callable[[], bool]) -> None:
         self.step = step
         self.stops = stops
+        self._val_every: int = members_of(slots)[0].cfg.trainer.val_check_interval
         self._saved = (step, time.monotonic())
         self._begun = (step, time.monotonic())
         self._stack(slots)
@@ -119,16 +125,19 @@ class Chunk:
             infinite = [float("inf") if limit is None else limit for limit in limits]
             self.limits = self.values.new_tensor(infinite)
         self.batches = Batches([member.task for member in filled], like)
-        self.listening = any(
-            member.listeners(hook)
-            for member in self.live
+        self.listeners = {
+            hook: [
+                (row, member)
+                for row, member in enumerate(self.slots)
+                if isinstance(member, Member) and member.hooks[hook]
+            ]
             for hook in ("on_train_batch_start", "on_train_batch_end")
-        )
+        }
 
     @property
     def live(self) -> list[Member]:
         """The members that are still training."""
-        return [slot for slot in self.slots if isinstance(slot, Member)]
+        return members_of(self.slots)
 
     @property
     def names(self) -> list[str]:
@@ -168,12 +177,10 @@ class Chunk:
                 self.save()
                 raise KeyboardInterrupt
             x, y = self.batches(self.step)
-            if self.listening:
-                self._listen("on_train_batch_start", x, y)
+            self._tell("on_train_batch_start", None, self.step)
             self._log(self._advance(x, y))
-            if self.listening:
-                self._listen("on_train_batch_end", x, y)
-            if self.step % self.some.cfg.trainer.val_check_interval == 0:
+            self._tell("on_train_batch_end", None, None, self.step - 1)
+            if self.step % self._val_every == 0:
                 self._validate(self.live)
             else:
                 self._validate([m for m in self.live if m.trainer.should_stop])
@@ -229,15 +236,12 @@ class Chunk:
             result: Tensor = batched(parameters, shared, stacked, x, y)
         return result
 
-    def _listen(self, hook: str, x: Tensor, y: Tensor) -> None:
-        outputs = [None] if hook == "on_train_batch_end" else []
-
-        def tell(member: Member) -> None:
-            row = self.slots.index(member)
-            member.reach(self.step)
-            member.call(hook, *outputs, (x[row], y[row]), self.step)
-
-        self._each(tell)
+    def _tell(self, hook: str, *arguments: Any) -> None:
+        """Call a hook of the callbacks that have it, of every member that has such."""
+        for row, member in self.listeners[hook]:
+            if self.slots[row] is member:
+                member.reach(self.step)
+                self._each(lambda one: one.call(hook, *arguments), [member])
 
     def _log(self, norms: Tensor) -> None:
         every = self.some.trainer.log_every_n_steps  # type: ignore[attr-defined]

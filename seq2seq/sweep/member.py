@@ -26,9 +26,9 @@ from seq2seq.training import (
     outcome,
 )
 
-#: What a callback may do while runs are trained together.
+#: The hooks of callbacks that are called while runs are trained together. Those of a batch are
+#: given none, as members have no batches of their own.
 HOOKS = (
-    "setup",
     "on_train_start",
     "on_train_batch_start",
     "on_train_batch_end",
@@ -70,15 +70,12 @@ class Member:
         self.cfg, self.run = cfg, the_run
         self.task, self.module = task, module
         self.record = Record()
+        self.max_steps = int(cfg.trainer.max_steps)
         self._begun = time.perf_counter()
 
     @classmethod
     def of(cls, cfg: DictConfig, the_run: Run) -> "Member":
         return cls(cfg, the_run, *build(cfg))
-
-    @property
-    def max_steps(self) -> int:
-        return int(self.cfg.trainer.max_steps)
 
     # ------------------------------------------------------------------------ start and resume
 
@@ -97,7 +94,11 @@ class Member:
             callbacks=[*callbacks, self.record],
             default_root_dir=str(self.run.folder),
         )
-        self.callbacks = [c for c in callbacks if not isinstance(c, (Checkpoints, ProgressReport))]
+        heard = [c for c in callbacks if not isinstance(c, (Checkpoints, ProgressReport))]
+        self.hooks = {
+            hook: [getattr(callback, hook) for callback in heard if overrides(callback, hook)]
+            for hook in HOOKS
+        }
         self.checkpoints = next((c for c in callbacks if isinstance(c, Checkpoints)), None)
         module, trainer = self.module, self.trainer
         dtype = torch.float64 if trainer.precision == "64-true" else torch.float32
@@ -161,12 +162,8 @@ class Member:
 
     def call(self, hook: str, *arguments: Any) -> None:
         """Let the callbacks that have `hook` do their work."""
-        for callback in self.listeners(hook):
-            getattr(callback, hook)(self.trainer, self.module, *arguments)
-
-    def listeners(self, hook: str) -> list[Callback]:
-        """The callbacks that override `hook`."""
-        return [c for c in self.callbacks if overrides(c, hook)]
+        for call in self.hooks[hook]:
+            call(self.trainer, self.module, *arguments)
 
     def log_training(self, step: int, norm: Tensor) -> None:
         """Read the block of losses, log them, and ask to stop if they diverge."""

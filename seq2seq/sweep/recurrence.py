@@ -35,7 +35,12 @@ class Layer:
     """
 
     def __init__(
-        self, cell: str, like: Tensor, sizes: tuple[int, int, int, int, int], above: int
+        self,
+        cell: str,
+        like: Tensor,
+        sizes: tuple[int, int, int, int, int],
+        above: int,
+        is_last: bool,
     ) -> None:
         M, T, B, H, D = sizes
         rows = ROWS[cell] * H
@@ -47,7 +52,8 @@ class Layer:
         self.slopes = like.new_zeros(T + 1, M, rows + above, B)
         self.local_slopes = self.slopes[:T, :, :rows]
         self.upstream = self.slopes[1:, :, rows:]
-        self.weight_slope = like.new_empty(M, rows, H + D + 1)
+        # The readout's slope comes along with the weight's: the states that it reads are there too.
+        self.weight_slope = like.new_empty(M, rows + above if is_last else rows, H + D + 1)
         self.dh, self.scratch = like.new_empty(2, M, H, B)
         self._minus_one = like.new_tensor(-1.0)
         # Views for each time are made once: making one costs as much as a small product.
@@ -56,6 +62,8 @@ class Layer:
         self._h = [joint[:, :H] for joint in self._joint]
         self._slopes = self.slopes.unbind(0)
         self._dz = [slopes[:, :rows] for slopes in self._slopes]
+        self._outer = self._slopes if is_last else self._dz
+        self.outputs = like.new_empty(T, M, above, B) if is_last else like.new_empty(0)
         if cell in ("lstm", "gru"):
             gates = like.new_empty(T, M, rows, B)
             self._gates = gates.unbind(0)
@@ -98,21 +106,30 @@ class Layer:
             else:
                 self._h[t + 1].copy_(torch.bmm(weight, self._joint[t], out=self.scratch))
 
+    def read(self, readout: Tensor) -> Tensor:
+        """The last layer's outputs (T, M, O, B) by the readout (M, O, H), in a buffer."""
+        for h, y in zip(self._h[1:], self.outputs.unbind(0), strict=True):
+            torch.bmm(readout, h, out=y)
+        return self.outputs
+
     def _tanh_from_sigmoid(self, sigmoid: Tensor, out: Tensor) -> Tensor:
         """tanh(z) = 2σ(2z) − 1, given σ(2z): on CPU torch's tanh takes five times as long as σ."""
         return torch.add(self._minus_one, sigmoid, alpha=2.0, out=out)
 
     def backward(self, weight: Tensor, above: Tensor) -> Tensor:
-        """The loss's derivative by the weight, given `upstream` and what is `above` (M, R, H)."""
+        """The loss's derivative by the weight, given `upstream` and what is `above` (M, R, H).
+
+        For the last layer the readout's derivative follows it, in the first H columns.
+        """
         T, H = self.sizes[1], self.sizes[3]
         back = torch.cat([weight[:, :, :H].mT, above.mT], 2)
-        self.weight_slope.zero_()
+        torch.bmm(self._outer[T], self._joint_transposed[T], out=self.weight_slope)
         if self.cell in ("lstm", "gru"):
             self.carry.zero_()
         for t in range(T - 1, -1, -1):
             torch.bmm(back, self._slopes[t + 1], out=self.dh)
             self._backward_step(t)
-            self.weight_slope.baddbmm_(self._dz[t], self._joint_transposed[t])
+            self.weight_slope.baddbmm_(self._outer[t], self._joint_transposed[t])
         return self.weight_slope
 
     def _backward_step(self, t: int) -> None:
@@ -208,6 +225,7 @@ class Network:
                 x,
                 (M, T, B, H, D if layer == 0 else H),
                 outputs if layer == last else ROWS[self.cell] * H,
+                layer == last,
             )
             for layer in range(self.num_layers)
         ]
@@ -231,7 +249,7 @@ class Stacked(torch.autograd.Function):
             layer.inputs.copy_(below)
             layer.forward(weights[-1])
             below = layer.states
-        y = torch.matmul(readout, below).add_(bias[:, :, None])
+        y = layers[-1].read(readout).add(bias[:, :, None])
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(readout, *weights)
             ctx.network, ctx.layers, ctx.shape = network, layers, x.shape
@@ -246,14 +264,14 @@ class Stacked(torch.autograd.Function):
         readout, *weights = ctx.saved_tensors
         above = readout
         layers[-1].upstream.copy_(dy.permute(2, 0, 3, 1))
-        slopes = [
-            torch.matmul(layers[-1].upstream, layers[-1].states.mT).sum(0),
-            layers[-1].upstream.sum((0, 3)),
-        ]
+        slopes = [layers[-1].upstream.sum((0, 3))]
         for index in range(len(layers) - 1, -1, -1):
             layer, weight = layers[index], weights[index]
             slope = layer.backward(weight, above)
             # `slope` is a buffer; what autograd keeps must be its own.
+            if index == len(layers) - 1:
+                slope, readout_slope = slope.split([layer.rows, len(slope[0]) - layer.rows], 1)
+                slopes = [readout_slope[:, :, :H].clone(), *slopes]
             own = [s.clone() for s in parameter_slopes(network.cell, slope, H)]
             slopes = own + slopes
             above = weight[:, :, H:-1]

@@ -26,7 +26,7 @@ from seq2seq import schema
 from seq2seq.runs import FINAL, Run, checkpoint_step, load_checkpoint, resolved, run_folder
 from seq2seq.schema import ConfigError
 from seq2seq.seeds import generator
-from seq2seq.sweep.chunk import Absent, Chunk, Objective, Slot
+from seq2seq.sweep.chunk import Absent, Chunk, Objective, Slot, members_of
 from seq2seq.sweep.member import Member, unheard_hooks
 from seq2seq.sweep.stack import AttentionRule, batchable
 from seq2seq.tasks.task import SequenceTask
@@ -418,7 +418,7 @@ def run_chunk(plan: Plan, parent: int | None = None) -> None:
     Raises:
         KeyboardInterrupt: the user interrupted; all members have a checkpoint.
     """
-    first = _members(plan.slots)[0]
+    first = members_of(plan.slots)[0]
     with quiet(), threads(first.cfg.threads), interruptible() as interruption:
 
         def stops() -> bool:
@@ -427,7 +427,7 @@ def run_chunk(plan: Plan, parent: int | None = None) -> None:
         slots: list[Slot] = []
         for slot in plan.slots:
             slots.append(_started(slot, plan) if isinstance(slot, Member) else slot)
-        if not _members(slots):
+        if not members_of(slots):
             return
         chunk = None
         try:
@@ -435,11 +435,11 @@ def run_chunk(plan: Plan, parent: int | None = None) -> None:
             chunk.train()
             return
         except KeyboardInterrupt:
-            for member in _members(chunk.slots if chunk else slots):
+            for member in members_of(chunk.slots if chunk else slots):
                 member.stop()
             raise
         except Exception as error:
-            left = _members(chunk.slots if chunk else slots)
+            left = members_of(chunk.slots if chunk else slots)
             if not _is_out_of_memory(error) or len(left) == 1:
                 for member in left:
                     member.fail(error)
@@ -449,10 +449,6 @@ def run_chunk(plan: Plan, parent: int | None = None) -> None:
     for half in _split(left, -(-len(left) // 2)):
         for again in _from_checkpoints([Member.of(member.cfg, member.run) for member in half]):
             run_chunk(again, parent)
-
-
-def _members(slots: Sequence[Slot]) -> list[Member]:
-    return [slot for slot in slots if isinstance(slot, Member)]
 
 
 def _from_checkpoints(members: Sequence[Member]) -> list[Plan]:
