@@ -26,7 +26,7 @@ from seq2seq.callbacks import Interruption
 from seq2seq.locks import Claims
 from seq2seq.models.model import RecurrentModel
 from seq2seq.models.token import TokenModel
-from seq2seq.module import SequenceModule
+from seq2seq.module import SequenceModule, weight
 from seq2seq.runs import (
     FINAL,
     Run,
@@ -300,7 +300,8 @@ def outcome(
 def _evaluate(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> dict[str, Any]:
     measured: dict[str, float] = {}
     for evaluate in (trainer.validate, trainer.test):
-        measured |= evaluate(module, task, verbose=False)[0]
+        evaluate(module, task, verbose=False)
+        measured |= {key: float(value) for key, value in trainer.callback_metrics.items()}
     return finite(measured)
 
 
@@ -328,8 +329,8 @@ def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     with torch.inference_mode(), threads(cfg.threads):
         for x, y in task.test_dataloader():
             x, y = (part.to(parameter) if part.is_floating_point() else part for part in (x, y))
-            total += float(task.loss(model(x), y)) * len(x)
-            count += len(x)
+            total += float(task.loss(model(x), y)) * weight(y)
+            count += weight(y)
     measured = {"loss": total / count} | task.metrics("test", total / count)
     references = {f"reference/{key}": value for key, value in task.reference_losses().items()}
     return {f"test/{key}": value for key, value in measured.items()} | references
