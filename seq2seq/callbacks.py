@@ -157,16 +157,30 @@ class StopAfterEscape(Callback):
     passes over the history.
 
     Args:
-        reference: the plateau is at the loss of this predictor, such as `zero` or `memoryless`;
-            null: at any level where there is one.
+        reference: the plateau is at the loss of this predictor, such as `zero` or `memoryless`, or
+            at this loss if it is a number; null: at any level where there is one.
         extra: further steps after the escape, as a share of those before it.
+        tolerance, drop: as in `seq2seq.analysis.plateau.Rule`.
     """
 
-    def __init__(self, reference: str | None = "memoryless", extra: float = 0.5) -> None:
+    def __init__(
+        self,
+        reference: str | float | None = "memoryless",
+        extra: float = 0.5,
+        tolerance: float = 0.1,
+        drop: float = 0.25,
+    ) -> None:
         if not extra >= 0:
             raise ValueError(f"callbacks.stop_after_escape.extra must be at least 0, got {extra}")
+        if not 0 < tolerance < drop < 1:
+            raise ValueError(
+                "callbacks.stop_after_escape: 0 < tolerance < drop < 1 must hold, got "
+                f"tolerance={tolerance}, drop={drop}; the defaults are 0.1 and 0.25"
+            )
         self.reference = reference
         self.extra = extra
+        self.tolerance = tolerance
+        self.drop = drop
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Look up the level.
@@ -174,10 +188,10 @@ class StopAfterEscape(Callback):
         Raises:
             ValueError: the task has no such reference predictor.
         """
-        self._level: float | None = None
+        self._level = None if isinstance(self.reference, str) else self.reference
         self._escape: int | None = None
         self._seen = 0
-        if self.reference is not None:
+        if isinstance(self.reference, str):
             losses = trainer.datamodule.reference_losses()  # type: ignore[attr-defined]
             if self.reference not in losses:
                 raise ValueError(
@@ -201,16 +215,18 @@ class StopAfterEscape(Callback):
         losses = pl_module.history.losses
         if self._escape is None and len(losses) > 1.02 * self._seen:
             self._seen = len(losses)
-            self._escape = escape({"step": pl_module.history.steps, "loss": losses}, self._level)
+            history = {"step": pl_module.history.steps, "loss": losses}
+            self._escape = escape(history, self._level, self.tolerance, self.drop)
         if self._escape is not None and step >= (1 + self.extra) * self._escape:
             trainer.should_stop = True
 
 
-def escape(history: Any, level: float | None) -> int | None:
-    """The step of the first escape from a plateau, if any yet; `level` as in `plateau.find`."""
-    from seq2seq.analysis.plateau import find
+def escape(history: Any, level: float | None, tolerance: float, drop: float) -> int | None:
+    """The step of the first escape from a plateau, if any yet; arguments as in `plateau.find`."""
+    from seq2seq.analysis.plateau import Rule, find
 
-    return next((p.escape for p in find(history, level) if p.escape is not None), None)
+    found = find(history, level, Rule(tolerance, drop))
+    return next((p.escape for p in found if p.escape is not None), None)
 
 
 class Snapshots(Callback):

@@ -4,8 +4,8 @@ What a sweep shows is derived from its configs: keys that vary are its axes, the
 of the task is the memory k, the others tell groups of runs apart, `seed` repeats them. A key that
 follows from the others, such as a length of three times k, is left out.
 
-A run's plateau is the one at the reference predictor that its `callbacks.stop_after_escape` names;
-without that callback, or with no reference in it, the first that `plateau.find` sees.
+A run's plateau is the one that its `callbacks.stop_after_escape` names, by a reference predictor or
+by its loss; without that callback, or with no reference in it, the first that `plateau.find` sees.
 """
 
 import html
@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from scipy.stats import t as student
 
 from seq2seq.analysis import laws, memory, plots
-from seq2seq.analysis.plateau import RULE, Plateau, find
+from seq2seq.analysis.plateau import RULE, Plateau, Rule, find
 from seq2seq.runs import Run, collect, flatten
 
 #: How axes are called; other keys appear under their own name.
@@ -63,8 +63,10 @@ class Sweep:
             raise ValueError(f"no runs below {root}; give a folder that holds run folders")
         self.runs = [Run(folder) for folder in table["folder"]]
         self.histories = [_history(run) for run in self.runs]
+        self.rules = [_rule(run) for run in self.runs]
         self.plateaus = [
-            _plateau(run, history) for run, history in zip(self.runs, self.histories, strict=True)
+            _plateau(run, history, rule)
+            for run, history, rule in zip(self.runs, self.histories, self.rules, strict=True)
         ]
         self.table = table.assign(
             **{
@@ -115,14 +117,20 @@ def _history(run: Run) -> dict[str, np.ndarray] | None:
     return history if len(history.get("step", ())) else None
 
 
-def _plateau(run: Run, history: Mapping[str, np.ndarray] | None) -> Plateau | None:
+def _rule(run: Run) -> Rule:
+    stop = (run.plain_config.get("callbacks") or {}).get("stop_after_escape") or {}
+    return Rule(stop.get("tolerance", RULE.tolerance), stop.get("drop", RULE.drop))
+
+
+def _plateau(run: Run, history: Mapping[str, np.ndarray] | None, rule: Rule) -> Plateau | None:
     # What ended a run too early is not independent of how long its plateau would have been.
     if history is None or run.status != "finished":
         return None
-    stop = (run.plain_config.get("callbacks") or {}).get("stop_after_escape")
-    reference = stop.get("reference", "memoryless") if stop else None
-    level = run.result.get(f"reference/{reference}") if reference else None
-    found = find(history, level) if level is None or level > 0 else []
+    stop = (run.plain_config.get("callbacks") or {}).get("stop_after_escape") or {"reference": None}
+    level = stop.get("reference", "memoryless")
+    if isinstance(level, str):
+        level = run.result.get(f"reference/{level}")
+    found = find(history, level, rule) if level is None or level > 0 else []
     return found[0] if found else None
 
 
@@ -338,16 +346,16 @@ def _example(sweep: Sweep) -> Panel | None:
     lengths = [sweep.table["plateau/length"].iloc[index] for index in left]
     index = left[int(np.argsort(lengths)[len(left) // 2])]
     label = next(label for label, rows in sweep.cells() if index in rows.index)
-    history, one = sweep.histories[index], sweep.plateaus[index]
+    history, one, rule = sweep.histories[index], sweep.plateaus[index], sweep.rules[index]
     assert history is not None
     assert one is not None
     return Panel(
         "definition",
-        plots.plateaus(history, [one]),
+        plots.plateaus(history, [one], rule),
         f"What counts as a plateau, on one run ({label or 'the only setting'}). It starts when the "
-        f"smoothed loss comes within {RULE.tolerance:.0%} of the level and is escaped (triangle) "
-        f"when that lies {RULE.drop:.0%} below; the smoothing averages the logarithm over the last "
-        f"{RULE.smoothing:.0%} of the steps, at least {RULE.window}.",
+        f"smoothed loss comes within {rule.tolerance:.0%} of the level and is escaped (triangle) "
+        f"when that lies {rule.drop:.0%} below; the smoothing averages the logarithm over the last "
+        f"{rule.smoothing:.0%} of the steps, at least {rule.window}.",
     )
 
 
@@ -498,7 +506,7 @@ def content(sweep: Sweep, fits: Sequence[Growth]) -> dict[str, Any]:
         "columns": [*sweep.keys, "seed"],
         "failed": [_failure(run) for run in sweep.runs if run.status not in ("finished",)],
         "decisive": f"{laws.DECISIVE:.0f}",
-        "rule": RULE,
+        "rule": sweep.rules[0],
     }
 
 
