@@ -26,10 +26,22 @@ class RunSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Called by Hydra before `sweep`."""
+        """Called by Hydra before `sweep`.
+
+        Raises:
+            ConfigError: the launcher is not installed.
+        """
         self.config = config
         self.hydra_context = hydra_context
-        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+        plugins = Plugins.instance()
+        wanted = config.hydra.launcher
+        if wanted._target_ not in plugins.class_name_to_class:
+            raise ConfigError(f"{wanted._target_} is not installed; pip install 'seq2seq[sweep]'")
+        if wanted.get("n_jobs") == -1:  # joblib: as many as the cores can serve
+            from joblib import cpu_count
+
+            wanted.n_jobs = max(1, cpu_count() // config.threads)
+        self.launcher: Launcher = plugins.instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 

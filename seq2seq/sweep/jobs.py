@@ -14,6 +14,9 @@ from seq2seq.schema import ConfigError
 if TYPE_CHECKING:
     from rich.table import Table
 
+#: The file that lists the runs a folder is to hold.
+PLAN = "jobs.txt"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -88,6 +91,28 @@ def make_parents(jobs: Iterable[Job]) -> None:
             raise ConfigError(
                 f"cannot make the folder {parent}: {error.strerror}; set paths.outputs"
             ) from None
+
+
+def write_plan(jobs: Sequence[Job]) -> None:
+    """Note beside the runs which ones are wanted, so that those never begun can be told.
+
+    A line of `jobs.txt` is a folder's name, a tab, and the job's own overrides.
+    """
+    for parent in {job.folder.parent for job in jobs}:
+        known = read_plan(parent)
+        with (parent / PLAN).open("a", encoding="utf-8") as stream:
+            for job, label in zip(jobs, labels(jobs), strict=True):
+                if job.folder.parent == parent and job.folder.name not in known:
+                    stream.write(f"{job.folder.name}\t{label}\n")
+
+
+def read_plan(parent: Path) -> dict[str, str]:
+    """The wanted runs of a folder: the overrides of each by its folder's name."""
+    try:
+        lines = (parent / PLAN).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    return {name: label for name, _, label in (line.partition("\t") for line in lines)}
 
 
 def table(jobs: Sequence[Job]) -> "Table":

@@ -2,15 +2,22 @@
 
 import itertools
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobStatus
 from omegaconf import DictConfig
 
 from seq2seq.runs import Run
 from seq2seq.schema import ConfigError
 from seq2seq.sweep import jobs as job_list
+
+#: How often a job may be started: again when another process that had begun it was killed.
+LAUNCHES = 3
+#: Seconds between two looks at the jobs of other processes.
+POLL = 1.0
 
 
 def run_jobs(
@@ -45,7 +52,9 @@ def run_jobs(
     missing = [job for job in jobs if not job_list.is_done(job.folder, job.config)]
     if missing:
         job_list.make_parents(missing)
-        launch([(*job.overrides, *placement(job)) for job in missing])
+        if not single:
+            job_list.write_plan(jobs)
+        run_missing(missing, launch)
     if single:
         if not missing:
             print("nothing to do: this run is complete (force=true trains it again)")
@@ -56,6 +65,69 @@ def run_jobs(
     if failed and not single:
         print(f"{failed} of {len(jobs)} jobs did not finish", file=sys.stderr)
     return failed
+
+
+def run_missing(
+    missing: Sequence[job_list.Job], launch: Callable[[Sequence[Sequence[str]]], Any]
+) -> None:
+    """Launch the jobs that no other process runs, and wait for those that one does.
+
+    What the others leave unfinished, because they were killed or stopped, is taken over.
+    """
+    waiting = list(missing)
+    for _ in range(LAUNCHES):
+        free = [job for job in waiting if Run(job.folder).status != "running"]
+        if free:
+            launch_jobs(free, launch)
+        launched = {job.folder for job in free}
+        running = [job for job in waiting if Run(job.folder).status == "running"]
+        if running:
+            print(f"waiting for {len(running)} jobs that run elsewhere", file=sys.stderr)
+        while any(Run(job.folder).status == "running" for job in running):
+            time.sleep(POLL)
+        waiting = [
+            job
+            for job in waiting
+            if (job.folder not in launched or job in running)
+            and Run(job.folder).status in ("new", "killed", "stopped")
+        ]
+        if not waiting:
+            return
+
+
+def launch_jobs(
+    jobs: Sequence[job_list.Job], launch: Callable[[Sequence[Sequence[str]]], Any]
+) -> list[Any]:
+    """Run the jobs and return what each returned, None where it failed.
+
+    What kept a job from being started, in whatever process, becomes the failure of its run.
+
+    Raises:
+        ConfigError: the launcher refuses these jobs, or is not installed.
+    """
+    try:
+        returns = launch([(*job.overrides, *placement(job)) for job in jobs])
+    except ConfigError:
+        raise
+    except ImportError as error:
+        raise ConfigError(f"{error}; the launchers need pip install 'seq2seq[sweep]'") from None
+    except Exception as error:  # a worker was killed, a cluster is out of reach
+        print(f"the launcher failed: {' '.join(str(error).split())}", file=sys.stderr)
+        return [None] * len(jobs)
+    values: list[Any] = []
+    for job, ended in zip(jobs, returns, strict=True):
+        if ended.status == JobStatus.COMPLETED:
+            values.append(ended.return_value)
+            continue
+        values.append(None)
+        if not Run(job.folder).result:
+            from seq2seq.training import note_failure
+
+            try:
+                note_failure(Run(job.folder), ended._return_value, 0.0)
+            except OSError as error:
+                print(f"{job.folder}: {error}", file=sys.stderr)
+    return values
 
 
 def placement(job: job_list.Job) -> tuple[str, str]:
