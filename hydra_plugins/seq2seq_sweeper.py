@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -31,7 +32,7 @@ class RunSweeper(Sweeper):
         Raises:
             ConfigError: the launcher is not installed.
         """
-        self.config = config
+        self.config: DictConfig = config
         self.hydra_context = hydra_context
         plugins = Plugins.instance()
         wanted = config.hydra.launcher
@@ -53,19 +54,24 @@ class RunSweeper(Sweeper):
         """
         from seq2seq.sweep.sweeper import run_jobs
 
-        assert self.config is not None
+        overrides = self._parse(arguments)
+        if run_jobs(self.config, overrides, self._compose, self._launch):
+            raise SystemExit(1)
+
+    def _parse(self, arguments: list[str]) -> list[Override]:
         assert self.hydra_context is not None
-        loader = self.hydra_context.config_loader
-        parser = OverridesParser.create(config_loader=loader)
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         given = parser.parse_overrides(arguments)
         swept = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
         if not {"-m", "--multirun"} & set(sys.argv):
             for override in given:
                 if override.is_sweep_override():
                     raise ConfigError(f"{override.input_line} has several values; add -m to sweep")
-        failed = run_jobs(self.config, [*swept, *given], loader.load_sweep_config, self._launch)
-        if failed:
-            raise SystemExit(1)
+        return [*swept, *given]
+
+    def _compose(self, config: DictConfig, overrides: list[str]) -> DictConfig:
+        assert self.hydra_context is not None
+        return self.hydra_context.config_loader.load_sweep_config(config, overrides)
 
     def _launch(self, jobs: Sequence[Sequence[str]]) -> Any:
         return self.launcher.launch(jobs, initial_job_idx=0)

@@ -149,6 +149,63 @@ class StopAtTarget(Callback):
             trainer.should_stop = trainer.should_stop or float(value) <= self.target
 
 
+class Pruning(Callback):
+    """End a run of `hydra/sweeper=optuna` whose error is above the median of earlier ones.
+
+    The run is left `stopped`, with `pruned` in its result; asked for again, it goes on.
+
+    Args:
+        journal: the file of the study.
+        study: the study's name in it.
+        trial: the run's number in the study.
+        startup_trials: complete runs needed before one is ended.
+        warmup_steps: steps before this one may be ended.
+        monitor: the metric's name.
+    """
+
+    def __init__(
+        self,
+        journal: str,
+        study: str,
+        trial: int,
+        startup_trials: int = 8,
+        warmup_steps: int = 0,
+        monitor: str = "val/nmse",
+    ) -> None:
+        self.journal = journal
+        self.study = study
+        self.trial = trial
+        self.startup_trials = startup_trials
+        self.warmup_steps = warmup_steps
+        self.monitor = monitor
+        self.pruned = False
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Open the study."""
+        import optuna
+        from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+        study = optuna.load_study(
+            study_name=self.study,
+            storage=JournalStorage(JournalFileBackend(self.journal)),
+            pruner=optuna.pruners.MedianPruner(self.startup_trials, self.warmup_steps),
+        )
+        known = study.get_trials(deepcopy=False)[self.trial]
+        self._reported = set(known.intermediate_values)
+        self._trial = optuna.trial.Trial(study, known._trial_id)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Report the metric and ask whether to go on."""
+        value = trainer.callback_metrics.get(self.monitor)
+        step = trainer.global_step
+        if not _fitting(trainer) or value is None or step == trainer.max_steps:
+            return
+        if step not in self._reported:  # before it was interrupted
+            self._trial.report(float(value), step)
+        self.pruned = self._trial.should_prune()
+        trainer.should_stop = trainer.should_stop or self.pruned
+
+
 class StopAfterEscape(Callback):
     """End the run some time after its loss has left a plateau, as `seq2seq.analysis.plateau` says.
 

@@ -37,8 +37,8 @@ NOT_IDENTITY_TRAINER = (
     "profiler",
     "default_root_dir",
 )
-#: Callbacks that watch a run without changing it.
-NOT_IDENTITY_CALLBACKS = ("progress", "figures", "checkpoints", "snapshots")
+#: Callbacks that watch a run without changing its course, or leave it to be continued.
+NOT_IDENTITY_CALLBACKS = ("progress", "figures", "checkpoints", "snapshots", "pruning")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -22,7 +22,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import schema
-from seq2seq.callbacks import Interruption
+from seq2seq.callbacks import Interruption, Pruning
 from seq2seq.locks import Claims
 from seq2seq.models.model import RecurrentModel
 from seq2seq.models.token import TokenModel
@@ -225,6 +225,8 @@ def fit(
     if isinstance(task, Text):
         write_atomically(the_run.vocabulary, task.vocabulary.to_json().encode())
     warn_of_short_sight(task, module.model)
+    if cfg.trainer.get("precision") == "64-true":
+        module.double()  # Lightning would do so only after it has read the checkpoint in float32
     checkpoint = find_checkpoint(the_run, module)
     step = checkpoint_step(checkpoint) if checkpoint else 0
     loggers = build_loggers(cfg, the_run.folder, step)
@@ -289,8 +291,10 @@ def outcome(
     trainer: lightning.Trainer, module: SequenceModule, task: Any, the_run: Run
 ) -> dict[str, Any]:
     losses = the_run.history["loss"]
-    result = {
-        "status": "diverged" if module.diverges(losses, losses[0]) else "finished",
+    pruned = any(isinstance(c, Pruning) and c.pruned for c in trainer.callbacks)  # type: ignore[attr-defined]
+    status = "stopped" if pruned else "finished"
+    result = ({"pruned": True} if pruned else {}) | {
+        "status": "diverged" if module.diverges(losses, losses[0]) else status,
         "steps": int(the_run.history["step"][-1]),
         "parameters": sum(p.numel() for p in module.model.parameters()),
     }

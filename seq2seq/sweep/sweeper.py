@@ -1,6 +1,7 @@
 """Expand a command's overrides into jobs and run the missing ones with a launcher."""
 
 import itertools
+import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -105,6 +106,7 @@ def launch_jobs(
     Raises:
         ConfigError: the launcher refuses these jobs, or is not installed.
     """
+    logging.getLogger("hydra").setLevel(logging.WARNING)  # after a first job it would tell of each
     try:
         returns = launch([(*job.overrides, *placement(job)) for job in jobs])
     except ConfigError:

@@ -1,0 +1,43 @@
+"""`hydra/sweeper=optuna`: search for the hyperparameters with the lowest validation error."""
+
+from hydra_plugins.seq2seq_sweeper import RunSweeper
+
+
+class OptunaSweeper(RunSweeper):
+    """Lets Optuna's TPE choose each run's values, and ends runs that fall behind.
+
+    Args:
+        params: what is searched and where, in Hydra's terms: `choice(16, 32)`, `range(1, 5)`,
+            `interval(0.1, 0.5)`, and `tag(log, interval(1e-4, 1e-1))` for a logarithmic scale.
+        n_trials: runs in all; a study that was stopped goes on to this number.
+        parallel: runs given to the launcher at once, for one that runs them side by side.
+        startup_trials: runs with random values before the search, and before any is ended early.
+        prune_after: steps before a run may be ended, when its `val/nmse` is worse than the median
+            of earlier runs at that step; None lets every run go to its end.
+    """
+
+    def __init__(
+        self,
+        params: dict[str, str] | None = None,
+        n_trials: int = 30,
+        parallel: int = 1,
+        startup_trials: int = 8,
+        prune_after: int | None = 0,
+    ) -> None:
+        super().__init__(params)
+        self.n_trials = n_trials
+        self.parallel = parallel
+        self.startup_trials = startup_trials
+        self.prune_after = prune_after
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the study, or the rest of it, and print its best runs.
+
+        Raises:
+            SystemExit: with code 1, if a run failed.
+        """
+        from seq2seq.sweep.search import Search
+
+        search = Search(self.config, self._parse(arguments), self._compose, self._launch)
+        if search.run(self.n_trials, self.parallel, self.startup_trials, self.prune_after):
+            raise SystemExit(1)
