@@ -262,6 +262,7 @@ def _references(
             va="center",
             color=DARK,
             fontsize=size,
+            bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.4},
         )
     if below:
         text = f"below the axis: {join(below)}"
@@ -599,7 +600,7 @@ def heat_map(
     shown = np.ma.masked_invalid(np.where(table > 0, table, np.nan))
     with style():
         size = (1.8 + 0.62 * table.shape[1], 1.2 + 0.42 * table.shape[0])
-        figure = Figure(figsize=(max(size[0], 4.0), size[1]), layout="constrained")
+        figure = Figure(figsize=(max(size[0], 4.0), max(size[1], 2.4)), layout="constrained")
         ax = figure.subplots()
         norm = LogNorm(shown.min(), max(shown.max(), shown.min() * 1.01))
         image = ax.imshow(shown, norm=norm, cmap="cividis", aspect="auto")
@@ -615,7 +616,9 @@ def heat_map(
         ax.set_ylabel(rows[0])
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
-        figure.colorbar(image, ax=ax).set_label(unit)
+        bar = figure.colorbar(image, ax=ax)
+        _plain_ticks(bar.ax.yaxis)
+        bar.set_label(unit)
     return figure
 
 

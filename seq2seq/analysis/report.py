@@ -209,7 +209,7 @@ class Growth:
         if self.laws.verdict == "cannot tell":
             return (
                 f"AIC cannot tell an exponential from a power law: they differ by "
-                f"{abs(difference):.2g}, below {laws.DECISIVE:.0f}."
+                f"{abs(difference):.2f}, below {laws.DECISIVE:.0f}."
             )
         share = self.laws.support if difference > 0 else 1 - self.laws.support
         other = "a power law" if difference > 0 else "an exponential"
@@ -304,8 +304,9 @@ def _escape_times(sweep: Sweep, fits: Sequence[Growth]) -> Panel:
 def _losses(sweep: Sweep) -> Panel:
     panels: dict[str, list[plots.Curve]] = {}
     references: dict[str, dict[str, float]] = {}
-    by = [sweep.memory] if sweep.memory else []
-    groups = {index: label for label, rows in sweep.groups() for index in rows.index}
+    by = [sweep.memory] if sweep.memory else sweep.keys
+    grouped = sweep.groups() if sweep.memory else [("", sweep.table)]
+    groups = {index: label for label, rows in grouped for index in rows.index}
     labels = list(dict.fromkeys(groups.values()))[:GROUPS]
     for title, rows in _choose(list(_split(sweep.table, by)), PANELS):
         for index in rows.index:
@@ -412,7 +413,7 @@ def _heat_maps(sweep: Sweep) -> Iterator[Panel]:
         )
         yield Panel(
             "heat_map_plateau",
-            _heat_map(sweep, table, "median plateau length τ (steps)", bounds.to_numpy() >= 0.5),
+            _heat_map(sweep, table, "median τ (steps)", bounds.to_numpy() >= 0.5),
             "Median length of the plateau over seeds; ≥ where half of the runs ended on it.",
         )
     if sweep.metric in sweep.table and sweep.table[sweep.metric].notna().any():
@@ -532,7 +533,7 @@ def _fit_row(fit: Growth) -> list[str]:
         f"{law.b:.3g} [{law.interval_b[0]:.3g}, {law.interval_b[1]:.3g}]",
         f"{power.b:.3g} [{power.interval_b[0]:.3g}, {power.interval_b[1]:.3g}]",
         f"{law.sigma:.2g} / {power.sigma:.2g}",
-        f"{fit.laws.difference:+.3g}",
+        f"{fit.laws.difference:+.2f}",
         verdict,
     ]
 
