@@ -33,9 +33,8 @@ class Text(SequenceTask):
     Validation and test cover their part exactly once: each window scores its later half, given the
     earlier one, and so every prediction has length/2 tokens before it or more.
 
-    `loss` is the mean cross-entropy per token in nats. The other metrics are per character and per
-    word of the original text, unknown tokens charged with their spelling, so that runs of
-    different vocabularies compare.
+    `loss` is the mean cross-entropy per token in nats; see `metrics` for its readings per character
+    and per word of the original text.
 
     Args:
         level: `char`, or `word` (words, punctuation and white space).
@@ -136,13 +135,16 @@ class Text(SequenceTask):
     def metrics(self, stage: str, loss: float) -> dict[str, float]:
         """Bits per character, and perplexity per character or, at `level=word`, per word.
 
-        With the text's own characters and words (what white space parts) in the denominator.
+        With the text's own characters and words (what white space parts) in the denominator. Bits
+        per character include the spelling of unknown tokens (`Vocabulary.spelling`), so that they
+        compare between levels and vocabularies; perplexity counts `<unk>` as a word like any other,
+        as is the custom.
         """
         extent = self.encoded.extents[stage]
-        nats = loss * (extent.stop - extent.start) + extent.spelling
+        nats = loss * (extent.stop - extent.start)
         units = extent.characters if self.level == "char" else max(1, extent.words)
         return {
-            "bits_per_character": nats / extent.characters / math.log(2),
+            "bits_per_character": (nats + extent.spelling) / extent.characters / math.log(2),
             "perplexity": math.exp(min(nats / units, 700.0)),
         }
 

@@ -125,10 +125,9 @@ def test_metrics_of_words(tmp_path: Path) -> None:
     assert (val.stop - val.start, val.characters, val.words) == (5, 19, 4)
     unknown = 4 * math.log(len(set("one two three four.")) + 2) + 2 * math.log(0x110000)
     assert val.spelling == pytest.approx(unknown)  # " ab": no a, no b
-    nats = 5 * 1.5 + unknown
     metrics = task.metrics("val", 1.5)
-    assert metrics["bits_per_character"] == pytest.approx(nats / 19 / math.log(2))
-    assert metrics["perplexity"] == pytest.approx(math.exp(nats / 4))
+    assert metrics["bits_per_character"] == pytest.approx((7.5 + unknown) / 19 / math.log(2))
+    assert metrics["perplexity"] == pytest.approx(math.exp(7.5 / 4))
 
 
 def test_loss_is_the_mean_over_scored_tokens() -> None:
