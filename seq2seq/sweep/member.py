@@ -15,7 +15,8 @@ from torch import Tensor
 
 from seq2seq.callbacks import Checkpoints, ProgressReport
 from seq2seq.module import SequenceModule
-from seq2seq.runs import Run, checkpoint_step, load_checkpoint
+from seq2seq.runs import Run, checkpoint_step, load_checkpoint, write_atomically
+from seq2seq.tasks.text import Text
 from seq2seq.training import (
     build,
     build_callbacks,
@@ -24,6 +25,7 @@ from seq2seq.training import (
     log_hyperparameters,
     note_failure,
     outcome,
+    warn_of_short_sight,
 )
 
 #: The hooks of callbacks that are called while runs are trained together. Those of a batch are
@@ -85,6 +87,9 @@ class Member:
         Raises:
             ValueError: the checkpoint cannot be read.
         """
+        if isinstance(self.task, Text):
+            write_atomically(self.run.vocabulary, self.task.vocabulary.to_json().encode())
+        warn_of_short_sight(self.task, self.module.model)
         step = checkpoint_step(checkpoint) if checkpoint else 0
         self.loggers = build_loggers(self.cfg, self.run.folder, step)
         callbacks = build_callbacks(self.cfg)
@@ -116,6 +121,8 @@ class Member:
         self.optimizer = trainer.optimizers[0]
         configs = trainer.lr_scheduler_configs
         self.scheduler = configs[0].scheduler if configs else None
+        if self.scheduler is not None:  # else it warns, as it waits for this optimizer's own steps
+            self.optimizer._opt_called = True
         manual = trainer.fit_loop.epoch_loop.manual_optimization
         self._steps = manual.optim_step_progress.total
         self.reach(step)
@@ -172,8 +179,7 @@ class Member:
     def validated(self, loss: float, step: int) -> None:
         """Log a validation during training and tell scheduler and callbacks."""
         measured = self._evaluation("val", loss)
-        # As Lightning does: the step's index, and the epoch, of which there is one without end.
-        self._log(measured | {"epoch": 0}, step - 1)
+        self._log(measured)
         self.trainer.callback_metrics.update({k: torch.tensor(v) for k, v in measured.items()})
         if self.module._plateau is not None:
             self.module._plateau.step(self.trainer.callback_metrics["val/loss"])
@@ -185,9 +191,9 @@ class Member:
         measured = self.module.evaluation(stage, loss)
         return {key: torch.tensor(value).item() for key, value in measured.items()}
 
-    def _log(self, metrics: dict[str, float], step: int) -> None:
+    def _log(self, metrics: dict[str, float]) -> None:
         for logger in self.loggers:
-            logger.log_metrics(metrics, step=step)
+            logger.log_metrics(metrics, step=self.trainer.global_step)
 
     def save(self, slots: Sequence[str]) -> None:
         """Write a checkpoint that knows who shared the chunk."""
@@ -209,7 +215,7 @@ class Member:
         measured: dict[str, float] = {}
         for stage, loss in evaluation.items():
             one = self._evaluation(stage, loss)
-            self._log(one | {"epoch": 1}, self.trainer.global_step)
+            self._log(one)
             measured |= one
         self.result |= finite(measured)
         log_hyperparameters(self.cfg, self.loggers, self.result)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from seq2seq import schema
+from seq2seq.locks import Claims
 from seq2seq.runs import FINAL, Run, checkpoint_step, load_checkpoint, resolved, run_folder
 from seq2seq.schema import ConfigError
 from seq2seq.seeds import generator
@@ -30,7 +31,15 @@ from seq2seq.sweep.chunk import Absent, Chunk, Objective, Slot, members_of
 from seq2seq.sweep.member import Member, unheard_hooks
 from seq2seq.sweep.stack import AttentionRule, batchable
 from seq2seq.tasks.task import SequenceTask
-from seq2seq.training import begin, build_callbacks, find_checkpoint, interruptible, quiet, threads
+from seq2seq.training import (
+    begin,
+    build_callbacks,
+    claim,
+    find_checkpoint,
+    interruptible,
+    quiet,
+    threads,
+)
 
 log = logging.getLogger("seq2seq")
 
@@ -104,10 +113,10 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     train_groups(groups, workers)
     for cfg, one in zip(configs, returns, strict=True):
-        result = Run(run_folder(cfg)).result
-        one.return_value = result.get("val/nmse")
-        if result.get("status") not in FINAL:
-            error = result.get("error", "the process that trained it ended before it did")
+        run = Run(run_folder(cfg))
+        one.return_value = run.result.get("val/nmse")
+        if run.status in ("failed", "killed"):
+            error = run.result.get("error", "the process that trained it was killed")
             one.status, one.return_value = JobStatus.FAILED, RuntimeError(error)
     return returns
 
@@ -146,7 +155,7 @@ def grouped(configs: Sequence[DictConfig]) -> list[list[Member]]:
     with quiet(), threads(1):
         for cfg in configs:
             run = Run(run_folder(cfg))
-            if run.status not in FINAL or cfg.force:
+            if not _is_done(run, cfg):
                 member = Member.of(cfg, run)
                 groups[shape(member)].append(member)
         for group in groups.values():
@@ -155,16 +164,25 @@ def grouped(configs: Sequence[DictConfig]) -> list[list[Member]]:
 
 
 def train_groups(groups: Sequence[Sequence[Member]], workers: int | None = None) -> None:
-    """Train all members of all groups to their ends.
+    """Train all members of all groups to their ends, but for those that another process trains.
 
     Raises:
         KeyboardInterrupt: the user interrupted; all runs have a checkpoint.
     """
-    for group in groups:
-        number = _workers(group[0].cfg) if workers is None else workers
-        with quiet(), threads(1):
-            plans = plan_chunks(group, number)
-        _run_all(plans, number)
+    with Claims() as claims:
+        for group in groups:
+            free = [m for m in group if claim(claims, m.run) and not _is_done(m.run, m.cfg)]
+            if free:
+                number = _workers(free[0].cfg) if workers is None else workers
+                with quiet(), threads(1):
+                    plans = plan_chunks(free, number)
+                _run_all(plans, number)
+            for member in group:
+                claims.release(member.run.folder)
+
+
+def _is_done(run: Run, cfg: DictConfig) -> bool:
+    return Run(run.folder).status in FINAL and not cfg.force
 
 
 # ------------------------------------------------------------------------------------- grouping

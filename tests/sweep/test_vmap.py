@@ -1,0 +1,426 @@
+"""Runs trained together end as they do alone: the serial path is the oracle."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from lightning import Callback
+from omegaconf import DictConfig, OmegaConf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from seq2seq import schema
+from seq2seq.callbacks import StopAtTarget
+from seq2seq.runs import Run, load_model, run_folder
+from seq2seq.schema import ConfigError
+from seq2seq.sweep import chunk, vmap
+from seq2seq.sweep.vmap import train_all
+from seq2seq.training import run
+
+MODELS = (
+    "rnn",
+    "linear_rnn",
+    "lstm",
+    "gru",
+    "tcn",
+    "tcn_plain",
+    "transformer",
+    "diagonal_rnn",
+    "lru",
+    "s4d",
+)
+OPTIMIZERS = ("adam", "adamw", "sgd", "momentum")
+
+TINY = [
+    "task=shift",
+    "task.length=10",
+    "task.batch_size=8",
+    "task.train_size=50",
+    "task.val_size=20",
+    "task.test_size=20",
+    "model.hidden_size=4",
+    "trainer.precision=64-true",
+    "trainer.accelerator=cpu",
+    "trainer.max_steps=6",
+    "trainer.val_check_interval=3",
+    "trainer.log_every_n_steps=2",
+    "callbacks.figures=null",
+    "callbacks.progress=null",
+    "logger=none",
+]
+#: What may differ inside a group.
+MEMBERS: tuple[dict[str, Any], ...] = (
+    {"task.k": 1, "seed": 0, "optimizer.lr": 1e-2, "gradient_clip_val": 0.05},
+    {"task.k": 4, "seed": 1, "optimizer.lr": 2e-2, "gradient_clip_val": None},
+    {"task.k": 4, "seed": 0, "optimizer.lr": 5e-3, "optimizer.weight_decay": 0.1},
+)
+
+
+def configs(
+    folder: Path, *overrides: str, members: Sequence[dict[str, Any]] = MEMBERS
+) -> list[DictConfig]:
+    schema.register()
+    with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
+        base = compose("train", overrides=[*TINY, *overrides, f"paths.outputs={folder}"])
+    made = []
+    for member in members:
+        cfg = base.copy()
+        for key, value in member.items():
+            OmegaConf.update(cfg, key, value)
+        made.append(cfg)
+    return made
+
+
+def both(tmp_path: Path, *overrides: str, **options: Any) -> list[tuple[Run, Run]]:
+    """The same runs, each alone and all together."""
+    alone = [run(cfg) for cfg in configs(tmp_path / "alone", *overrides, **options)]
+    together = train_all(configs(tmp_path / "together", *overrides, **options), workers=1)
+    return list(zip(alone, together, strict=True))
+
+
+def assert_equal(a: Run, b: Run, tolerance: float = 1e-9) -> None:
+    assert a.status == b.status, b.result
+    for name in ("step", "loss", "lr"):
+        np.testing.assert_allclose(a.history[name], b.history[name], rtol=0, atol=tolerance)
+    assert list(a.result) == list(b.result)
+    for key, value in a.result.items():
+        if key not in ("status", "seconds"):
+            # Lightning keeps metrics in float32.
+            assert b.result[key] == pytest.approx(value, rel=max(tolerance, 1e-6)), key
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("model", MODELS)
+def test_members_train_as_they_do_alone(tmp_path: Path, model: str, optimizer: str) -> None:
+    steps = "trainer.max_steps=3"
+    for a, b in both(
+        tmp_path, f"model={model}", f"optimizer={optimizer}", steps, members=MEMBERS[1:]
+    ):
+        assert_equal(a, b)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("model", MODELS)
+def test_members_train_as_they_do_alone_over_200_steps(
+    tmp_path: Path, model: str, optimizer: str
+) -> None:
+    for a, b in both(tmp_path, f"model={model}", f"optimizer={optimizer}", "trainer.max_steps=200"):
+        assert_equal(a, b)
+
+
+VARIANTS = {
+    "relu cell": ["model=rnn", "model.cell=relu", "model.num_layers=2"],
+    "two lstm layers": ["model=lstm", "model.num_layers=2"],
+    "rotary window": [
+        "model=transformer",
+        "model.positional=rotary",
+        "model.window=3",
+        "model.num_heads=2",
+    ],
+    "cosine": ["model=rnn", "scheduler=cosine"],
+    "one cycle": ["model=rnn", "scheduler=one_cycle", "scheduler.cycle_momentum=true"],
+    "plateau": ["model=rnn", "scheduler=plateau", "scheduler.patience=0", "trainer.max_steps=12"],
+    "nesterov": ["model=rnn", "optimizer=momentum", "optimizer.nesterov=true"],
+    "another rule": ["model=rnn", "optimizer.amsgrad=true"],
+    "fresh batches": ["model=rnn", "task.online=true"],
+    "last time": ["model=tcn", "objective.horizon=last"],
+    "linear functional": ["model=rnn", "task=linear_functional"],
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants_train_as_they_do_alone(tmp_path: Path, variant: str) -> None:
+    members = [{k: v for k, v in m.items() if k != "task.k"} for m in MEMBERS[:2]]
+    for a, b in both(tmp_path, *VARIANTS[variant], members=members):
+        assert_equal(a, b)
+
+
+def test_the_expected_loss_is_minimised_alike(tmp_path: Path) -> None:
+    overrides = ["model=diagonal_rnn", "objective=population"]
+    for a, b in both(tmp_path, *overrides):
+        assert_equal(a, b)
+
+
+def test_float32_stays_close(tmp_path: Path) -> None:
+    for a, b in both(tmp_path, "model=rnn", "trainer.precision=32-true", "trainer.max_steps=60"):
+        assert_equal(a, b, tolerance=1e-5)
+
+
+# ---------------------------------------------------------------------------------------- folders
+
+
+def test_folders_are_those_of_runs_alone(tmp_path: Path) -> None:
+    overrides = ["model=rnn", "logger=tensorboard", "trainer.max_steps=7"]
+    for a, b in both(tmp_path, *overrides):
+        assert names(a) == names(b)
+        assert scalars(a) == scalars(b)
+        ours, theirs = (torch.load(r.checkpoints[0], weights_only=True) for r in (b, a))
+        assert set(ours) - {"slots"} == set(theirs)
+        assert (
+            ours["optimizer_states"][0]["param_groups"]
+            == (theirs["optimizer_states"][0]["param_groups"])
+        )
+        for key, value in theirs["state_dict"].items():
+            torch.testing.assert_close(ours["state_dict"][key], value, rtol=0, atol=1e-12)
+            assert ours["state_dict"][key].untyped_storage().nbytes() == value.nbytes
+        x = torch.randn(2, 5, 1, dtype=torch.float64)
+        torch.testing.assert_close(load_model(b).double()(x), load_model(a).double()(x))
+
+
+def names(one: Run) -> set[str]:
+    files = (path.relative_to(one.folder).as_posix() for path in one.folder.rglob("*"))
+    return {"events" if name.startswith("events") else name for name in files}
+
+
+def scalars(one: Run) -> dict[str, list[int]]:
+    events = EventAccumulator(str(one.folder))
+    events.Reload()
+    return {tag: [e.step for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+# ------------------------------------------------------------------------------- leaving a chunk
+
+
+def test_a_diverging_member_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    members = [{"seed": seed, "task.k": 1} for seed in range(3)]
+    members.insert(1, {"seed": 0, "task.k": 2, "optimizer.lr": 1e3})
+    options: dict[str, Any] = {"members": members}
+    steps = ["model=linear_rnn", "trainer.max_steps=20"]
+    pairs = both(tmp_path, *steps, **options)
+    assert [b.status for _, b in pairs] == ["finished", "diverged", "finished", "finished"]
+    assert pairs[1][1].result["steps"] < 20
+    for a, b in (pairs[0], *pairs[2:]):
+        assert_equal(a, b)
+
+
+def test_a_chunk_shrinks_when_members_reach_their_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = record_sizes(monkeypatch)
+    members = [
+        {"seed": s, "callbacks.stop_at_target.target": t} for s, t in enumerate((9, 9, 1e-9))
+    ]
+    for a, b in both(tmp_path, "model=rnn", "trainer.max_steps=9", members=members):
+        assert_equal(a, b)
+    assert sizes == [3, 1]
+
+
+def record_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    sizes: list[int] = []
+    stack = chunk.Chunk._stack
+
+    def noted(self: chunk.Chunk, slots: Sequence[chunk.Slot]) -> None:
+        sizes.append(len(slots))
+        stack(self, slots)
+
+    monkeypatch.setattr(chunk.Chunk, "_stack", noted)
+    return sizes
+
+
+def test_a_member_that_fails_leaves_the_others_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(self: StopAtTarget, trainer: Any, module: Any) -> None:
+        if trainer.datamodule.seed == 1:
+            raise RuntimeError("disk full")
+
+    alone = [run(cfg) for cfg in configs(tmp_path / "alone", "model=rnn")]
+    monkeypatch.setattr(StopAtTarget, "on_validation_end", breaks)
+    together = train_all(configs(tmp_path / "together", "model=rnn"), workers=1)
+    assert [b.status for b in together] == ["finished", "failed", "finished"]
+    assert together[1].result["error"] == "disk full"
+    assert "disk full" in (together[1].folder / "traceback.txt").read_text()
+    assert_equal(alone[0], together[0])
+    assert_equal(alone[2], together[2])
+
+
+# ------------------------------------------------------------------------------------- resumption
+
+EVERY_FOUR = ["model=rnn", "trainer.max_steps=12", "callbacks.checkpoints.every_n_steps=4"]
+
+
+def interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Train until a kill at `step`; nothing is written after it."""
+
+    class Killed(BaseException):
+        pass
+
+    advance = chunk.Chunk._advance
+
+    def dies(self: chunk.Chunk, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        if self.step == step:
+            raise Killed
+        return advance(self, x, y)
+
+    made = configs(folder, *EVERY_FOUR)
+    with monkeypatch.context() as patch:
+        patch.setattr(chunk.Chunk, "_advance", dies)
+        with pytest.raises(Killed):
+            train_all(made, workers=1)
+
+
+def assert_identical(a: Run, b: Run) -> None:
+    for name, values in a.history.items():
+        np.testing.assert_array_equal(values, b.history[name])
+    ours, theirs = (torch.load(r.checkpoints[0], weights_only=True) for r in (a, b))
+    assert ours["slots"] == theirs["slots"]
+    for key, value in ours["state_dict"].items():
+        assert torch.equal(value, theirs["state_dict"][key])
+    without_time = [{k: v for k, v in r.result.items() if k != "seconds"} for r in (a, b)]
+    assert without_time[0] == without_time[1]
+
+
+@pytest.mark.parametrize("lost", [(), (0,), (0, 2)])
+def test_a_killed_chunk_ends_bit_for_bit_where_it_would_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: tuple[int, ...]
+) -> None:
+    whole = train_all(configs(tmp_path / "whole", *EVERY_FOUR), workers=1)
+    interrupted(tmp_path / "killed", monkeypatch, 10)
+    folders = [run_folder(cfg) for cfg in configs(tmp_path / "killed")]
+    for number in lost:  # the kill came while checkpoints were being written
+        (
+            run_folder(configs(tmp_path / "killed", *EVERY_FOUR)[number])
+            / "checkpoints/step=8.ckpt"
+        ).unlink()
+    assert len(folders) == 3
+    again = train_all(configs(tmp_path / "killed", *EVERY_FOUR), workers=1)
+    for a, b in zip(whole, again, strict=True):
+        assert_identical(a, b)
+
+
+def test_a_killed_chunk_remembers_who_had_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train_all(configs(tmp_path / "whole", *EVERY_FOUR), workers=1)
+    interrupted(tmp_path / "killed", monkeypatch, 10)
+    # One run has ended and stays so; the others are a step behind it.
+    ended = configs(tmp_path / "killed", *EVERY_FOUR)[0]
+    source = run_folder(configs(tmp_path / "whole", *EVERY_FOUR)[0])
+    shutil.rmtree(run_folder(ended))
+    shutil.copytree(source, run_folder(ended))
+    sizes = record_sizes(monkeypatch)
+    again = train_all(configs(tmp_path / "killed", *EVERY_FOUR), workers=1)
+    assert sizes == [3]
+    for a, b in zip(whole[1:], again[1:], strict=True):
+        assert_identical(a, b)
+
+
+def test_alone_and_together_resume_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = [run(cfg) for cfg in configs(tmp_path / "alone", *EVERY_FOUR)]
+    interrupted(tmp_path / "killed", monkeypatch, 10)
+    for a, cfg in zip(alone, configs(tmp_path / "killed", *EVERY_FOUR), strict=True):
+        assert_equal(a, run(cfg))
+    shorter = [o.replace("=12", "=6") for o in EVERY_FOUR]
+    for cfg in configs(tmp_path / "extended", *shorter):
+        run(cfg)
+    extended = train_all(configs(tmp_path / "extended", *EVERY_FOUR), workers=1)
+    for a, b in zip(alone, extended, strict=True):
+        assert_equal(a, b)
+
+
+def test_out_of_memory_halves_the_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    advance = chunk.Chunk._advance
+
+    def limited(self: chunk.Chunk, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        if len(self.slots) > 1 and self.step == 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return advance(self, x, y)
+
+    sizes = record_sizes(monkeypatch)
+    monkeypatch.setattr(chunk.Chunk, "_advance", limited)
+    for a, b in both(tmp_path, *EVERY_FOUR):
+        assert_equal(a, b)
+    assert sizes == [3, 1, 2, 1, 1]
+
+
+def test_a_complete_run_is_left_alone(tmp_path: Path) -> None:
+    first = train_all(configs(tmp_path, "model=rnn"), workers=1)
+    before = [(r.folder / "result.json").stat().st_mtime_ns for r in first]
+    train_all(configs(tmp_path, "model=rnn"), workers=1)
+    assert before == [(r.folder / "result.json").stat().st_mtime_ns for r in first]
+    train_all(configs(tmp_path, "model=rnn", "force=true"), workers=1)
+    assert before != [(r.folder / "result.json").stat().st_mtime_ns for r in first]
+
+
+# --------------------------------------------------------------------------------------- grouping
+
+
+def test_shapes_part_and_values_do_not(tmp_path: Path) -> None:
+    def groups(*members: dict[str, Any]) -> int:
+        return len(vmap.grouped(configs(tmp_path, "model=rnn", members=members)))
+
+    assert groups(*MEMBERS) == 1
+    assert groups({"task.input.scale": 1.0}, {"task.input.scale": 2.0}) == 1
+    for key, value in {
+        "model.hidden_size": 5,
+        "task.length": 11,
+        "task.batch_size": 4,
+        "trainer.max_steps": 7,
+        "task.val_size": 21,
+    }.items():
+        assert groups({}, {key: value}) == 2, key
+
+
+class Meddler(Callback):
+    """Asks for a hook that members do not have."""
+
+    def on_before_zero_grad(self, trainer: Any, pl_module: Any, optimizer: Any) -> None: ...
+
+
+REFUSALS = {
+    "model.dropout=0.1 model=tcn": "dropout",
+    "trainer.precision=bf16-mixed": "trainer.precision=bf16-mixed",
+    "trainer.overfit_batches=2": "trainer.overfit_batches=2",
+    "trainer.val_check_interval=0.5": "counts trainer.val_check_interval in steps",
+    "+callbacks.meddler._target_=test_vmap.Meddler allow=[test_vmap]": (
+        "never calls Meddler.on_before_zero_grad"
+    ),
+}
+
+
+@pytest.mark.parametrize("overrides", REFUSALS)
+def test_what_cannot_be_batched_is_refused_before_training(tmp_path: Path, overrides: str) -> None:
+    made = configs(tmp_path, "model=rnn", *overrides.split(), members=[{}, {"seed": 1}])
+    with pytest.raises(ConfigError, match=REFUSALS[overrides]) as error:
+        train_all(made, workers=1)
+    assert str(error.value).endswith("use hydra/launcher=basic")
+    assert not list(tmp_path.iterdir())
+
+
+def test_chunks_have_the_size_that_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = [{"seed": seed} for seed in range(20)]
+    (group,) = vmap.grouped(configs(tmp_path, "model=rnn", members=members))
+    assert vmap.chunk_size(group, workers=1) == 20
+    assert vmap.chunk_size(group, workers=2) == 10
+    monkeypatch.setattr(vmap, "CACHE", 1.0)
+    assert vmap.chunk_size(group, workers=2) == vmap.FEWEST
+    monkeypatch.setattr(vmap, "_free_memory", lambda: 1.0)
+    assert vmap.chunk_size(group, workers=2) == 1
+
+
+def test_batches_are_those_of_each_task(tmp_path: Path) -> None:
+    (group,) = vmap.grouped(configs(tmp_path, "model=rnn"))
+    tasks = [member.task for member in group]
+    batches = chunk.Batches(tasks, torch.zeros(1, dtype=torch.float64))
+    for step in (0, 5, 6, 13):
+        x, y = batches(step)
+        for task, own_x, own_y in zip(tasks, x, y, strict=True):
+            for expected, own in zip(task.batch(step), (own_x, own_y), strict=True):
+                assert torch.equal(expected.double(), own)
+    assert len(batches.x) == 100  # two seeds; equal inputs are stored once
+
+
+def test_processes_side_by_side_change_nothing(tmp_path: Path) -> None:
+    one = train_all(configs(tmp_path / "one", "model=rnn"), workers=1)
+    two = train_all(configs(tmp_path / "two", "model=rnn"), workers=2)
+    for a, b in zip(one, two, strict=True):
+        assert json.loads((b.folder / "result.json").read_text())["status"] == "finished"
+        np.testing.assert_allclose(a.history["loss"], b.history["loss"], rtol=0, atol=1e-12)
