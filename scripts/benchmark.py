@@ -29,6 +29,7 @@ class _Stopwatch(Callback):
     def __init__(self, block: int) -> None:
         self.block = block
         self.seconds: list[float] = []
+        self._then = 0.0
 
     def on_train_batch_start(
         self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
