@@ -8,7 +8,8 @@ class OptunaSweeper(RunSweeper):
 
     Args:
         params: what is searched and where, in Hydra's terms: `choice(16, 32)`, `range(1, 5)`,
-            `interval(0.1, 0.5)`, and `tag(log, interval(1e-4, 1e-1))` for a logarithmic scale.
+            `interval(0.1, 0.5)`, `int(interval(8, 64))` for whole numbers, and a `tag(log, ...)`
+            around an interval for a logarithmic scale.
         n_trials: runs in all; a study that was stopped goes on to this number.
         parallel: runs given to the launcher at once, for one that runs them side by side.
         startup_trials: runs with random values before the search, and before any is ended early.
