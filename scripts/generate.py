@@ -15,8 +15,7 @@ KEYS |= {"top_k": int, "top_p": float, "seed": int, "num_samples": int}
 def main(arguments: list[str]) -> None:
     """Print `num_samples` continuations, the n-th with the seed `seed` + n."""
     values: dict[str, Any] = {"prompt": "", "seed": 0, "num_samples": 1}
-    for argument in arguments:
-        key, _, text = argument.partition("=")
+    for key, _, text in (argument.partition("=") for argument in arguments):
         if key not in KEYS:
             raise ValueError(f"unknown key {key}{nearest(key, KEYS)}")
         values[key] = KEYS[key](text)

@@ -14,8 +14,7 @@ KEYS: dict[str, Any] = {"run": str, "prefix": int, "threshold": float}
 def main(arguments: list[str]) -> None:
     """Print the horizons over the test trajectories, in time units."""
     values: dict[str, Any] = {"prefix": 64, "threshold": 0.5}
-    for argument in arguments:
-        key, _, text = argument.partition("=")
+    for key, _, text in (argument.partition("=") for argument in arguments):
         if key not in KEYS:
             raise ValueError(f"unknown key {key}{nearest(key, KEYS)}")
         values[key] = KEYS[key](text)
@@ -25,14 +24,13 @@ def main(arguments: list[str]) -> None:
     from seq2seq.runs import Run, load_model
     from seq2seq.training import build
 
-    run = Run(values["run"])
-    task, _ = build(run.config)
-    x, y = task.split("test")
-    n, steps = values["prefix"], task.length - values["prefix"] + 1
+    task, _ = build(Run(values["run"]).config)
+    (x, y), n = task.split("test"), values["prefix"]
+    steps = task.length - n + 1
     truth = y[:, n - 1 :]
-    own = horizon(rollout(load_model(run), x[:, :n], steps), truth, task.dt, values["threshold"])
-    still = horizon(x[:, n - 1 : n].expand_as(truth), truth, task.dt, values["threshold"])
-    for name, times in (("model", own), ("persistence", still)):
+    rolled = rollout(load_model(values["run"]), x[:, :n], steps)
+    for name, path in {"model": rolled, "persistence": x[:, n - 1 : n].expand_as(truth)}.items():
+        times = horizon(path, truth, task.dt, values["threshold"])
         low, middle, high = times.quantile(times.new_tensor([0.25, 0.5, 0.75])).tolist()
         print(f"{name:<12} horizon {middle:.2f} ({low:.2f} to {high:.2f}) of {steps * task.dt:.2f}")
 

@@ -145,7 +145,8 @@ def test_time_per_character_does_not_grow(name: str) -> None:
 
 def rotation(batch: int, length: int) -> Tensor:
     """Points on a circle, 0.1 radians a step: x_{t+1} is a linear map of x_t."""
-    angle = torch.linspace(0, 3, batch, dtype=torch.float64)[:, None] + 0.1 * torch.arange(length).double()
+    starts = torch.linspace(0, 3, batch, dtype=torch.float64)
+    angle = starts[:, None] + 0.1 * torch.arange(length, dtype=torch.float64)
     return torch.stack([angle.cos(), angle.sin()], -1)
 
 
