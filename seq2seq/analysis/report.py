@@ -155,8 +155,12 @@ def _split(table: "pd.DataFrame", keys: Sequence[str]) -> Iterator[tuple[str, "p
         yield "", table
         return
     for _, rows in table.groupby(list(keys), sort=True, dropna=False):
-        values = rows.iloc[0]
-        parts = [f"{key.rpartition('.')[2]} = {plots.number(_plain(values[key]))}" for key in keys]
+        values = {key: _plain(rows[key].iloc[0]) for key in keys}
+        parts = [
+            value if isinstance(value, str) else f"{key.rpartition('.')[2]} = {plots.number(value)}"
+            for key, value in values.items()
+            if not pd.isna(value)  # a key that this task or model does not have
+        ]
         yield ", ".join(parts), rows
 
 
@@ -402,7 +406,7 @@ def _eigenvalues(sweep: Sweep) -> Iterator[Panel]:
 
 
 def _heat_maps(sweep: Sweep) -> Iterator[Panel]:
-    if len(sweep.keys) != 2:
+    if len(sweep.keys) != 2 or sweep.table[sweep.keys].isna().any(axis=None):
         return
     column, row = (sweep.memory, sweep.others[0]) if sweep.memory else sweep.keys
     timed = sweep.table[sweep.table["plateau/length"] > 0]
