@@ -14,6 +14,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,9 +23,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 from torch import Tensor, nn
 
+from seq2seq.runs import Run, load_model
 from seq2seq.seeds import generator
 
 Array = NDArray[np.float64]
+
+#: Relative sizes of the noise.
+SIZES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 
 #: β* ∝ m^slope counts as not shrinking if the interval of the slope lies above this.
 LEVEL = -0.25
@@ -73,7 +78,7 @@ class Perturbed:
 def perturb(
     model: nn.Module,
     loss: Callable[[nn.Module], Tensor | float],
-    sizes: Sequence[float] = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+    sizes: Sequence[float] = SIZES,
     draws: int = 20,
     seed: int = 0,
 ) -> Perturbed:
@@ -113,6 +118,41 @@ def perturb(
                 value = float(loss(noisy))
                 losses[draw, column] = value if math.isfinite(value) else math.inf
     return Perturbed(clean, np.asarray(sizes, dtype=np.float64), losses)
+
+
+def perturb_run(
+    run: Run | str | Path,
+    sizes: Sequence[float] = SIZES,
+    draws: int = 20,
+    seed: int = 0,
+) -> Perturbed:
+    """The noisy losses of a trained model, as shares of its task's mean square (NMSE).
+
+    It is the loss that the run trained on where that is exact (`objective=population`), and the
+    loss on the test split otherwise.
+
+    Raises:
+        ValueError: the run has no readable checkpoint.
+    """
+    from seq2seq.training import build  # brings Lightning, which nothing else here needs
+
+    run = run if isinstance(run, Run) else Run(run)
+    model = load_model(run)
+    task, module = build(run.config)
+    parameter = next(model.parameters())
+    if task.uses_samples:
+        x, y = (part.to(parameter) for part in task.split("test"))
+        power = float(y.square().mean())
+    else:
+        x = y = torch.empty(0)
+        power = task.reference_losses()["zero"]
+
+    def loss(noisy: nn.Module) -> Tensor:
+        if task.uses_samples:
+            return task.loss(noisy(x), y) / power
+        return module.objective(noisy, (x, y), task.loss) / power
+
+    return perturb(model, loss, sizes, draws, seed)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from scipy.stats import t as student
 
 from seq2seq.analysis import laws, memory, plots
+from seq2seq.analysis.perturbation import perturb_run, stability
 from seq2seq.analysis.plateau import RULE, Plateau, Rule, find
 from seq2seq.runs import Run, collect, flatten
 
@@ -31,6 +32,9 @@ NAMES = {"task.k": "delay $k$ (steps)", "model.hidden_size": "hidden size"}
 
 #: Most panels of one figure, and most groups told apart by colour.
 PANELS, GROUPS = 12, 7
+
+#: NMSE up to which noise in the parameters counts as tolerated.
+LIMIT = 0.1
 
 
 @dataclass
@@ -281,6 +285,8 @@ def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     yield from _heat_maps(sweep)
     if sweep.metric in sweep.table and sweep.keys and sweep.table[sweep.metric].notna().any():
         yield _means(sweep)
+    yield from _spectra(sweep)
+    yield from _perturbation(sweep)
 
 
 def _escape_times(sweep: Sweep, fits: Sequence[Growth]) -> Panel:
@@ -436,11 +442,74 @@ def _heat_map(sweep: Sweep, table: "pd.DataFrame", unit: str, bounds: Any = None
     return plots.heat_map(table.to_numpy(), (names[0], rows), (names[1], columns), unit, bounds)
 
 
+def _spectra(sweep: Sweep) -> Iterator[Panel]:
+    """What each of the kernels asks of recurrences and convolutions, where kernels vary."""
+    if "task.filter" not in sweep.keys:
+        return
+    kernels = {}
+    for title, rows in _split(sweep.table, ["task.filter"]):
+        stored = (_arrays(sweep.runs[index], "kernel.npz") for index in rows.index)
+        true = next((one["true"] for one in stored if one is not None), None)
+        if true is not None:
+            kernels[title.removeprefix("filter = ")] = true
+    if kernels:
+        yield Panel(
+            "spectra",
+            plots.spectra(kernels),
+            "Lower bounds of the relative error on an infinite horizon: of linear recurrences, by "
+            "the Hankel spectrum, and of linear dilated convolutions of filter size 2, by the "
+            "tensor-train spectra. A convolution of width n has about 2n² parameters per layer, a "
+            "diagonal recurrence 3n in all.",
+        )
+
+
+def _perturbation(sweep: Sweep) -> Iterator[Panel]:
+    """How much noise the models bear, where widths and parameterisations vary."""
+    width = "model.hidden_size"
+    others = [key for key in sweep.keys if key != width]
+    if width not in sweep.keys or "model.parameterisation" not in others:
+        return
+    panels, verdicts = {}, []
+    done = sweep.table[sweep.table["status"] == "finished"]
+    for title, rows in _split(done, others):
+        found = [(int(m), perturb_run(sweep.runs[i])) for i, m in rows[width].items()]
+        panels[title] = dict(reversed(found))  # of each width the first seed
+        try:
+            law = stability([m for m, _ in found], [one.tolerated(LIMIT) for _, one in found])
+        except ValueError as error:
+            verdicts.append(f"{title}: no verdict ({error})")
+            continue
+        low, high = law.interval
+        verdicts.append(
+            f"{title}: {law.verdict}, the tolerated noise goes like the width to the power of "
+            f"{law.slope:.2f} ({low:.2f} to {high:.2f})"
+        )
+    if panels:
+        yield Panel(
+            "perturbation",
+            plots.perturbation(panels, LIMIT, "NMSE"),
+            "Largest NMSE over 20 draws when all parameters are perturbed by noise up to the "
+            f"relative size β, first seed; dashed, the limit of {LIMIT:g} up to which noise is "
+            f"tolerated. Over all seeds: {'; '.join(verdicts)}.",
+        )
+
+
+def _horizontal(sweep: Sweep) -> str:
+    """What errors are drawn over: the memory, or the size, of different models in parameters."""
+    if sweep.memory is not None:
+        return sweep.memory
+    if {"model", "model.hidden_size"} <= set(sweep.keys):
+        return "parameters"
+    numeric = [key for key in sweep.keys if pd.api.types.is_numeric_dtype(sweep.table[key])]
+    return (numeric or sweep.keys)[0]
+
+
 def _means(sweep: Sweep) -> Panel:
-    x = sweep.memory or sweep.keys[0]
+    x = _horizontal(sweep)
+    merged = {x} | ({"model.hidden_size"} if x == "parameters" else set())
     groups = {}
     for label, rows in _choose(
-        list(_split(sweep.table, [k for k in sweep.keys if k != x])), GROUPS
+        list(_split(sweep.table, [k for k in sweep.keys if k not in merged])), GROUPS
     ):
         cells = [
             (_plain(value), *interval(cell[sweep.metric].dropna().tolist()))
