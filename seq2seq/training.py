@@ -278,12 +278,18 @@ def find_checkpoint(the_run: Run, module: SequenceModule) -> Path | None:
 
 
 def build_loggers(cfg: DictConfig, folder: Path, step: int) -> list[Logger]:
+    """The loggers of a run that continues from `step`, writing into its folder."""
     loggers = []
     for node in cfg.logger.values():
-        if node is not None:
-            # What a killed run logged after its last checkpoint is logged again.
-            purge = {"purge_step": step + 1} if node._target_.endswith("TensorBoardLogger") else {}
-            loggers.append(instantiate(node, save_dir=str(folder), **purge))
+        if node is None:
+            continue
+        logger = instantiate(node, save_dir=str(folder))
+        if step and isinstance(logger, TensorBoardLogger):
+            # What a killed run logged after its last checkpoint is logged again, so the first
+            # writer drops it. Those opened later, for the final metrics, must not.
+            logger = instantiate(node, save_dir=str(folder), purge_step=step + 1)
+            logger.experiment.purge_step = None
+        loggers.append(logger)
     return loggers
 
 

@@ -119,7 +119,9 @@ def test_one_run_leaves_a_complete_folder_and_is_not_repeated(tmp_path):
     events = EventAccumulator(str(run.folder)).Reload()
     scalars = set(events.Tags()["scalars"])
     assert {"train/loss", "train/lr", "train/grad_norm", "val/loss", "val/nmse"} <= scalars
-    assert {"reference/zero", "reference/memoryless", "test/nmse"} <= scalars
+    assert {"reference/zero", "reference/memoryless"} <= scalars
+    assert [event.step for event in events.Scalars("val/nmse")][:2] == [50, 100]
+    assert [event.step for event in events.Scalars("test/nmse")][-1] == 120
     assert {"predictions", "kernel"} <= set(events.Tags()["images"])
     logged = {event.step: event.value for event in events.Scalars("train/loss")}
     assert logged[100] == pytest.approx(run.history["loss"][99], rel=1e-5)
@@ -259,3 +261,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path):
     assert done.returncode == 0
     assert f"continuing from step {stopped_at}" in done.stderr
     assert run.result["status"] == "finished"
+    events = EventAccumulator(str(run.folder), {"scalars": 0}).Reload()
+    steps = [event.step for event in events.Scalars("train/loss")]
+    assert steps == sorted(set(steps))
+    assert set(range(50, 3001, 50)) <= set(steps)

@@ -181,7 +181,8 @@ def names(one: Run) -> set[str]:
 def scalars(one: Run) -> dict[str, list[int]]:
     events = EventAccumulator(str(one.folder))
     events.Reload()
-    return {tag: [e.step for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    # Files opened in the same second are not read in the order in which they were written.
+    return {tag: sorted(e.step for e in events.Scalars(tag)) for tag in events.Tags()["scalars"]}
 
 
 # ------------------------------------------------------------------------------- leaving a chunk
