@@ -286,6 +286,14 @@ def register() -> None:
             store.store(group=group, name=f"{path.stem}_schema", node=node)
 
 
+def choices() -> dict[str, list[str]]:
+    """The groups of configs, as in `task` or `task/input`, and what can be chosen in each."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(CONFIGS.glob("*/**/*.yaml")):
+        found.setdefault(path.parent.relative_to(CONFIGS).as_posix(), []).append(path.stem)
+    return dict(sorted(found.items()))
+
+
 # ---------------------------------------------------------------------------------------- checks
 
 
