@@ -3,9 +3,9 @@
 import logging
 import os
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.plugins.launcher import Launcher
@@ -22,8 +22,8 @@ class RayLauncher(Launcher):
         address: of a running cluster; None starts Ray on this machine alone.
         num_cpus, num_gpus: what a worker takes of its node.
         max_retries: how often a job is started again after its process or node died.
-        inner: the launcher that a worker runs its jobs with.
-        group_size: jobs per worker, in the order of the sweep.
+        group_size: jobs that a worker runs, in the order of the sweep.
+        inner: the launcher it runs them with; None for Hydra's own, one after another.
     """
 
     def __init__(
@@ -32,12 +32,12 @@ class RayLauncher(Launcher):
         num_cpus: float,
         num_gpus: float,
         max_retries: int,
-        inner: str,
-        group_size: int,
+        group_size: int = 1,
+        inner: Launcher | None = None,
     ) -> None:
         self.address = address
         self.options = {"num_cpus": num_cpus, "num_gpus": num_gpus, "max_retries": max_retries}
-        self.inner = inner
+        self.inner = inner or BasicLauncher()
         self.group_size = group_size
 
     def setup(
@@ -86,14 +86,12 @@ class RayLauncher(Launcher):
 
 
 def run_group(
-    shared: tuple[str, str, dict[str, Any], Any], jobs: Sequence[Sequence[str]], first: int
+    shared: tuple[str, Launcher, dict[str, Any], Any], jobs: Sequence[Sequence[str]], first: int
 ) -> list[JobReturn]:
     """What a worker does: restore Hydra's state and run the jobs with the inner launcher."""
     folder, inner, work, state = shared
     os.chdir(folder)  # paths.outputs may be relative
     setup_globals()
     Singleton.set_state(state)
-    module, _, name = inner.rpartition(".")
-    launcher: Launcher = getattr(import_module(module), name)()
-    launcher.setup(**work)
-    return list(launcher.launch(jobs, first))
+    inner.setup(**work)
+    return list(inner.launch(jobs, first))
