@@ -8,27 +8,47 @@ Shapes: M members, B sequences, T times, C channels in, O channels out, k taps.
 
 import copy
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from seq2seq.models.rnn import RNN
+from seq2seq.models.ssm import DiagonalLayer, DiagonalRNN
 from seq2seq.models.tcn import CausalConvolution
 from seq2seq.sweep.recurrence import Network, Recurrent
+
+#: Times per hidden unit up to which a convolution as a matrix is cheaper than a recurrence.
+LONGEST = 64
 
 
 def batchable(model: nn.Module) -> nn.Module:
     """A copy of `model` whose modules run under `torch.func.vmap` at the speed of the hardware."""
     template = copy.deepcopy(model)
+    forward: Callable[[Tensor], Tensor]
     for module in template.modules():
         if isinstance(module, RNN):
-            module.forward = functools.partial(_recurrent, module, Network.of(module))  # type: ignore[method-assign]
+            forward = functools.partial(_recurrent, module, Network.of(module))
+            linear = module.cell == "linear"
+        elif isinstance(module, DiagonalRNN):
+            forward = module.forward
+            linear = all(
+                isinstance(layer.activation, nn.Identity)
+                for layer in module.layers
+                if isinstance(layer, DiagonalLayer)
+            )
         elif isinstance(module, CausalConvolution):
             module.forward = functools.partial(_convolution, module)  # type: ignore[method-assign]
+            continue
+        else:
+            continue
+        if linear:
+            forward = functools.partial(_superposed, forward, module.hidden_size)
+        module.forward = forward  # type: ignore[method-assign]
     return template
 
 
@@ -39,6 +59,26 @@ def _recurrent(model: RNN, network: Network, x: Tensor) -> Tensor:
 def _convolution(module: CausalConvolution, x: Tensor) -> Tensor:
     y: Tensor = Convolution.apply(x, module.filter(), module.dilation)
     return y if module.bias is None else y + module.bias
+
+
+def _superposed(forward: Callable[[Tensor], Tensor], hidden_size: int, x: Tensor) -> Tensor:
+    """A linear model's outputs for x (B, T, D) from those for nothing and for unit impulses.
+
+    Only D + 1 sequences go through the recurrence; the others are one product with the matrix of
+    the convolution, (T·O, T·D), as long as that costs less.
+    """
+    B, T, D = x.shape
+    if B <= D + 1 or LONGEST * hidden_size < T:
+        return forward(x)
+    probes = x.new_zeros(D + 1, T, D)
+    probes[1:, 0] = torch.eye(D, dtype=x.dtype, device=x.device)
+    rest, *answers = forward(probes).unbind(0)  # (T, O) each
+    kernel = torch.stack([answer - rest for answer in answers], -1)  # (T, O, D)
+    # Row t holds κ_t, κ_{t−1}, … at the times 0, 1, …, and zeros after t.
+    t = torch.arange(T, device=x.device)
+    causal = F.pad(kernel, (0, 0, 0, 0, 1, 0))[(t[:, None] - t + 1).clamp(min=0)]  # (T, T, O, D)
+    matrix = causal.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
+    return (x.flatten(1) @ matrix.mT).unflatten(1, rest.shape) + rest
 
 
 class StackedConvolution(torch.autograd.Function):
@@ -113,7 +153,7 @@ class Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> Tensor:
-        return torch.nn.functional.scaled_dot_product_attention(q, k, v, **options)
+        return F.scaled_dot_product_attention(q, k, v, **options)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -124,7 +164,7 @@ class Attention(torch.autograd.Function):
         info: Any, in_dims: Any, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]
     ) -> Any:
         q, k, v = (part.flatten(0, 1) for part in lead(info.batch_size, in_dims, q, k, v))
-        z = torch.nn.functional.scaled_dot_product_attention(q, k, v, **options)
+        z = F.scaled_dot_product_attention(q, k, v, **options)
         return z.unflatten(0, (info.batch_size, -1)), 0
 
 
@@ -135,7 +175,7 @@ class AttentionRule(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is torch.nn.functional.scaled_dot_product_attention:
+        if func is F.scaled_dot_product_attention:
             return Attention.apply(*args, kwargs)
         return func(*args, **kwargs)
 

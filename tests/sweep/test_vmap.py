@@ -110,7 +110,10 @@ def test_members_train_as_they_do_alone(tmp_path: Path, model: str, optimizer: s
 def test_members_train_as_they_do_alone_over_200_steps(
     tmp_path: Path, model: str, optimizer: str
 ) -> None:
-    for a, b in both(tmp_path, f"model={model}", f"optimizer={optimizer}", "trainer.max_steps=200"):
+    # Adam turns rounding in a gradient of zero, such as that of a phase, into steps of 1e-8 lr.
+    members = [member | {"optimizer.lr": member["optimizer.lr"] / 10} for member in MEMBERS]
+    overrides = [f"model={model}", f"optimizer={optimizer}", "trainer.max_steps=200"]
+    for a, b in both(tmp_path, *overrides, members=members):
         assert_equal(a, b)
 
 
