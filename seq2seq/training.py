@@ -22,7 +22,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import schema
-from seq2seq.callbacks import Interruption, Pruning
+from seq2seq.callbacks import Interruption, Pruning, Together, members
 from seq2seq.locks import Claims
 from seq2seq.models.model import RecurrentModel
 from seq2seq.models.token import TokenModel
@@ -139,6 +139,12 @@ def build_callbacks(cfg: DictConfig) -> list[lightning.Callback]:
     return [instantiate(node) for node in cfg.callbacks.values() if node is not None]
 
 
+def _gather(callbacks: Sequence[lightning.Callback]) -> list[lightning.Callback]:
+    """The project's own callbacks as one; Lightning may want to know others by their class."""
+    own = [callback for callback in callbacks if type(callback).__module__ == Together.__module__]
+    return [Together(own), *(callback for callback in callbacks if callback not in own)]
+
+
 def run(cfg: DictConfig) -> Run:
     """Train, or finish training, the run that `cfg` describes; a final one is returned as it is.
 
@@ -234,7 +240,7 @@ def fit(
         trainer = instantiate(
             cfg.trainer,
             logger=loggers or False,
-            callbacks=[*build_callbacks(cfg), *extra_callbacks, interruption],
+            callbacks=_gather([*build_callbacks(cfg), *extra_callbacks, interruption]),
             default_root_dir=str(the_run.folder),
         )
         try:
@@ -297,7 +303,7 @@ def outcome(
     trainer: lightning.Trainer, module: SequenceModule, task: Any, the_run: Run
 ) -> dict[str, Any]:
     losses = the_run.history["loss"]
-    pruned = any(isinstance(c, Pruning) and c.pruned for c in trainer.callbacks)  # type: ignore[attr-defined]
+    pruned = any(isinstance(c, Pruning) and c.pruned for c in members(trainer))
     status = "stopped" if pruned else "finished"
     result = ({"pruned": True} if pruned else {}) | {
         "status": "diverged" if module.diverges(losses, losses[0]) else status,
