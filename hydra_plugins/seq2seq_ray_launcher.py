@@ -58,7 +58,7 @@ class RayLauncher(Launcher):
 
         setup_globals()
         ray.init(
-            self.address,
+            self.address or "local",
             logging_level=logging.WARNING,
             include_dashboard=None if self.address else False,
             object_store_memory=None if self.address else 100_000_000,  # it holds configs only

@@ -1,0 +1,267 @@
+"""Launchers other than Hydra's own, and processes that share a sweep, as their users call them."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seq2seq import locks, train
+from seq2seq.runs import Run, collect, load_checkpoint
+
+TRAIN = Path(__file__).parents[2] / "train.py"
+TINY = [
+    "model=rnn",
+    "model.hidden_size=4",
+    "task.length=12",
+    "task.k=2",
+    "task.train_size=64",
+    "task.val_size=16",
+    "task.test_size=16",
+    "task.batch_size=8",
+    "callbacks.figures=null",
+    "logger=none",
+]
+ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that `pid` started, and those that they started."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found
+
+
+def kill_tree(process: subprocess.Popen[Any]) -> None:
+    if process.poll() is not None:
+        return
+    for pid in descendants(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextlib.contextmanager
+def start(folder: Path, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, TRAIN, *TINY, *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT | environment,
+    ) as process:
+        try:
+            yield process
+        finally:
+            kill_tree(process)
+
+
+def call(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Exit code, output and errors."""
+    with start(folder, *arguments, **environment) as process:
+        output, error = process.communicate()
+        return process.returncode, output, error
+
+
+def until(condition: Callable[[], object], seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("outputs/*/*/checkpoints/step=*.ckpt"))
+
+
+def broken_task(folder: Path) -> None:
+    (folder / "elsewhere.py").write_text(
+        "from seq2seq.tasks import Shift\n"
+        "class Broken(Shift):\n"
+        "    def targets(self, x):\n"
+        "        raise RuntimeError('no targets today')\n"
+    )
+    group = folder / "conf" / "task"
+    group.mkdir(parents=True)
+    (group / "broken.yaml").write_text(
+        "defaults:\n  - shift\n  - _self_\n_target_: elsewhere.Broken\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("launcher", "package"),
+    [
+        ("joblib", "hydra_plugins.hydra_joblib_launcher"),
+        ("submitit_local", "hydra_plugins.hydra_submitit_launcher"),
+        pytest.param("ray", "ray", marks=pytest.mark.slow),
+    ],
+)
+def test_a_launcher_gives_the_numbers_and_failures_of_a_single_run(launcher, package, tmp_path):
+    pytest.importorskip(package)
+    broken_task(tmp_path)
+    arguments = ["-m", "task=broken,shift", "trainer.max_steps=12", "allow=[elsewhere]"]
+    arguments += [f"hydra.searchpath=[file://{tmp_path}/conf]", f"hydra/launcher={launcher}"]
+    code, output, error = call(tmp_path, *arguments, PYTHONPATH=str(tmp_path))
+    assert code == 1, error
+    rows = [line.split()[:2] for line in output.splitlines() if line.startswith("task=")]
+    assert rows == [["task=broken", "failed"], ["task=shift", "finished"]]
+    (traceback,) = tmp_path.glob("outputs/*/*/traceback.txt")
+    assert "RuntimeError: no targets today" in traceback.read_text()
+
+    frame = collect(tmp_path / "outputs").set_index("status")
+    done = Run(tmp_path / frame.loc["finished", "folder"])
+    alone = train([*TINY, "trainer.max_steps=12", f"paths.outputs={tmp_path}/alone"])
+    assert np.array_equal(done.history["loss"], alone.history["loss"])
+    assert done.result["val/nmse"] == alone.result["val/nmse"]
+    assert not list(tmp_path.glob(f"outputs/*/*/{locks.NAME}"))
+
+
+@pytest.mark.slow
+def test_a_ray_worker_trains_a_group_as_one_program(tmp_path):
+    pytest.importorskip("ray")
+    arguments = ["-m", "seed=0,1", "trainer.max_steps=12", "hydra/launcher=ray_vmap"]
+    code, output, error = call(tmp_path, *arguments)
+    assert code == 0, error
+    assert output.count("finished") == 2
+    (run, _) = (Run(path.parent) for path in sorted(tmp_path.glob("outputs/*/*/config.yaml")))
+    assert len(load_checkpoint(run.checkpoints[0])["slots"]) == 2
+    alone = train([*TINY, "trainer.max_steps=12", f"paths.outputs={tmp_path}/alone"])
+    assert np.allclose(run.history["loss"], alone.history["loss"], rtol=1e-4)
+
+
+def test_two_processes_share_a_sweep_and_train_no_job_twice(tmp_path):
+    arguments = ["-m", "seed=0,1,2,3", "trainer.max_steps=600", "trainer.val_check_interval=600"]
+    with start(tmp_path, *arguments) as one, start(tmp_path, *arguments) as other:
+        ended = [process.communicate() for process in (one, other)]
+    assert (one.returncode, other.returncode) == (0, 0)
+    assert [output.count("finished") for output, _ in ended] == [4, 4]
+    assert sum(error.count("step 600/600") for _, error in ended) == 4
+
+
+def test_the_job_of_a_killed_process_is_taken_over_by_one_that_waits(tmp_path):
+    arguments = ["trainer.max_steps=2500", "callbacks.checkpoints.every_n_steps=50"]
+    with start(tmp_path, *arguments) as first:
+        until(lambda: checkpoints(tmp_path))
+        with start(tmp_path, *arguments) as second:
+            assert second.stderr is not None
+            assert "waiting for 1 job" in second.stderr.readline()
+            (folder,) = tmp_path.glob("outputs/*/*")
+            assert Run(folder).status == "running"
+            first.kill()
+            first.wait()
+            _, error = second.communicate()
+    assert second.returncode == 0
+    assert "continuing from step" in error
+    assert Run(folder).status == "finished"
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    arguments = ["-m", "seed=0,1,2", "trainer.max_steps=3000", "hydra/launcher=joblib"]
+    arguments += ["hydra.launcher.n_jobs=2", "callbacks.checkpoints.every_n_steps=100"]
+    with start(tmp_path, *arguments) as process:
+        until(lambda: len({path.parents[1] for path in checkpoints(tmp_path)}) == 2)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    begun = {path.parents[1] for path in checkpoints(tmp_path)}
+    until(lambda: all(Run(folder).status in ("stopped", "killed") for folder in begun))
+    code, output, error = call(tmp_path, *arguments)
+    assert code == 0, error
+    assert output.count("finished") == 3
+    assert "continuing from step" in error
+
+
+@contextlib.contextmanager
+def node(*arguments: str) -> Iterator[subprocess.Popen[Any]]:
+    """A node of a Ray cluster with one core."""
+    ray = Path(sys.executable).with_name("ray")
+    command = [ray, "start", "--block", "--num-cpus=1", "--object-store-memory=80000000"]
+    process = subprocess.Popen(
+        [*command, "--node-ip-address=127.0.0.1", *arguments],
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        kill_tree(process)
+
+
+@contextlib.contextmanager
+def node_when_reachable(address: str) -> Iterator[subprocess.Popen[Any]]:
+    host, _, port = address.rpartition(":")
+
+    def reachable() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((host, int(port))) == 0
+
+    until(reachable)
+    with node(f"--address={address}") as process:
+        yield process
+
+
+def owners(folder: Path) -> dict[int, Path]:
+    """Who is at which run."""
+    found = {}
+    for path in folder.glob(f"outputs/*/*/{locks.NAME}"):
+        owner, _ = locks._read(path)
+        if owner is not None:
+            found[owner.pid] = path.parent
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_sweep_on_two_ray_nodes_survives_the_death_of_one(tmp_path):
+    pytest.importorskip("ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    port = address.rpartition(":")[2]
+    arguments = ["-m", "seed=0,1,2,3", "trainer.max_steps=3000", "hydra/launcher=ray"]
+    arguments += [f"hydra.launcher.address={address}", "callbacks.checkpoints.every_n_steps=100"]
+    with (
+        node("--head", f"--port={port}", "--include-dashboard=false") as head,
+        node_when_reachable(address) as second,
+        start(tmp_path, *arguments) as process,
+    ):
+
+        def spread() -> bool:
+            at = owners(tmp_path)
+            nodes = [set(descendants(one.pid)) & set(at) for one in (head, second)]
+            return all(Run(at[pid]).checkpoints for pids in nodes for pid in pids) and all(nodes)
+
+        until(spread)
+        at = owners(tmp_path)
+        (lost,) = (at[pid] for pid in descendants(second.pid) if pid in at)
+        kill_tree(second)
+        output, error = process.communicate()
+    assert process.returncode == 0, error
+    assert output.count("finished") == 4
+    assert f"of {lost.relative_to(tmp_path)}" in error  # continuing from step ... of ...
+    config = Run(lost).config
+    alone = train(
+        [*TINY, "trainer.max_steps=3000", f"seed={config.seed}", f"paths.outputs={tmp_path}/a"]
+    )
+    assert np.array_equal(Run(lost).history["loss"], alone.history["loss"])
