@@ -4,7 +4,7 @@ python scripts/rollout.py run=<folder> prefix=64 threshold=0.5
 """
 
 import sys
-from typing import Any
+from typing import Any, cast
 
 from seq2seq.schema import nearest
 
@@ -21,6 +21,7 @@ def main(arguments: list[str]) -> None:
     if "run" not in values:
         raise ValueError("no run given; add run=<folder>")
     from seq2seq.generate import horizon, rollout
+    from seq2seq.models.model import SequenceModel
     from seq2seq.runs import Run, load_model
     from seq2seq.training import build
 
@@ -28,7 +29,8 @@ def main(arguments: list[str]) -> None:
     (x, y), n = task.split("test"), values["prefix"]
     steps = task.length - n + 1
     truth = y[:, n - 1 :]
-    rolled = rollout(load_model(values["run"]), x[:, :n], steps)
+    model = cast(SequenceModel, load_model(values["run"]))
+    rolled = rollout(model, x[:, :n], steps)
     for name, path in {"model": rolled, "persistence": x[:, n - 1 : n].expand_as(truth)}.items():
         times = horizon(path, truth, task.dt, values["threshold"])
         low, middle, high = times.quantile(times.new_tensor([0.25, 0.5, 0.75])).tolist()

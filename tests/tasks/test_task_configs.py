@@ -25,7 +25,9 @@ def names(group):
     return sorted(path.stem for path in (schema.CONFIGS / group).glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", [n for n in names("task") if n != "arrays" and not n.startswith("text")])
+@pytest.mark.parametrize(
+    "name", [n for n in names("task") if n != "arrays" and not n.startswith("text")]
+)
 def test_every_task_builds(name, tmp_path):
     task = build(f"task={name}", f"paths.cache={tmp_path}", *SMALL)
     assert isinstance(task, SequenceTask)
