@@ -155,6 +155,7 @@ def test_two_processes_share_a_sweep_and_train_no_job_twice(tmp_path):
     assert sum(error.count("step 600/600") for _, error in ended) == 4
 
 
+@pytest.mark.slow
 def test_the_job_of_a_killed_process_is_taken_over_by_one_that_waits(tmp_path):
     arguments = ["trainer.max_steps=2500", "callbacks.checkpoints.every_n_steps=50"]
     with start(tmp_path, *arguments) as first:
