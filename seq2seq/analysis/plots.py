@@ -684,7 +684,9 @@ def number(value: Any) -> str:
 # ---------------------------------------------------------------------------- theory and stability
 
 
-def spectra(kernels: Mapping[str, ArrayLike], filter_size: int = 2, sizes: int = 16) -> Figure:
+def spectra(
+    kernels: Mapping[str, ArrayLike], filter_size: int = 2, sizes: int = 16, finite: bool = False
+) -> Figure:
     """What recurrences and dilated convolutions of growing size must miss of each kernel.
 
     Drawn are the lower bounds of the relative error: of a recurrence with n states
@@ -695,6 +697,8 @@ def spectra(kernels: Mapping[str, ArrayLike], filter_size: int = 2, sizes: int =
         kernels: per title ρ, (lags,).
         filter_size: of the dilated network.
         sizes: largest n.
+        finite: count errors on the lags of ρ only, as tasks of that length do; otherwise a
+            recurrence has to be silent on all later ones too.
     """
     rows, columns = _grid(len(kernels), most=4)
     n = np.arange(1, sizes + 1)
@@ -702,9 +706,12 @@ def spectra(kernels: Mapping[str, ArrayLike], filter_size: int = 2, sizes: int =
         figure, axes = _panels(rows, columns, (9.6 / max(columns, 2), 2.4), share=True)
         for ax, (title, kernel) in zip(axes.flat, kernels.items(), strict=False):
             rho = _array(kernel)
+            weights = np.ones(len(rho)) if finite else None
             unfoldings = bounds.train_spectra(rho, filter_size)
             curves = {
-                "recurrence, $n$ states": [bounds.order_bound(rho, size) for size in n.tolist()],
+                "recurrence, $n$ states": [
+                    bounds.order_bound(rho, size, weights) for size in n.tolist()
+                ],
                 "dilated convolution, $n$ channels": [
                     bounds.tail_bounds(unfoldings, size)[0] for size in n.tolist()
                 ],

@@ -275,6 +275,7 @@ def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     timed = sweep.table["plateau/length"] > 0
     if sweep.memory is not None and timed.any():
         yield _escape_times(sweep, fits)
+        yield from _rates(sweep, fits)
     if any(history is not None for history in sweep.histories):
         yield _losses(sweep)
     example = _example(sweep)
@@ -309,6 +310,29 @@ def _escape_times(sweep: Sweep, fits: Sequence[Growth]) -> Panel:
         "plateau count as lower bounds. Lines: maximum-likelihood fits of both laws; solid with "
         "the 95% band of its median: the one with the lower AIC.",
     )
+
+
+def _rates(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
+    """Growth rates over the one number that tells the groups apart, such as a decay rate w₀."""
+    if len(sweep.others) != 1 or not pd.api.types.is_numeric_dtype(sweep.table[sweep.others[0]]):
+        return
+    values = sorted(sweep.table[sweep.others[0]].unique())
+    found = [
+        (_plain(value), fit.laws.exponential)
+        for value, fit in zip(values, fits, strict=True)
+        if fit.laws is not None
+    ]
+    if len(found) < 2 or not np.isfinite([law.interval_b for _, law in found]).all():
+        return
+    x, laws_found = zip(*found, strict=True)
+    rates = {"": (x, [law.b for law in laws_found], [law.interval_b for law in laws_found])}
+    key, memory = sweep.label(sweep.others[0]), sweep.label(sweep.memory or "")
+    figure = plots.means(rates, key, f"growth of log τ per unit of {memory}")
+    caption = "Rate of the exponential law of each group with its 95% interval."
+    if key.endswith(("rate", "min_decay")):
+        figure.axes[0].axline((x[0], x[0]), slope=1, color=plots.GREY, lw=0.9, ls=(0, (4, 2)))
+        caption += " On the dashed diagonal the time grows like e^{w₀/ω}."
+    yield Panel("rates", figure, caption)
 
 
 def _losses(sweep: Sweep) -> Panel:
@@ -455,11 +479,11 @@ def _spectra(sweep: Sweep) -> Iterator[Panel]:
     if kernels:
         yield Panel(
             "spectra",
-            plots.spectra(kernels),
-            "Lower bounds of the relative error on an infinite horizon: of linear recurrences, by "
-            "the Hankel spectrum, and of linear dilated convolutions of filter size 2, by the "
-            "tensor-train spectra. A convolution of width n has about 2n² parameters per layer, a "
-            "diagonal recurrence 3n in all.",
+            plots.spectra(kernels, finite=True),
+            "Lower bounds of the relative error on the lags of the task, under white input: of "
+            "linear recurrences, by the Hankel spectrum, and of linear dilated convolutions of "
+            "filter size 2, by the tensor-train spectra. A convolution of width n has about 2n² "
+            "parameters per layer, a diagonal recurrence 3n in all.",
         )
 
 
@@ -507,12 +531,15 @@ def _horizontal(sweep: Sweep) -> str:
 def _means(sweep: Sweep) -> Panel:
     x = _horizontal(sweep)
     merged = {x} | ({"model.hidden_size"} if x == "parameters" else set())
+    errors = sweep.table[sweep.metric].dropna()
+    geometric = errors.min() > 0 and errors.max() > 100 * errors.min()
+    average = log_interval if geometric else interval
     groups = {}
     for label, rows in _choose(
         list(_split(sweep.table, [k for k in sweep.keys if k not in merged])), GROUPS
     ):
         cells = [
-            (_plain(value), *interval(cell[sweep.metric].dropna().tolist()))
+            (_plain(value), *average(cell[sweep.metric].dropna().tolist()))
             for value, cell in rows.groupby(x)
             if cell[sweep.metric].notna().any()
         ]
@@ -523,7 +550,8 @@ def _means(sweep: Sweep) -> Panel:
     return Panel(
         "means",
         plots.means(groups, sweep.label(x), name),
-        f"Mean {name} at the end of training and its 95% interval over seeds (Student's t).",
+        f"{'Geometric mean of' if geometric else 'Mean'} {name} at the end of training and its 95% "
+        "interval over seeds (Student's t).",
     )
 
 

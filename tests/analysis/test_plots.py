@@ -97,6 +97,14 @@ def test_spectra_are_the_lower_bounds():
     assert convolution == pytest.approx(plots.SMALLEST)
 
 
+def test_spectra_on_a_finite_horizon_ask_for_less():
+    kernel = (1 + 0.1 * np.arange(32)) ** -1.1  # its end is a jump that only later lags punish
+    ends = [plots.spectra({"": kernel}, sizes=4, finite=finite).axes[0] for finite in (False, True)]
+    infinite, finite = (axes.lines[0].get_ydata() for axes in ends)
+    assert (finite < infinite).all()
+    assert finite[3] < 1e-3 * infinite[3]
+
+
 def test_perturbation_marks_where_the_loss_is_lost():
     sizes = np.array([0.01, 0.1, 1.0])
     lost = Perturbed(0.1, sizes, np.array([[0.1, np.inf, np.inf]]))
