@@ -310,6 +310,9 @@ def outcome(
         "steps": int(the_run.history["step"][-1]),
         "parameters": sum(p.numel() for p in module.model.parameters()),
     }
+    states = getattr(module.model, "state_size", None)
+    if states is not None:
+        result["state_size"] = states
     return result | {f"reference/{key}": value for key, value in task.reference_losses().items()}
 
 

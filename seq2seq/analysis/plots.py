@@ -727,6 +727,64 @@ def spectra(
     return figure
 
 
+def order_bounds(panels: Mapping[str, "BoundedErrors"]) -> Figure:
+    """Errors of trained recurrences beside the least that n real states allow a linear one.
+
+    Args:
+        panels: per title the kernel and the errors found.
+    """
+    rows, columns = _grid(len(panels))
+    labels = list(dict.fromkeys(label for panel in panels.values() for label in panel.errors))
+    markers = "osD^vPX"
+    with style():
+        figure, axes = _panels(rows, columns, (9.0 / max(columns, 2), 2.6))
+        for ax, (title, panel) in zip(axes.flat, panels.items(), strict=False):
+            rho, weights = _array(panel.kernel), _array(panel.weights)
+            total = float((weights * rho**2).sum())
+            sizes = np.concatenate([_array(n) for n, _ in panel.errors.values()])
+            n = np.arange(int(sizes.min()), int(sizes.max()) + 1)
+            if len(n) > 64:
+                n = np.unique(np.geomspace(n[0], n[-1], 64).round().astype(int))
+            least = [bounds.order_bound(rho, size, weights) / total for size in n.tolist()]
+            seen = np.array(least) > SMALLEST
+            ax.plot(n[seen], np.array(least)[seen], color=BLACK, lw=1.0)
+            ax.fill_between(n, 0, np.maximum(least, 0), color=GREY, alpha=0.2, lw=0)
+            for label, (states, errors) in panel.errors.items():
+                index = labels.index(label)
+                color, marker = PALETTE[index % len(PALETTE)], markers[index % len(markers)]
+                ax.plot(states, errors, marker, ls="", color=color, ms=4, mfc="none")
+            ax.set_xscale("log", base=2)
+            ax.set_yscale("log")
+            errors = np.concatenate([_array(e) for _, e in panel.errors.values()])
+            ax.set_ylim(max(errors.min() / 3, 1e-6), max(2.0, 1.3 * errors.max()))
+            _ticks_at(ax, sizes)
+            ax.set_title(title, loc="left")
+        _outer_labels(axes, len(panels), "real states $n$", "test NMSE")
+        handles = [Line2D([], [], color=BLACK, lw=1.0, label="least of a linear recurrence")]
+        for index, label in enumerate(labels):
+            color, marker = PALETTE[index % len(PALETTE)], markers[index % len(markers)]
+            handles.append(
+                Line2D([], [], ls="", marker=marker, color=color, mfc="none", ms=4, label=label)
+            )
+        figure.legend(handles=handles, loc="outside upper left", ncols=min(5, len(handles)))
+    return figure
+
+
+@dataclass(frozen=True)
+class BoundedErrors:
+    """A panel of `order_bounds`.
+
+    Attributes:
+        kernel: ρ, (lags,).
+        weights: w_s of the squared errors of the impulse response, (lags,).
+        errors: per label the numbers of real states n and the NMSE found with them.
+    """
+
+    kernel: ArrayLike
+    weights: ArrayLike
+    errors: Mapping[str, tuple[ArrayLike, ArrayLike]]
+
+
 def perturbation(
     panels: Mapping[str, Mapping[int, Perturbed]], limit: float | None = None, unit: str = "loss"
 ) -> Figure:

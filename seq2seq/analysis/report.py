@@ -286,6 +286,7 @@ def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     yield from _heat_maps(sweep)
     if sweep.metric in sweep.table and sweep.keys and sweep.table[sweep.metric].notna().any():
         yield _means(sweep)
+    yield from _order_bounds(sweep)
     yield from _spectra(sweep)
     yield from _perturbation(sweep)
 
@@ -464,6 +465,38 @@ def _heat_map(sweep: Sweep, table: "pd.DataFrame", unit: str, bounds: Any = None
     names = [sweep.label(str(axis.name)) for axis in (table.index, table.columns)]
     rows, columns = ([_plain(v) for v in axis] for axis in (table.index, table.columns))
     return plots.heat_map(table.to_numpy(), (names[0], rows), (names[1], columns), unit, bounds)
+
+
+def _order_bounds(sweep: Sweep) -> Iterator[Panel]:
+    """How far recurrences of several sizes stay from what their number of states allows."""
+    if "state_size" not in sweep.table or sweep.table["state_size"].nunique() < 2:
+        return
+    done = sweep.table[(sweep.table["status"] == "finished") & sweep.table["state_size"].notna()]
+    posed = [key for key in sweep.keys if key.startswith("task")]
+    told = [key for key in sweep.keys if key not in posed and key != "model.hidden_size"]
+    panels = {}
+    for title, rows in _split(done, posed):
+        run = sweep.runs[rows.index[0]]
+        stored = _arrays(run, "kernel.npz")
+        process = (run.plain_config["task"].get("input") or {}).get("_target_", "")
+        if stored is None or not process.endswith(".White") or not stored["true"].any():
+            continue
+        length = len(stored["true"])
+        errors = {
+            label: (group["state_size"].to_numpy(float), group[sweep.metric].to_numpy(float))
+            for label, group in _split(rows, told)
+        }
+        weights = 1 - np.arange(length) / length  # of the loss averaged over the horizon
+        panels[title] = plots.BoundedErrors(stored["true"], weights, errors)
+    if panels:
+        yield Panel(
+            "order_bounds",
+            plots.order_bounds(dict(_choose(list(panels.items()), PANELS))),
+            "Test NMSE against the number of real states carried from step to step. Grey: out of "
+            "reach of any linear recurrence with so many states, by the Hankel spectrum of the "
+            "kernel under white input, readout after the input is consumed. Nonlinear models are "
+            "not bound by it.",
+        )
 
 
 def _spectra(sweep: Sweep) -> Iterator[Panel]:

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from seq2seq import train
+from seq2seq.analysis import plots
 from seq2seq.analysis.perturbation import perturb_run
 from seq2seq.analysis.report import Sweep, figures, growth
 from seq2seq.runs import find
+from seq2seq.theory import bounds
 
 COMMON = [
     "task=linear_functional",
@@ -68,3 +71,30 @@ def test_a_sweep_over_kernels_and_widths_shows_spectra_and_envelopes(sweep):
     caption = panels["perturbation"].caption
     assert caption.count("no verdict") == 3  # fewer than three models tell nothing
     assert panels["means"].figure.axes[0].get_xlabel() == sweep.label("model.hidden_size")
+
+
+def test_errors_stand_beside_the_bound_of_their_number_of_states(sweep):
+    panel = next(p for p in figures(sweep, growth(sweep)) if p.name == "order_bounds")
+    axes = panel.figure.axes[0]
+    assert axes.get_title(loc="left") == "Exponential"
+    rows = sweep.table[sweep.table["task.filter"] == "Exponential"]
+    drawn = {
+        (n, e)
+        for line in axes.lines
+        if line.get_marker() not in ("None", "")
+        for n, e in zip(*line.get_data(), strict=True)
+    }
+    assert drawn == set(zip(rows["state_size"], rows["test/nmse"], strict=True))
+    assert set(rows["state_size"]) == {2, 4}
+
+
+def test_the_drawn_bound_is_that_of_the_horizon_average():
+    kernel, weights = np.eye(16)[8], 1 - np.arange(16) / 16
+    panel = plots.BoundedErrors(kernel, weights, {"": ([2, 8], [0.9, 0.5])})
+    axes = plots.order_bounds({"": panel}).axes[0]
+    line = next(line for line in axes.lines if to_rgb(line.get_color()) == (0, 0, 0))
+    n, least = line.get_data()
+    expected = [bounds.order_bound(kernel, int(m), weights) / weights[8] for m in n]
+    np.testing.assert_allclose(least, expected)
+    assert n[0] == 2
+    assert 0 < least[-1] < least[0] < 1
