@@ -52,6 +52,7 @@ class RecurrentModel(SequenceModel):
     """
 
     receptive_field = None
+    layers: nn.ModuleList
 
     @abstractmethod
     def forward(self, x: Tensor, state: State = None, return_state: bool = False) -> Any:

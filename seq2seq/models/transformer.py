@@ -1,5 +1,6 @@
 """A decoder-only Transformer with full or sliding-window causal attention."""
 
+import math
 from typing import Literal
 
 import torch
@@ -60,16 +61,30 @@ class Block(nn.Module):
         (None: the causal one) says who sees whom.
         """
         B, T, C = x.shape
-        joint = self.query_key_value(self.attention_norm(x))
-        q, k, v = joint.view(B, T, 3, self.num_heads, C // self.num_heads).permute(2, 0, 3, 1, 4)
-        if rotation is not None:
-            q, k = rotate(q, *rotation), rotate(k, *rotation)
+        q, k, v = self._project(x, rotation)
         if past is not None:
             k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
         causal = mask is None and past is None
         z = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         x = x + self.dropout(self.mixing(z.transpose(1, 2).reshape(B, T, C)))
         return x + self.dropout(self.mlp(self.mlp_norm(x))), (k, v)
+
+    def weights(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, visible: Tensor) -> Tensor:
+        """softmax(q kᵀ/√D) over the `visible` keys: (batch, heads, queries, keys)."""
+        q, k, _ = self._project(x, rotation)
+        scores = (q / math.sqrt(q.shape[-1])) @ k.mT
+        return scores.masked_fill(~visible, -math.inf).softmax(-1)
+
+    def _project(
+        self, x: Tensor, rotation: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, (batch, heads, time, D) each."""
+        B, T, C = x.shape
+        joint = self.query_key_value(self.attention_norm(x))
+        q, k, v = joint.view(B, T, 3, self.num_heads, C // self.num_heads).permute(2, 0, 3, 1, 4)
+        if rotation is not None:
+            q, k = rotate(q, *rotation), rotate(k, *rotation)
+        return q, k, v
 
 
 class Transformer(SequenceModel):
@@ -137,14 +152,34 @@ class Transformer(SequenceModel):
     def forward(self, x: Tensor) -> Tensor:
         T = x.shape[1]
         t = torch.arange(T, device=x.device)
-        mask = None
-        if self.window is not None and self.window < T:
-            age = t[:, None] - t
-            mask = (age >= 0) & (age < self.window)
+        mask = self.visible(t) if self.window is not None and self.window < T else None
         x, rotation = self._embed(x, t, T)
         for layer in self.layers:
             x, _ = layer(x, rotation, mask)
         return self.readout(self.norm(x))
+
+    def visible(self, t: Tensor) -> Tensor:
+        """Whether the query at time t sees the key at time s: (time,) -> (queries, keys)."""
+        age = t[:, None] - t
+        seen = age >= 0
+        return seen if self.window is None else seen & (age < self.window)
+
+    def attention(self, x: Tensor) -> list[Tensor]:
+        """Each layer's attention weights on x (batch, time, input_dim): (batch, heads, time, time).
+
+        Rows are queries, columns keys. Written out, unlike the fused kernel of `forward`, which
+        never holds them.
+        """
+        T = x.shape[1]
+        t = torch.arange(T, device=x.device)
+        visible = self.visible(t)
+        x, rotation = self._embed(x, t, T)
+        found = []
+        for layer in self.layers:
+            assert isinstance(layer, Block)
+            found.append(layer.weights(x, rotation, visible))
+            x, _ = layer(x, rotation, visible)
+        return found
 
     def step(self, x_t: Tensor, state: State) -> tuple[Tensor, State]:
         t, caches = state
