@@ -1,6 +1,9 @@
 """Bounds against models built and optimised by brute force."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ from torch.nn.functional import conv1d, pad
 
 from seq2seq.theory import bounds
 from seq2seq.theory.population import weights as population_weights
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def shift(k: int, length: int | None = None) -> np.ndarray:
@@ -262,3 +267,35 @@ def test_effective_memory_is_undefined_on_a_flat_stretch():
     assert bounds.effective_memory(1.0, curve) is None
     assert bounds.effective_memory(0.99, curve, tolerance=0.02) is None
     assert bounds.effective_memory(0.4, curve) == (8, 16)
+
+
+def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts/bounds.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_table_of_architectures_is_a_command():
+    done = run_script("impulse:k=3", "random:seed=1", "--length", "8", "--sizes", "1", "2")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[3:]]
+    assert [row[:2] for row in rows] == [
+        [name, n] for name in ("impulse:k=3", "random:seed=1") for n in "12"
+    ]
+    first = bounds.order_bound(np.eye(8)[3], 1)
+    assert float(rows[0][2]) == pytest.approx(first, rel=0.05)
+    assert rows[0][4:6] == ["0", "0"]  # one channel is all that an impulse needs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gausian"], "did you mean 'gaussian'"),
+        (["exponential:rate=-1"], "rate must be positive, got rate=-1"),
+        (["exponential", "--sizes", "0"], "must be at least 1"),
+    ],
+)
+def test_kernels_that_cannot_be_built_are_refused_in_one_line(arguments, message):
+    done = run_script(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
