@@ -1,0 +1,40 @@
+"""Interactive pages: in a browser with `python scripts/explore.py`, in a notebook with `show`.
+
+Nothing heavy is imported before a page draws its first figure.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seq2seq.explorer.page import Page
+    from seq2seq.explorer.widget import Widget
+
+#: Every page in the order of the menu: its name, which is that of its module, and its class.
+PAGES = {
+    "shift": "Shift",
+}
+
+
+def build(name: str, outputs: str | Path = "outputs") -> "Page":
+    """The page called `name`, which may show the runs in the folder `outputs`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in PAGES:
+        raise ValueError(f"no page {name!r}; there are {', '.join(PAGES)}")
+    made: Page = getattr(import_module(f"seq2seq.explorer.{name}"), PAGES[name])(outputs)
+    return made
+
+
+def show(name: str, outputs: str | Path = "outputs", **values: Any) -> "Widget":
+    """The page called `name` as a widget for a notebook, its controls set to `values`.
+
+    Raises:
+        ValueError: no such page, or one without such a control.
+    """
+    from seq2seq.explorer.widget import Widget
+
+    return Widget(build(name, outputs), values)

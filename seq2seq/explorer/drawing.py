@@ -1,0 +1,69 @@
+"""Figures for the pages: the style of `seq2seq.analysis.plots`, light and dark from one SVG."""
+
+import io
+import re
+from collections.abc import Sequence
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from seq2seq.analysis import plots
+
+#: The palette's colours and what a page may set in their place.
+COLOURS = {
+    plots.BLACK: "currentColor",
+    plots.DARK: "currentColor",
+    plots.GREY: "var(--grey, #767676)",
+    plots.BLUE: "var(--blue, #0072b2)",
+    plots.VERMILION: "var(--vermilion, #d55e00)",
+    plots.GREEN: "var(--green, #009e73)",
+    plots.PURPLE: "var(--purple, #cc79a7)",
+    plots.ORANGE: "var(--orange, #e69f00)",
+    plots.SKY: "var(--sky, #56b4e9)",
+}
+
+#: CSS pixels per inch.
+DPI = 96
+
+
+def panels(
+    width: int,
+    heights: Sequence[int],
+    left: int = 44,
+    right: int = 10,
+    top: int = 24,
+    gap: int = 48,
+    bottom: int = 40,
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `width` pixels with axes of the given `heights` one above the other.
+
+    `left`, `right`, `top`, `gap` and `bottom` are the pixels around and between them: fixed ones
+    keep the figure still while a slider moves, and cost nothing to lay out. Use it and what draws
+    on it inside `with plots.style()`.
+    """
+    height = top + sum(heights) + gap * (len(heights) - 1) + bottom
+    figure = Figure(figsize=(width / DPI, height / DPI))
+    axes: list[Axes] = []
+    above = top
+    for tall in heights:
+        foot = (height - above - tall) / height
+        place = (left / width, foot, (width - left - right) / width, tall / height)
+        axes.append(figure.add_axes(place))
+        above += tall + gap
+    return figure, axes
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an `<svg>` element: no background, letters as text, the page's own colours."""
+    buffer = io.StringIO()
+    with plots.style(), rc_context({"svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    # A style element would hold for the whole document; `explorer.css` has its rule.
+    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)
+    text = text.replace("font-family: 'DejaVu Sans'; ", "")  # the page's own
+    for colour, property in COLOURS.items():
+        text = text.replace(colour.lower(), property)
+    return text

@@ -1,0 +1,174 @@
+"""The pages in a browser: a small server on this machine's loopback address.
+
+It answers requests that name it as 127.0.0.1 or localhost and come from its own pages; any other
+site that a browser has open, also one whose name is made to point here, is refused. It sends the
+three files of this folder and what pages answer, and reads nothing by a path in a request.
+"""
+
+import html
+import json
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import parse_qsl
+
+from seq2seq import explorer
+from seq2seq.explorer.page import Page, Refused, answer, described
+
+FOLDER = Path(__file__).parent
+FILES = {"explorer.js": "text/javascript", "explorer.css": "text/css"}
+
+#: Bytes of a request's body.
+MOST = 64 * 1024
+
+#: What the pages draw and compute with, imported while the browser loads the page.
+HEAVY = ("seq2seq.explorer.drawing", "seq2seq.tasks")
+
+
+class Server(ThreadingHTTPServer):
+    """Serves the pages at `url`.
+
+    Args:
+        port: 0 takes any free one.
+        outputs: the folder whose runs the pages may show.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, port: int = 0, outputs: str | Path = "outputs") -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.pages = {name: explorer.build(name, outputs) for name in explorer.PAGES}
+        threading.Thread(target=_warm_up, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A reader who leaves is no error.
+        if not isinstance(sys.exception(), ConnectionError):
+            traceback.print_exc()
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+    server_version = "seq2seq"
+    sys_version = ""
+    timeout = 30
+
+    def do_GET(self) -> None:
+        if not self._is_ours():
+            return
+        path, _, query = self.path.partition("?")
+        name = path.removeprefix("/")
+        if name == "":
+            self.send_response(HTTPStatus.FOUND)
+            self.send_header("Location", f"/{next(iter(self.server.pages))}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif name in FILES:
+            self._send(HTTPStatus.OK, FILES[name], (FOLDER / name).read_text())
+        elif name in self.server.pages:
+            self._send(HTTPStatus.OK, "text/html", document(self.server.pages, name, query))
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND, "There is no such page; see /.")
+
+    def do_POST(self) -> None:
+        if not self._is_ours():
+            return
+        if self.path != "/update":
+            return self._refuse(HTTPStatus.NOT_FOUND, "Requests go to /update.")
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            return self._refuse(HTTPStatus.LENGTH_REQUIRED, "The request must say its length.")
+        if int(length) > MOST:
+            return self._refuse(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request is longer than {MOST} bytes."
+            )
+        try:
+            request = json.loads(self.rfile.read(int(length)))
+            messages = answer(self.server.pages[request["page"]], request)
+        except (KeyError, TypeError, ValueError) as error:
+            return self._refuse(HTTPStatus.BAD_REQUEST, f"The request makes no sense: {error}")
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "application/x-ndjson")
+        self._finish_headers()
+        try:
+            for message in messages:
+                self.wfile.write(json.dumps(message).encode() + b"\n")
+                self.wfile.flush()
+        finally:
+            messages.close()  # a reader who has gone away stops the work
+
+    def _is_ours(self) -> bool:
+        """Whether the request names this server, and comes from a page of it or from no page."""
+        port = self.server.server_port
+        hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+        origin = self.headers.get("Origin")
+        if self.headers.get("Host") in hosts and (
+            origin is None or origin.removeprefix("http://") in hosts
+        ):
+            return True
+        self._refuse(HTTPStatus.FORBIDDEN, f"Only pages of {self.server.url} are answered.")
+        return False
+
+    def _send(self, status: HTTPStatus, kind: str, text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self._finish_headers()
+        self.wfile.write(body)
+
+    def _refuse(self, status: HTTPStatus, line: str) -> None:
+        self._send(status, "text/plain", line + "\n")
+
+    def _finish_headers(self) -> None:
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header(
+            "Content-Security-Policy",
+            # Figures carry their styles in attributes, and pictures as data.
+            "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+            "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        )
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: the terminal is for what the reader must know."""
+
+
+def document(pages: Mapping[str, Page], name: str, query: str = "") -> str:
+    """The HTML document of one of the pages, its controls set to what the query says."""
+    page = pages[name]
+    links = []
+    for other in pages.values():
+        current = ' aria-current="page"' if other is page else ""
+        links.append(f'<a href="/{other.name}"{current}>{html.escape(other.title)}</a>')
+    try:
+        spec = described(page, dict(parse_qsl(query)))
+    except Refused:
+        spec = described(page)
+    template = Template((FOLDER / "document.html").read_text())
+    return template.substitute(
+        title=html.escape(page.title),
+        about=page.about,
+        links="\n".join(links),
+        # "<" could end the script element that holds the JSON.
+        page=json.dumps(spec).replace("<", "\\u003c"),
+    )
+
+
+def _warm_up() -> None:
+    for module in HEAVY:
+        import_module(module)

@@ -1,0 +1,65 @@
+"""The page of the shift: the input of k steps ago."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from seq2seq.explorer import inputs
+from seq2seq.explorer.page import Block, Controls, Figure, Page, Slider
+
+
+class Shift(Page):
+    name: ClassVar[str] = "shift"
+    title: ClassVar[str] = "Shift"
+    about: ClassVar[str] = (
+        "The output is the input of <i>k</i> steps ago: "
+        "<i>y<sub>t</sub></i> = <i>x</i><sub><i>t</i>−<i>k</i></sub>, and 0 before there was one. "
+        "To answer at every time <i>t</i>, a model must carry all values of the shaded window."
+    )
+
+    def controls(self) -> Controls:
+        length = yield Slider("length", "Length", 16, 256, 64, step=8, unit="steps")
+        yield Slider("k", "Delay k", 0, length - 1, 8, unit="steps")
+        yield Slider("t", "Time t of the window", 0, length - 1, 40)
+        yield inputs.choice("gp")
+
+    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
+        from seq2seq.explorer import drawing
+        from seq2seq.seeds import generator
+        from seq2seq.tasks import Shift as Task
+
+        k, t = values["k"], values["t"]
+        task = Task(k, values["length"], input=inputs.process(values["input"]))
+        x, y = (part[0, :, 0].numpy() for part in task.sample(1, generator(seed, "explorer")))
+        yield Figure(
+            "sequences",
+            drawing.svg(_drawn(x, y, k, t, width)),
+            f"Input and output over {len(x)} steps. The output repeats the input {k} steps later. "
+            f"The steps from {t - k} to {t} are shaded: the output at {t} is {y[t]:.2f}, "
+            f"the input at {t - k}.",
+        )
+
+
+def _drawn(x: Any, y: Any, k: int, t: int, width: int) -> Any:
+    from seq2seq.analysis import plots
+    from seq2seq.explorer import drawing
+
+    with plots.style():
+        figure, (above, below) = drawing.panels(width, (170, 170))
+        for axes, values, colour, name in (
+            (above, x, plots.BLUE, "input x"),
+            (below, y, plots.VERMILION, "output y"),
+        ):
+            axes.axvspan(max(t - k, 0) - 0.5, t + 0.5, color=plots.GREY, alpha=0.18, lw=0)
+            axes.axhline(0, color=plots.GREY, lw=0.6)
+            axes.plot(values, color=colour, marker="o", ms=2.5 if len(x) <= 128 else 0)
+            axes.set_title(name, loc="left", color=colour)
+            axes.set_xlim(-1, len(x))
+            axes.set_ylim(1.1 * min(x.min(), -0.1), 1.1 * max(x.max(), 0.1))
+        for axes, at, values, colour in (
+            (above, t - k, x, plots.BLUE),
+            (below, t, y, plots.VERMILION),
+        ):
+            if at >= 0:
+                axes.plot(at, values[at], "o", ms=8, mfc="none", mec=colour, mew=1.6)
+        below.set_xlabel("time (steps)")
+    return figure

@@ -1,0 +1,112 @@
+"""One server and one browser for all tests of the pages.
+
+A test that asks for a browser is marked `browser`: it needs Chromium (or Chrome) installed.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "explore.py"
+
+#: A browser that draws off the screen and calls nobody.
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+@pytest.fixture(scope="session")
+def outputs(tmp_path_factory):
+    """The folder whose runs the server may show."""
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture(scope="session")
+def site(outputs):
+    """The address of the explorer, started as a user starts it."""
+    command = [sys.executable, SCRIPT, "--port", "0", "--no-browser", "--outputs", outputs]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield re.search(r"http://\S+/", server.stdout.readline())[0]
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    assert path, "these tests need a browser: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, site):
+    """Opens a page of the explorer and waits until it stands.
+
+    At the end of the test no page may have printed to the console, failed, or asked another host
+    for anything.
+    """
+    contexts, problems = [], []
+
+    def visit(name, **settings):
+        settings = {"viewport": {"width": 1280, "height": 800}} | settings
+        contexts.append(browser.new_context(**settings))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "request",
+            lambda request: (
+                problems.append(request.url)
+                if not request.url.startswith((site, "data:"))
+                else None
+            ),
+        )
+        page.goto(site + name)
+        page.wait_for_selector("[data-state=ready]")
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert not problems
+
+
+@pytest.fixture
+def settled():
+    """Does what it is given on a page and waits for the next whole answer."""
+
+    def settled(page, act):
+        before = page.get_attribute("[data-explorer]", "data-answers")
+        act()
+        page.wait_for_function(
+            """before => { const root = document.querySelector("[data-explorer]");
+            return root.dataset.state === "ready" && root.dataset.answers !== before }""",
+            arg=before,
+        )
+
+    return settled
