@@ -1,4 +1,4 @@
-"""Measure, side by side in one process: `python scripts/benchmark.py step` (or data, models)."""
+"""Measure, side by side in one process: `python scripts/benchmark.py step` (see --help)."""
 
 import argparse
 import statistics
@@ -169,9 +169,28 @@ def _step_pass(model: Any, x: torch.Tensor) -> None:
         _, state = model.step(x_t, state)
 
 
+def generate(characters: int = 1000) -> None:
+    """Characters per second that the text presets write, one at a time, on one core."""
+    from seq2seq.generate import stream
+
+    print("experiment               characters/s")
+    with threads(1):
+        for name in ("text_char", "text_char_transformer", "text_char_tcn", "text_word"):
+            task, module = build(configure(f"experiment={name}"))
+            rates = []
+            for seed in range(3):
+                start, length = time.perf_counter(), 0
+                for piece in stream(module.model, task.vocabulary, "The ", characters, seed=seed):
+                    length += len(piece)
+                rates.append(length / (time.perf_counter() - start))
+            print(f"{name:<24} {statistics.median(rates):12,.0f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    benchmarks: dict[str, Callable[[], None]] = {"step": step, "data": data, "models": models}
+    benchmarks: dict[str, Callable[[], None]] = {
+        function.__name__: function for function in (step, data, models, generate)
+    }
     parser.add_argument("benchmark", choices=benchmarks)
     benchmarks[parser.parse_args().benchmark]()
 
