@@ -5,7 +5,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from lightning import Callback
 from omegaconf import DictConfig
 
 from seq2seq import schema, training
+from seq2seq.models.token import TokenModel
 from seq2seq.seeds import generator
 from seq2seq.training import build, threads
 
@@ -177,10 +178,11 @@ def generate(characters: int = 1000) -> None:
     with threads(1):
         for name in ("text_char", "text_char_transformer", "text_char_tcn", "text_word"):
             task, module = build(configure(f"experiment={name}"))
+            model = cast(TokenModel, module.model)
             rates = []
             for seed in range(3):
                 start, length = time.perf_counter(), 0
-                for piece in stream(module.model, task.vocabulary, "The ", characters, seed=seed):
+                for piece in stream(model, task.vocabulary, "The ", characters, seed=seed):
                     length += len(piece)
                 rates.append(length / (time.perf_counter() - start))
             print(f"{name:<24} {statistics.median(rates):12,.0f}", flush=True)
