@@ -594,6 +594,8 @@ def _means(sweep: Sweep) -> Panel:
 def report(root: str | Path) -> Path:
     """Write `report.html` and `figures/*.svg|png` into `root`; returns the page.
 
+    Figures of an earlier report that this one has no longer are removed.
+
     Raises:
         ValueError: no runs below `root`.
     """
@@ -607,6 +609,10 @@ def report(root: str | Path) -> Path:
         (folder / f"{panel.name}.svg").write_text(drawing, encoding="utf-8")
         plots.png(panel.figure, folder / f"{panel.name}.png")
         panels.append({"name": panel.name, "caption": panel.caption, "svg": _inline(drawing)})
+    drawn = {panel["name"] for panel in panels}
+    for old in [*folder.glob("*.svg"), *folder.glob("*.png")]:
+        if old.stem not in drawn:
+            old.unlink()  # of an earlier state of the sweep
     page = sweep.root / "report.html"
     template = Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8")
     text = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)

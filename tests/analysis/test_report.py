@@ -190,6 +190,17 @@ def test_writing_it_again_changes_nothing(sweep, page):
     assert report(sweep).read_text(encoding="utf-8") == page
 
 
+def test_figures_that_the_sweep_has_no_longer_are_removed(tmp_path):
+    write_run(tmp_path, 4, 0, 100.0)
+    (tmp_path / "figures").mkdir()
+    old = [tmp_path / "figures" / f"heat_map_plateau.{kind}" for kind in ("svg", "png")]
+    for file in old:
+        file.write_bytes(b"of an earlier state")
+    report(tmp_path)
+    assert not any(file.exists() for file in old)
+    assert (tmp_path / "figures" / "losses.svg").exists()
+
+
 def test_two_swept_keys_give_heat_maps_and_groups(tmp_path):
     for hidden_size in (8, 32):
         for k in (4, 6, 8):
