@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
@@ -103,7 +104,7 @@ def graph(model: SequenceModel, length: int) -> Graph:
     """
     if isinstance(model, TokenModel):
         model = model.model
-    readout = Row("output $y_t$", "", np.eye(length, dtype=bool))
+    readout = Row("output y", "", np.eye(length, dtype=bool))
     return Graph((*_layers(model, length), readout), model.receptive_field)
 
 
@@ -149,7 +150,7 @@ def _recurrences(model: RecurrentModel, length: int) -> Iterator[Row]:
     for index, (layer, eigenvalues) in enumerate(layers, 1):
         detail = f"state of {state:,}"
         if not gated:  # what forgets is then the gates, not these
-            detail += f", $|\\lambda|\\leq{float(eigenvalues.abs().max()):.3g}$"
+            detail += f", |λ| ≤ {float(eigenvalues.abs().max()):.3g}"
         same = np.eye(length, dtype=bool)
         skip = 1 if isinstance(layer, ssm.Block) else 0
         yield Row(f"layer {index}: {kind}", detail, same, carries=True, skip=skip)
@@ -158,7 +159,7 @@ def _recurrences(model: RecurrentModel, length: int) -> Iterator[Row]:
 # ---------------------------------------------------------------------------------------- drawing
 
 
-def draw(model: SequenceModel, x: Tensor, head: int | None = None) -> Figure:
+def draw(model: SequenceModel, x: Tensor, head: int | None = None, width: float = 7.2) -> Figure:
     """What the last output depends on: the graph, and below it |∂y_T/∂x_s|, measured on x.
 
     Edges of attention are shaded by the share of the output's attention that runs through them in
@@ -169,6 +170,7 @@ def draw(model: SequenceModel, x: Tensor, head: int | None = None) -> Figure:
         model: any of the package's models.
         x: inputs (sequences, time, input_dim), for a model of text integers (sequences, time).
         head: whose attention is drawn; None for the mean over heads.
+        width: of the figure in inches.
 
     Raises:
         ValueError: a model of another architecture, or a head that it does not have.
@@ -178,42 +180,61 @@ def draw(model: SequenceModel, x: Tensor, head: int | None = None) -> Figure:
     weights = attention_weights(model, x[:1], head) if isinstance(model, Transformer) else []
     single = len({row.name for row in found.rows}) == len(found.rows)
     inches = 0.7 if weights else 0.5 if single else 0.34  # from row to row
-    height = inches * len(found.rows)
+    above, strip, foot = inches * len(found.rows) + 0.5, 0.65, 0.45
+    left = 0.25 + 0.055 * max(len(text) for row in found.rows for text in (row.name, row.detail))
+    # Fixed margins, as laying out a figure by its texts takes longer than drawing it.
     with style():
-        figure = Figure(figsize=(7.2, height + 2.2), layout="constrained")
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[height + 0.7, 0.7])
-        _draw_graph(above, found, weights, 0.1 / inches)
-        _draw_influence(below, memory.gradient_profile(model, x))
-        figure.legend(handles=_legend(found, bool(weights)), loc="outside upper left", ncols=4)
+        figure = Figure(figsize=(width, 0.35 + above + 0.1 + strip + foot))
+        graph_axes = _place(figure, left, foot + strip + 0.1, width - left - 0.1, above)
+        strip_axes = _place(figure, left, foot, width - left - 0.1, strip)
+        _draw_graph(graph_axes, found, weights, 0.1 / inches)
+        _draw_influence(strip_axes, memory.gradient_profile(model, x))
+        strip_axes.set_xlim(graph_axes.get_xlim())
+        figure.legend(handles=_legend(found, bool(weights)), loc="upper left", ncols=4)
     return figure
 
 
-def draw_attention(model: Transformer, x: Tensor, head: int | None = None) -> Figure:
+def draw_attention(
+    model: SequenceModel, x: Tensor, head: int | None = None, width: float = 7.2
+) -> Figure:
     """Each layer's attention weights on one sequence, rows being queries and columns keys.
 
     Args:
-        model: the model, which may be one of text around a Transformer.
+        model: a Transformer, also one of text.
         x: inputs (sequences, time, input_dim), or integers; the first sequence is drawn.
         head: which head; None for the mean over heads.
+        width: of the figure in inches.
 
     Raises:
-        ValueError: a head that the model does not have.
+        ValueError: another model, or a head that it does not have.
     """
     x, inner = _real(model, x)
-    assert isinstance(inner, Transformer)
+    if not isinstance(inner, Transformer):
+        raise ValueError(f"{type(inner).__name__} has no attention; give a Transformer")
     weights = attention_weights(inner, x[:1], head)
     with style():
-        most = max(float(weight.max()) for weight in weights)
-        side = 7.2 / max(3, len(weights))
-        figure = Figure(figsize=(max(side * len(weights), 3.6), side + 0.8), layout="constrained")
-        axes = figure.subplots(1, len(weights), squeeze=False, sharey=True)[0]
-        for index, (ax, weight) in enumerate(zip(axes, weights, strict=True), 1):
-            shown = np.ma.masked_where(~inner.visible(torch.arange(len(weight))).numpy(), weight)
-            image = ax.imshow(shown, cmap="viridis_r", vmin=0, vmax=most)
-            ax.set_title(f"layer {index}, {_whose(head)}", loc="left")
-            ax.set_xlabel("key at time $s$")
-        axes[0].set_ylabel("query at time $t$")
-        figure.colorbar(image, ax=axes, shrink=0.8).set_label("attention weight")
+        columns = max(1, min(len(weights), int(width / 2.2)))
+        rows, side = -(-len(weights) // columns), min((width - 1.2) / columns - 0.2, 2.6)
+        height = rows * (side + 0.35) + 0.45
+        figure = Figure(figsize=(columns * (side + 0.2) + 1.2, height))
+        # On any background: what is masked stays empty, what is seen is tinted.
+        shades = LinearSegmentedColormap.from_list("", [(*to_rgb(GREY), 0.15), to_rgb(BLUE)])
+        # The first queries have few keys to choose from: theirs would be the only dark cells.
+        norm = Normalize(0, max(float(weight[len(weight) // 2 :].max()) for weight in weights))
+        visible = inner.visible(torch.arange(x.shape[1])).numpy()
+        for index, weight in enumerate(weights):
+            row, column = divmod(index, columns)
+            foot = height - (row + 1) * (side + 0.35)
+            ax = _place(figure, 0.5 + column * (side + 0.2), foot, side, side)
+            image = ax.imshow(np.ma.masked_where(~visible, weight), cmap=shades, norm=norm)
+            ax.set_title(f"layer {index + 1}", loc="left")
+            ax.spines[:].set_visible(False)
+            ax.tick_params(labelleft=column == 0, labelbottom=index + columns >= len(weights))
+            ax.set_ylabel("query at time t" if column == 0 else "")
+            ax.set_xlabel("key at time s" if index + columns >= len(weights) else "")
+        bar = _place(figure, 0.5 + columns * (side + 0.2), height - side - 0.35, 0.12, side)
+        whose = "mean over heads" if head is None else f"head {head + 1}"
+        figure.colorbar(image, cax=bar, extend="max").set_label(f"attention weight, {whose}")
     return figure
 
 
@@ -232,8 +253,10 @@ def attention_weights(model: Transformer, x: Tensor, head: int | None = None) ->
     return [layer.mean(0) if head is None else layer[head] for layer in layers]
 
 
-def _whose(head: int | None) -> str:
-    return "mean over heads" if head is None else f"head {head + 1}"
+def _place(figure: Figure, left: float, foot: float, width: float, height: float) -> Axes:
+    """Axes at a place given in inches from the lower left corner."""
+    across, up = figure.get_size_inches()
+    return figure.add_axes((left / across, foot / up, width / across, height / up))
 
 
 def _real(model: SequenceModel, x: Tensor) -> tuple[Tensor, SequenceModel]:
@@ -275,9 +298,10 @@ def _draw_graph(ax: Axes, found: Graph, weights: Sequence[Array], gap: float) ->
                 ax.plot(*_pairs(t - 1, t, level, level), color=color, alpha=alpha, lw=1.6)
         if row.skip:
             _arcs(ax, time[active], level, level - row.skip)
+    inches = ax.figure.get_figure(root=True).get_size_inches()[0] - 1.6  # beside the labels
+    size = min(5.0, 43 * inches / length)  # three fifths of the way to the next
     for level in range(len(found.rows) + 1):
         marker = "s" if level == 0 else "o"
-        size = min(5.0, 180 / length)
         for part, color in ((~reached[level], GREY), (reached[level], BLUE)):
             face = color if color == BLUE else "none"
             ax.plot(
@@ -316,7 +340,7 @@ def _arcs(ax: Axes, time: Array, level: int, below: int) -> None:
 
 
 def _label_rows(ax: Axes, found: Graph) -> None:
-    ticks, labels, level = [0.0], ["input $x_s$"], 1
+    ticks, labels, level = [0.0], ["input x"], 1
     for index, (name, group) in enumerate(groupby(found.rows, key=lambda row: row.name)):
         rows = list(group)
         ticks.append(level + (len(rows) - 1) / 2)
@@ -356,10 +380,10 @@ def _draw_influence(ax: Axes, profile: Array) -> None:
     ax.bar(-lag[seen], relative[seen] / FLOOR - 1, 0.7, bottom=1.0, color=VERMILION, lw=0)
     ax.set_yscale("log")
     ax.set_ylim(1, 2 / FLOOR)
-    ax.set_yticks([1, FLOOR**-0.5, 1 / FLOOR], ["$10^{-6}$", "$10^{-3}$", "1"])
+    ax.set_yticks([1, FLOOR**-0.5, 1 / FLOOR], ["10⁻⁶", "10⁻³", "1"])
     ax.minorticks_off()
-    ax.set_ylabel("$|\\partial y_T/\\partial x_s|$\n(relative)")
-    ax.set_xlabel("time before the output, $s-T$ (steps)")
+    ax.set_ylabel("|∂y/∂x|")
+    ax.set_xlabel("time before the output (steps)")
 
 
 def _legend(found: Graph, shaded: bool) -> list[Line2D]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 #: Every page in the order of the menu: its name, which is that of its module, and its class.
 PAGES = {
     "shift": "Shift",
+    "architectures": "Architectures",
 }
 
 

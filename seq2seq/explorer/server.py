@@ -7,6 +7,7 @@ three files of this folder and what pages answer, and reads nothing by a path in
 
 import html
 import json
+import os
 import sys
 import threading
 import traceback
@@ -47,6 +48,8 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, port: int = 0, outputs: str | Path = "outputs") -> None:
         super().__init__(("127.0.0.1", port), Handler)
+        # Models as small as these are faster on one thread; torch reads this when it is imported.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
         self.pages = {name: explorer.build(name, outputs) for name in explorer.PAGES}
         threading.Thread(target=_warm_up, daemon=True).start()
 
