@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 #: Every page in the order of the menu: its name, which is that of its module, and its class.
 PAGES = {
     "shift": "Shift",
+    "convolution": "Convolution",
+    "lorenz96": "Lorenz96",
     "architectures": "Architectures",
 }
 

@@ -3,7 +3,9 @@
 import io
 import re
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -33,14 +35,15 @@ def panels(
     left: int = 44,
     right: int = 10,
     top: int = 24,
-    gap: int = 48,
+    gap: int = 34,
     bottom: int = 40,
 ) -> tuple[Figure, list[Axes]]:
     """A figure of `width` pixels with axes of the given `heights` one above the other.
 
-    `left`, `right`, `top`, `gap` and `bottom` are the pixels around and between them: fixed ones
-    keep the figure still while a slider moves, and cost nothing to lay out. Use it and what draws
-    on it inside `with plots.style()`.
+    They share their horizontal axis, which has its labels at the foot. `left`, `right`, `top`,
+    `gap` and `bottom` are the pixels around and between them: fixed ones keep the figure still
+    while a slider moves, and cost nothing to lay out. Use it and what draws on it inside
+    `with plots.style()`.
     """
     height = top + sum(heights) + gap * (len(heights) - 1) + bottom
     figure = Figure(figsize=(width / DPI, height / DPI))
@@ -49,9 +52,23 @@ def panels(
     for tall in heights:
         foot = (height - above - tall) / height
         place = (left / width, foot, (width - left - right) / width, tall / height)
-        axes.append(figure.add_axes(place))
+        axes.append(figure.add_axes(place, sharex=axes[0] if axes else None))
         above += tall + gap
+    for upper in axes[:-1]:
+        upper.tick_params(labelbottom=False)
     return figure, axes
+
+
+def curve(axes: Axes, values: Any, colour: str, title: str, step: float = 1.0) -> None:
+    """A sequence (time,) over time 0, `step`, 2·`step`, …, its title in the curve's colour."""
+    time = step * np.arange(len(values))
+    axes.axhline(0, color=plots.GREY, lw=0.6)
+    axes.plot(time, values, color=colour, marker="o" if len(values) <= 100 else "", ms=2.5)
+    axes.set_title(title, loc="left", color=colour)
+    axes.set_xlim(-step, time[-1] + step)
+    low, high = min(values.min(), 0), max(values.max(), 0)
+    margin = 0.08 * (high - low) or 1.0
+    axes.set_ylim(low - margin, high + margin)
 
 
 def svg(figure: Figure) -> str:

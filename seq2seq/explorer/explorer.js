@@ -18,14 +18,16 @@ let mounted = 0;
  */
 export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
   const prefix = `explorer-${mounted++}`;
-  const controls = new Map(); // name -> {kind, element, set, value}
+  const controls = new Map(); // name -> {kind, element, set, value}, in the order shown
+  const parked = new Map(); // those that the page does not show now keep what the reader set
   const form = make("form", { class: "controls", "aria-label": `${page.title}: controls` });
   const buttons = make("div", { class: "buttons" });
   const problem = make("p", { class: "problem", role: "alert" });
   const blocks = make("div", { class: "blocks" });
   const status = make("p", { class: "status", role: "status" });
   root.classList.add("explorer");
-  root.replaceChildren(form, make("div", { class: "shown" }, status, blocks));
+  const shown = make("div", { class: "shown" }, status, blocks);
+  root.replaceChildren(make("div", { class: "explorer-page" }, form, shown));
   form.addEventListener("submit", (event) => event.preventDefault());
 
   let running = null; // the AbortController of the answer under way
@@ -46,7 +48,8 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
   buttons.append(...[start, refresh].filter(Boolean), problem);
 
   function values() {
-    return Object.fromEntries([...controls].map(([name, control]) => [name, control.value()]));
+    const all = [...parked, ...controls];
+    return Object.fromEntries(all.map(([name, control]) => [name, control.value()]));
   }
 
   function stop() {
@@ -100,7 +103,8 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
           seen.add(message.name);
         }
       }
-      changed(request.values, request.seed);
+      const state = [...controls].map(([name, control]) => [name, control.value()]);
+      changed(Object.fromEntries(state), request.seed);
     } catch (error) {
       if (!signal.aborted) refuse({ name: "", message: error.message });
     } finally {
@@ -111,30 +115,28 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
   // ---------------------------------------------------------------------------- controls
 
   function lay(specs) {
-    for (const [name, control] of controls) {
-      if (!specs.some((spec) => spec.name === name && spec.kind === control.kind)) {
-        control.element.remove();
-        controls.delete(name);
-      }
-    }
-    let after = null;
+    for (const [name, control] of controls) parked.set(name, control);
+    controls.clear();
     for (const spec of specs) {
-      let control = controls.get(spec.name);
-      if (!control) {
+      let control = parked.get(spec.name);
+      parked.delete(spec.name);
+      if (control?.kind !== spec.kind) {
+        control?.element.remove();
         control = KINDS[spec.kind](`${prefix}-${spec.name}`, spec, (typed) => {
           clearTimeout(typing);
-          if (typed) typing = setTimeout(update, REST);
+          if (typed) typing = setTimeout(() => update(), REST);
           else update();
         });
-        controls.set(spec.name, control);
       }
       control.set(spec);
-      if (after ? after.nextSibling !== control.element : form.firstChild !== control.element) {
-        after ? after.after(control.element) : form.prepend(control.element);
-      }
-      after = control.element;
+      controls.set(spec.name, control);
     }
-    if (buttons.parentNode !== form) form.append(buttons);
+    for (const control of parked.values()) control.element.remove();
+    const order = [...controls.values()].map((control) => control.element).concat(buttons);
+    order.forEach((element, place) => {
+      // Moving an element takes the focus away from it, so only what is out of place is moved.
+      if (form.children[place] !== element) form.insertBefore(element, form.children[place]);
+    });
   }
 
   function refuse({ name, message }) {
@@ -203,10 +205,12 @@ function field(id, spec, input, ...more) {
   const problem = make("p", { class: "problem", id: `${id}-problem`, role: "alert" });
   input.id = id;
   input.setAttribute("aria-describedby", problem.id);
-  const label = make("label", { for: id }, spec.label);
+  // `h_x` in a label is h with the index x.
+  const parts = spec.label.split(/_(\w)/).map((part, i) => (i % 2 ? make("sub", {}, part) : part));
+  const label = make("label", { for: id }, ...parts);
   const element = make("div", { class: `control ${spec.kind}`, "data-control": spec.name });
   element.append(label, ...more, input, problem);
-  return { kind: spec.kind, element, input, problem, label };
+  return { kind: spec.kind, element, input, problem };
 }
 
 const KINDS = {
@@ -222,7 +226,8 @@ const KINDS = {
         ? Number((now.minimum * Math.exp((Number(input.value) / ticks) * span())).toPrecision(3))
         : Number(input.value);
     const tell = () => {
-      const text = `${Number(read().toPrecision(6))}${now.unit && ` ${now.unit}`}`;
+      const number = String(Number(read().toPrecision(6))).replace("-", "−");
+      const text = now.unit ? `${number} ${now.unit}` : number;
       output.textContent = text;
       input.setAttribute("aria-valuetext", text);
     };

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from seq2seq.tasks import InputProcess
 
 INPUTS = {
-    "gp": "smooth (Gaussian process)",
-    "ar1": "rough (AR(1))",
+    "gp": "smooth Gaussian",
+    "ar1": "rough, AR(1)",
     "white": "white noise",
     "uniform": "uniform noise",
 }

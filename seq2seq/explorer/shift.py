@@ -1,10 +1,13 @@
 """The page of the shift: the input of k steps ago."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from seq2seq.explorer import inputs
 from seq2seq.explorer.page import Block, Controls, Figure, Page, Slider
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 
 class Shift(Page):
@@ -12,14 +15,15 @@ class Shift(Page):
     title: ClassVar[str] = "Shift"
     about: ClassVar[str] = (
         "The output is the input of <i>k</i> steps ago: "
-        "<i>y<sub>t</sub></i> = <i>x</i><sub><i>t</i>−<i>k</i></sub>, and 0 before there was one. "
+        '<span class="formula"><i>y<sub>t</sub></i> = <i>x</i><sub><i>t</i>−<i>k</i></sub></span>, '
+        "and 0 before there was one. "
         "To answer at every time <i>t</i>, a model must carry all values of the shaded window."
     )
 
     def controls(self) -> Controls:
         length = yield Slider("length", "Length", 16, 256, 64, step=8, unit="steps")
         yield Slider("k", "Delay k", 0, length - 1, 8, unit="steps")
-        yield Slider("t", "Time t of the window", 0, length - 1, 40)
+        yield Slider("t", "Window ends at t", 0, length - 1, 40)
         yield inputs.choice("gp")
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
@@ -39,26 +43,19 @@ class Shift(Page):
         )
 
 
-def _drawn(x: Any, y: Any, k: int, t: int, width: int) -> Any:
+def _drawn(x: Any, y: Any, k: int, t: int, width: int) -> "Drawing":
     from seq2seq.analysis import plots
     from seq2seq.explorer import drawing
 
     with plots.style():
         figure, (above, below) = drawing.panels(width, (170, 170))
-        for axes, values, colour, name in (
-            (above, x, plots.BLUE, "input x"),
-            (below, y, plots.VERMILION, "output y"),
-        ):
-            axes.axvspan(max(t - k, 0) - 0.5, t + 0.5, color=plots.GREY, alpha=0.18, lw=0)
-            axes.axhline(0, color=plots.GREY, lw=0.6)
-            axes.plot(values, color=colour, marker="o", ms=2.5 if len(x) <= 128 else 0)
-            axes.set_title(name, loc="left", color=colour)
-            axes.set_xlim(-1, len(x))
-            axes.set_ylim(1.1 * min(x.min(), -0.1), 1.1 * max(x.max(), 0.1))
+        drawing.curve(above, x, plots.BLUE, "input x")
+        drawing.curve(below, y, plots.VERMILION, "output y")
         for axes, at, values, colour in (
             (above, t - k, x, plots.BLUE),
             (below, t, y, plots.VERMILION),
         ):
+            axes.axvspan(max(t - k, 0) - 0.5, t + 0.5, color=plots.GREY, alpha=0.18, lw=0)
             if at >= 0:
                 axes.plot(at, values[at], "o", ms=8, mfc="none", mec=colour, mew=1.6)
         below.set_xlabel("time (steps)")

@@ -59,6 +59,21 @@ def test_paths_follow_an_adaptive_solver(settings, length):
     assert np.abs(task.targets(x)[1].numpy() - expected).max() < 1e-6 * (1 + np.abs(expected).max())
 
 
+@pytest.mark.parametrize(("K", "J", "epsilon"), [(1, 10, 0.5), (2, 3, 1.0), (5, 1, 0.3), (8, 8, 1)])
+def test_one_trajectory_takes_the_steps_of_the_targets(K, J, epsilon):
+    task = Lorenz96(K=K, J=J, epsilon=epsilon, length=40, input=GP(scale=2.0))
+    x = task.input.sample(1, 40, K, torch.Generator().manual_seed(3), torch.float64)
+    y, z = task.trajectory(x[0])
+    assert y.shape == (40, K)
+    assert z.shape == (40, J, K)
+    torch.testing.assert_close(y, task.targets(x)[0], rtol=0, atol=1e-10)
+    assert torch.equal(z[0], task.z0)
+    # z drives y: a start from a later state of both goes on the same path.
+    later = Lorenz96(K=K, J=J, epsilon=epsilon, length=20, input=GP(scale=2.0))
+    later.__dict__["_start"] = y[20], z[20]
+    torch.testing.assert_close(later.targets(x[:, 20:])[0], y[20:], rtol=0, atol=1e-10)
+
+
 def test_oracle_sees_the_fast_nonlinearity():
     """From the asymmetric states above, dropping a term would show."""
     task = Lorenz96(perturbation=1.0, length=32)
@@ -237,3 +252,5 @@ def test_explosion_is_reported():
     task = Lorenz96(K=4, input=White(scale=1e4), length=64)
     with pytest.raises(ValueError, match=r"lower task\.input\.scale"):
         task.sample(2, torch.Generator())
+    with pytest.raises(ValueError, match=r"lower task\.input\.scale"):
+        task.trajectory(torch.full((64, 4), 1e5))
