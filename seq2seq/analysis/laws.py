@@ -23,8 +23,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_ndtr
-from scipy.stats import t as student
+from scipy.special import log_ndtr, stdtrit
 
 Array = NDArray[np.float64]
 Kind = Literal["exponential", "power"]
@@ -173,7 +172,7 @@ def _half_width(draws: Array, seeds: int) -> Array:
     if seeds < 2 or len(draws) < 2:
         return np.full(draws.shape[1:], np.inf)
     widen = np.sqrt(seeds / (seeds - 1))
-    return np.asarray(student.ppf(0.975, seeds - 1) * widen * draws.std(0, ddof=1))
+    return np.asarray(stdtrit(seeds - 1, 0.975) * widen * draws.std(0, ddof=1))
 
 
 def _fit(

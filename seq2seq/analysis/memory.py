@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from seq2seq.theory.bounds import effective_memory
@@ -126,7 +126,7 @@ def decay(profile: ArrayLike, floor: float = 1e-4) -> Decay | None:
     residual = logs - offset - slope * lags
     spread = ((lags - lags.mean()) ** 2).sum()
     error = np.sqrt(residual @ residual / (len(lags) - 2) / spread)
-    half = float(student.ppf(0.975, len(lags) - 2) * error)
+    half = float(stdtrit(len(lags) - 2, 0.975) * error)
     return Decay(
         float(-slope),
         (float(-slope - half), float(-slope + half)),

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from seq2seq.runs import Run, load_model
@@ -197,5 +197,5 @@ def stability(widths: ArrayLike, tolerated: ArrayLike) -> Stability:
     slope, offset = np.polyfit(x, y, 1)
     residual = y - offset - slope * x
     error = np.sqrt(residual @ residual / (len(x) - 2) / ((x - x.mean()) ** 2).sum())
-    half = float(student.ppf(0.975, len(x) - 2) * error)
+    half = float(stdtrit(len(x) - 2, 0.975) * error)
     return Stability(float(slope), (float(slope - half), float(slope + half)))

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment
 from matplotlib.figure import Figure
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from seq2seq.analysis import laws, memory, plots
 from seq2seq.analysis.perturbation import perturb_run, stability
@@ -257,7 +257,7 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
     mean = float(x.mean())
     if len(x) < 2:
         return mean, mean, mean
-    half = float(student.ppf(0.975, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
+    half = float(stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / math.sqrt(len(x)))
     return mean, mean - half, mean + half
 
 
