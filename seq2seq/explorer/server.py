@@ -101,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             request = json.loads(self.rfile.read(int(length)))
             messages = answer(self.server.pages[request["page"]], request)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
             return self._refuse(HTTPStatus.BAD_REQUEST, f"The request makes no sense: {error}")
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", "application/x-ndjson")
