@@ -26,8 +26,10 @@ def build(name: str, outputs: str | Path = "outputs") -> "Page":
     Raises:
         ValueError: there is none.
     """
+    from seq2seq.schema import nearest
+
     if name not in PAGES:
-        raise ValueError(f"no page {name!r}; there are {', '.join(PAGES)}")
+        raise ValueError(f"there is no page {name!r}{nearest(name, PAGES)}")
     made: Page = getattr(import_module(f"seq2seq.explorer.{name}"), PAGES[name])(outputs)
     return made
 
