@@ -55,12 +55,13 @@ class Architectures(Page):
         x = White().sample(4, values["length"], 1, generator(seed, "explorer"))
         head = None if values.get("head", "mean") == "mean" else int(values["head"])
         inches = width / drawing.DPI
-        reached = int(architecture.graph(model, values["length"]).reached[0].sum())
-        name = MODELS[values["model"]]
+        length = values["length"]
+        reached = int(architecture.graph(model, length).reached[0].sum())
+        name, layers = MODELS[values["model"]], values["num_layers"]
         yield Figure(
             "architecture",
             drawing.svg(architecture.draw(model, x, head, inches)),
-            f"{name} of {values['num_layers']} layers: {reached} of the last {values['length']} "
+            f"{name} of {layers} layer{'s' * (layers > 1)}: {reached} of the last {length} "
             "inputs reach the last output.",
         )
         yield Note("numbers", _numbers(model))

@@ -23,6 +23,7 @@ COLOURS = {
     plots.PURPLE: "var(--purple, #cc79a7)",
     plots.ORANGE: "var(--orange, #e69f00)",
     plots.SKY: "var(--sky, #56b4e9)",
+    "#ffffff": "var(--paper, #ffffff)",
 }
 
 #: CSS pixels per inch.

@@ -387,10 +387,21 @@ export function kernel(model) {
   };
 }
 
-/** Answers recorded in the document, by the JSON of the controls' values in their order. */
-export function recorded(answers) {
+/**
+ * Answers recorded in the document: JSON, by gzip, in base64. Each has the values that it is for; a
+ * request that lacks some of them, as their controls were not there, gets the first that fits.
+ */
+export function recorded(packed) {
+  const unpacked = async () => {
+    const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).json();
+  };
+  let answers = null;
   return async function* ({ values }) {
-    yield* answers[JSON.stringify(Object.values(values))] ?? [];
+    const fits = (answer) =>
+      Object.entries(answer.values).every(([name, value]) => (values[name] ?? value) === value);
+    yield* (await (answers ??= unpacked())).find(fits)?.messages ?? [];
   };
 }
 
@@ -409,16 +420,17 @@ export default {
 
 // ------------------------------------------------------------------------------ documents
 
-// <div data-explorer> is filled at once; its page, and its recorded answers where there are any,
-// are JSON in the <script> elements inside it.
+// <div data-explorer> is filled at once; its page, as JSON, and its recorded answers where there are
+// any are the texts of the <script> elements inside it.
 for (const root of document.querySelectorAll("[data-explorer]")) {
-  const [page, answers] = [...root.querySelectorAll("script")].map((s) => JSON.parse(s.text));
+  const [page, answers] = [...root.querySelectorAll("script")].map((script) => script.text);
   const seed = Number(new URLSearchParams(location.search).get("seed")) || 1;
   const changed = (values, now) => {
     const query = new URLSearchParams({ ...values, seed: now });
     history.replaceState(null, "", `?${query}`);
   };
-  mount(root, page, answers ? recorded(answers) : server, answers ? {} : { seed, changed });
+  const ask = answers ? recorded(answers) : server;
+  mount(root, JSON.parse(page), ask, answers ? {} : { seed, changed });
 }
 
 // The switch between light and dark, remembered; the reader's system decides until it is used.

@@ -1,0 +1,171 @@
+"""The gallery: what is recorded, and how it is replayed from a file."""
+
+import base64
+import gzip
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seq2seq import explorer
+from seq2seq.explorer import gallery
+from seq2seq.explorer.gallery import Scene, record
+from seq2seq.explorer.page import answer
+
+ROOT = Path(__file__).parents[2]
+SMALL = (
+    Scene("shift", {"k": (0, 8, 16), "input": ("gp", "white")}),
+    Scene(
+        "architectures",
+        {"model": ("lstm", "tcn"), "num_layers": (1, 3), "kernel_size": (2, 3, 5)},
+        {"length": 16},
+    ),
+)
+
+
+def test_a_record_holds_what_the_page_answers():
+    page, answers = record(SMALL[0])
+    assert len(answers) == 6
+    assert answers[0]["values"] == {"k": 8, "input": "gp"}  # the page's own values come first
+    assert [control["name"] for control in page["controls"]] == ["k", "input"]
+    assert not page["refresh"]
+    chosen = next(one for one in answers if one["values"] == {"k": 16, "input": "white"})
+    request = {"values": chosen["values"], "seed": 1, "width": gallery.WIDTH, "started": True}
+    assert chosen["messages"][1:] == list(answer(explorer.build("shift"), request))[1:]
+    slider = chosen["messages"][0]["controls"][0]
+    assert [slider[key] for key in ("minimum", "maximum", "step")] == [0, 16, 8]
+
+
+def test_only_values_that_exist_are_recorded():
+    _, answers = record(SMALL[1])
+    values = [one["values"] for one in answers]
+    assert {"model": "lstm", "num_layers": 3} in values  # has no kernel
+    assert {"model": "tcn", "num_layers": 3, "kernel_size": "5"} in values
+    assert len(values) == 2 + 6
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({"k": (0, 64)}, "Delay k is 63, which is none of"),
+        ({"kernel_size": (1, 2)}, "shift has no control kernel_size"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused(grid, message):
+    with pytest.raises(ValueError, match=message):
+        record(Scene("shift", grid))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gallery, "SCENES", SMALL)
+        return gallery.gallery(tmp_path_factory.mktemp("gallery") / "gallery.html")
+
+
+def test_the_file_asks_for_nothing(small):
+    for path in (small, ROOT / "docs" / "gallery.html"):
+        text = path.read_text("utf-8")
+        assert len(text) < 3e6
+        assert "default-src 'none'" in text
+        assert not re.search(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"(?!data:|#)", text)
+
+
+def test_the_stored_gallery_was_made_by_these_scenes():
+    """Its pages and the values that can be chosen are those of `SCENES`."""
+    text = (ROOT / "docs" / "gallery.html").read_text("utf-8")
+    packed = re.findall(r'<script\s+type="text/plain">([^<]*)</script>', text)
+    assert len(packed) == len(gallery.SCENES)
+    for scene, one in zip(gallery.SCENES, packed, strict=True):
+        answers = json.loads(gzip.decompress(base64.b64decode(one)))
+        names = {name for answer in answers for name in answer["values"]}
+        assert names == set(scene.grid)
+        for name, values in scene.grid.items():
+            recorded = {str(a["values"][name]) for a in answers if name in a["values"]}
+            assert recorded == set(map(str, values))
+
+
+@pytest.fixture
+def opened(browser):
+    """Opens a file and waits until its pages stand; nothing may fail or be asked for."""
+    contexts, problems = [], []
+
+    def opened(path, **settings):
+        contexts.append(browser.new_context(**settings))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "request",
+            lambda request: (
+                problems.append(request.url)
+                if not request.url.startswith(("file:", "data:"))
+                else None
+            ),
+        )
+        page.goto(path.as_uri())
+        page.wait_for_function(
+            """[...document.querySelectorAll("[data-explorer]")]
+            .every((root) => root.dataset.state === "ready")"""
+        )
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not problems
+
+
+def waits(figure, text):
+    figure.and_(figure.page.locator(f'[aria-label*="{text}"]')).wait_for()
+
+
+def test_controls_choose_among_the_recorded_answers(opened, small):
+    page = opened(small)
+    shift, architectures = page.locator("#shift"), page.locator("#architectures")
+    figure = shift.get_by_role("img")
+    before = figure.inner_html()
+    shift.get_by_label("Delay k", exact=True).fill("16")
+    waits(figure, "repeats the input 16 steps later")
+    assert figure.inner_html() != before
+    drawing = architectures.locator("[data-block=architecture]")
+    waits(drawing, "TCN, residual of 3 layers")
+    assert "repeats the input 16 steps later" in figure.get_attribute("aria-label")
+    architectures.get_by_label("Model", exact=True).select_option("lstm")
+    waits(drawing, "LSTM of 3 layers")
+    assert architectures.get_by_label("Kernel size", exact=True).count() == 0
+    architectures.get_by_label("Model", exact=True).select_option("tcn")
+    waits(drawing, "TCN, residual of 3 layers")
+    architectures.get_by_label("Kernel size", exact=True).select_option("5")
+    architectures.get_by_label("Layers", exact=True).fill("1")
+    waits(drawing, "TCN, residual of 1 layer: 9 of")
+
+
+def test_the_stored_gallery_opens_on_a_desk_and_on_a_phone(opened):
+    for width in (1280, 390):
+        page = opened(ROOT / "docs" / "gallery.html", viewport={"width": width, "height": 800})
+        assert page.locator("[data-explorer]").count() == len(gallery.SCENES)
+        assert page.locator(".problem:not(:empty)").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        for root in page.locator("[data-explorer]").all():
+            assert root.locator(".blocks > *").count() > 0
+
+
+@pytest.mark.slow
+def test_the_script_writes_the_gallery(tmp_path):
+    path = tmp_path / "all.html"
+    command = [sys.executable, ROOT / "scripts" / "gallery.py", path]
+    subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+    assert path.stat().st_size > 1e5
+
+
+def test_the_script_refuses_in_one_line(tmp_path):
+    command = [sys.executable, ROOT / "scripts" / "gallery.py", "x.html", "--sweep", tmp_path]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "no runs below" in done.stderr
+    assert not (tmp_path / "x.html").exists()
