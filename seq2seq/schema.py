@@ -25,8 +25,18 @@ PACKAGE = Path(__file__).parent
 #: In a checkout the configs lie beside the package, in an installed wheel inside it.
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
 
-#: Modules whose classes a config may name without being listed under `allow`.
-TRUSTED = ("seq2seq", "torch.optim", "lightning")
+#: Where the classes come from that a part of the config may name without `allow`. What is built to
+#: load a model stays narrow: a run folder may come from a stranger, and Lightning reads pickles.
+TRUSTED = {
+    "task": ("seq2seq.tasks", "seq2seq.theory.kernels"),
+    "model": ("seq2seq.models",),
+    "objective": ("seq2seq.objective",),
+    "optimizer": ("torch.optim",),
+    "scheduler": ("torch.optim.lr_scheduler",),
+    "trainer": ("lightning",),
+    "callbacks": ("seq2seq.callbacks", "lightning"),
+    "logger": ("lightning",),
+}
 
 #: Constructor arguments that are passed at run time and so do not appear in a config.
 RUN_TIME = {"input_dim", "output_dim", "params", "optimizer", "save_dir"}
@@ -347,9 +357,9 @@ def _check_component(path: str, node: Any, allow: tuple[str, ...]) -> None:
     if not isinstance(node, DictConfig) or not node.get("_target_"):
         raise ConfigError(f"{path} must be a group choice or a node with _target_, got {node!r}")
     target = str(node._target_)
-    if not any(target.startswith(f"{prefix}.") for prefix in (*TRUSTED, *allow)):
+    if not _trusted(target, TRUSTED[path.split(".")[0]], allow):
         raise ConfigError(
-            f"{path}._target_={target} is not a class of this project; "
+            f"{path}._target_={target} is not a class of this project that can stand here; "
             f"if you trust it, add allow=[{target.split('.')[0]}]"
         )
     parameters = {parameter.name: parameter for parameter in signature(target)}
@@ -362,15 +372,40 @@ def _check_component(path: str, node: Any, allow: tuple[str, ...]) -> None:
         if OmegaConf.is_missing(node, name):
             raise ConfigError(f"{path}.{name} has no value; add {path}.{name}=<value>")
         value = node[name]
-        if isinstance(value, DictConfig) and "_target_" in value:
-            _check_component(f"{path}.{name}", value, allow)
-        else:
+        for where, nested in _components(f"{path}.{name}", value):
+            _check_component(where, nested, allow)
+        if not (isinstance(value, DictConfig) and "_target_" in value):
             _check_value(f"{path}.{name}", parameters[name], value)
     missing = [
         p.name for p in parameters.values() if p.default is NO_DEFAULT and p.name not in node
     ]
     if missing:
         raise ConfigError(f"{path}.{missing[0]} has no value; add {path}.{missing[0]}=<value>")
+
+
+def _trusted(target: str, homes: tuple[str, ...], allow: tuple[str, ...]) -> bool:
+    """Whether `allow` names the target, or it is a class that is defined below one of `homes`."""
+    if any(target.startswith(f"{prefix}.") for prefix in allow):
+        return True
+    if not any(target.startswith(f"{prefix}.") for prefix in homes):
+        return False
+    definition, file = _locate(target)
+    home = _dotted(file)  # a module also holds what it imports: pathlib.Path, zipfile.ZipFile, …
+    return isinstance(definition, ast.ClassDef) and f"{home}.".startswith(
+        tuple(f"{prefix}." for prefix in homes)
+    )
+
+
+def _components(path: str, value: Any) -> Iterator[tuple[str, DictConfig]]:
+    """The outermost nodes with a `_target_` in a value, its lists and mappings included."""
+    if isinstance(value, DictConfig) and "_target_" in value:
+        yield path, value
+    elif isinstance(value, DictConfig):
+        for key in value:
+            yield from _components(f"{path}.{key}", value[key])
+    elif isinstance(value, ListConfig):
+        for index, item in enumerate(value):
+            yield from _components(f"{path}[{index}]", item)
 
 
 def _check_value(path: str, parameter: Parameter, value: Any) -> None:

@@ -8,6 +8,8 @@ from omegaconf import OmegaConf
 from seq2seq import schema, training
 from seq2seq.schema import ConfigError
 
+#: A function of a package that the project trusts for its trainer; it reads pickles.
+PICKLES = "lightning.fabric.utilities.cloud_io._load"
 GROUPS = ("task", "model", "objective", "optimizer", "trainer", "callbacks", "logger")
 
 
@@ -86,6 +88,19 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
         (["+callbacks.foo=1"], "callbacks.foo must be a group choice"),
         (["++task.input._target_=os.system"], "task.input._target_=os.system is not"),
         (["++model._target_=seq2seq.models.RNNN"], "did you mean 'RNN'"),
+        (["++model._target_=seq2seq.tasks.Shift"], "model._target_=seq2seq.tasks.Shift is not"),
+        (["++model._target_=seq2seq.models.rnn.Tensor"], "rnn.Tensor is not a class of this"),
+        (["++task._target_=seq2seq.tasks.corpora.fetch"], "corpora.fetch is not a class of this"),
+        (["++task._target_=seq2seq.tasks.corpora.Path"], "corpora.Path is not a class of this"),
+        ([f"++task._target_={PICKLES}"], f"task._target_={PICKLES} is not"),
+        (
+            ["task=convolution", f"task.filter=[1,{{_target_:{PICKLES},path_or_url:x}}]"],
+            f"task.filter[1]._target_={PICKLES} is not",
+        ),
+        (
+            ["task=convolution", f"task.filter=[{{a:{{_target_:{PICKLES}}}}}]"],
+            f"task.filter[0].a._target_={PICKLES} is not",
+        ),
         (["++model.hidden_size=abc"], "model.hidden_size must be a whole number"),
         (["gradient_clip_val=0"], "gradient_clip_val must be positive, got 0"),
         (["threads=0"], "threads must be at least 1, got 0"),
