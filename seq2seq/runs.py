@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,13 +156,16 @@ def _short(value: Any) -> str:
 class Run:
     """One run folder, read when asked for.
 
-    Attributes:
+    Args:
         folder: where it lies; holds `config.yaml`, `history.npz`, `checkpoints/`, TensorBoard
             events and, written last, `result.json`.
+        allow: packages beside the project whose classes its config may name. What the stored
+            config itself allows does not count: the folder may come from a stranger.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, allow: Iterable[str] = ()) -> None:
         self.folder = Path(folder)
+        self.allow = tuple(allow)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, {self.status})"
@@ -174,15 +177,25 @@ class Run:
 
     @cached_property
     def plain_config(self) -> dict[str, Any]:
-        """The resolved config as plain dictionaries."""
-        text = (self.folder / "config.yaml").read_text(encoding="utf-8")
-        loaded: dict[str, Any] = yaml.load(text, Loader=_Loader)
+        """The resolved config as plain dictionaries.
+
+        Raises:
+            ValueError: `config.yaml` is not what a run writes.
+        """
+        path = self.folder / "config.yaml"
+        try:
+            loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise ValueError(f"cannot read the config {path}: {reason}") from error
+        if not isinstance(loaded, dict):
+            raise ValueError(f"cannot read the config {path}: it is {type(loaded).__name__}")
         return loaded
 
     @property
     def config(self) -> DictConfig:
-        """The resolved config."""
-        return OmegaConf.create(self.plain_config)
+        """The resolved config, allowing what the reader allows."""
+        return OmegaConf.create(self.plain_config | {"allow": list(self.allow)})
 
     @property
     def result(self) -> dict[str, Any]:
@@ -219,6 +232,11 @@ class Run:
     def vocabulary(self) -> Path:
         """The file of token names that a run on text has."""
         return self.folder / "vocabulary.json"
+
+    @property
+    def weights(self) -> Path:
+        """The file of parameters that a published run has in place of checkpoints."""
+        return self.folder / "model.safetensors"
 
     @property
     def checkpoints(self) -> list[Path]:
@@ -285,11 +303,26 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return loaded
 
 
+def load_weights(path: Path) -> dict[str, Any]:
+    """Read the parameters of a model, a file that can hold nothing but tensors.
+
+    Raises:
+        ValueError: the file is damaged, cut short, or of another kind.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ValueError(f"cannot read the weights {path}: {reason}") from error
+
+
 def load_model(run: "Run | str | Path") -> "nn.Module":
     """The trained model of a run, in evaluation mode, built from its config and last checkpoint.
 
     Raises:
-        ValueError: the run has no readable checkpoint.
+        ValueError: the run has no readable checkpoint, or one of another model.
         ConfigError: its config names a class that the project does not register.
     """
     from seq2seq.training import build
@@ -297,15 +330,27 @@ def load_model(run: "Run | str | Path") -> "nn.Module":
     run = run if isinstance(run, Run) else Run(run)
     stored = run.vocabulary if run.vocabulary.exists() else None
     _, module = build(run.config, stored)
+    if run.weights.exists():
+        _fill(module.model, load_weights(run.weights), run.weights)
+        return module.model.eval()
     errors = []
     for path in run.checkpoints:
         try:
-            module.load_state_dict(load_checkpoint(path)["state_dict"])
+            _fill(module, load_checkpoint(path)["state_dict"], path)
         except ValueError as error:
             errors.append(str(error))
             continue
         return module.model.eval()
     raise ValueError(errors[0] if errors else f"no checkpoint in {run.folder}; train it first")
+
+
+def _fill(module: "nn.Module", parameters: dict[str, Any], path: Path) -> None:
+    try:
+        module.load_state_dict(parameters)
+    except Exception as error:
+        lines = [" ".join(line.split()) for line in str(error).splitlines()]
+        reason = (lines[1:] or lines)[0][:160]
+        raise ValueError(f"{path} does not fit the model of its config: {reason}") from error
 
 
 # ----------------------------------------------------------------------------------- collections

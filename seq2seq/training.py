@@ -327,6 +327,8 @@ def _evaluate(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> 
 def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, float]:
     """Test a trained model on its own task, changed by `overrides` such as `task.length=512`.
 
+    A run with classes from outside the project needs `allow=[their package]` again.
+
     Returns `test/loss`, what follows from it (`test/nmse`), and the reference predictors' losses.
 
     Raises:
@@ -337,11 +339,11 @@ def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     if run.status == "new":
         raise ConfigError(f"no run in {run.folder}; give the folder that holds config.yaml")
     for override in overrides:
-        if not override.startswith("task.") or "=" not in override:
+        if not override.startswith(("task.", "allow=")) or "=" not in override:
             raise ConfigError(f"only task.<key>=<value> may be changed, got {override}")
     cfg = OmegaConf.merge(run.config, OmegaConf.from_dotlist(list(overrides)))
     assert isinstance(cfg, DictConfig)
-    model = load_model(run)
+    model = load_model(Run(run.folder, cfg.allow))
     task, _ = build(cfg, run.vocabulary if run.vocabulary.exists() else None)
     parameter = next(model.parameters())
     total = count = 0.0

@@ -18,7 +18,7 @@ from seq2seq.runs import (
     trajectory_hash,
     write_atomically,
 )
-from seq2seq.training import train
+from seq2seq.training import evaluate, train
 
 SMALL = [
     "model=rnn",
@@ -159,6 +159,36 @@ def test_a_run_folder_with_a_foreign_class_is_refused(tmp_path):
     path.write_text(path.read_text().replace("seq2seq.models.RNN", "os.system"))
     with pytest.raises(schema.ConfigError, match=r"os\.system is not a class of this project"):
         load_model(run.folder)
+    path.write_text(path.read_text().replace("allow: []", "allow: [os]"))
+    with pytest.raises(schema.ConfigError, match=r"os\.system is not a class of this project"):
+        load_model(run.folder)
+
+
+def test_classes_from_outside_are_loaded_when_the_reader_allows_them(tmp_path, monkeypatch):
+    code = "from seq2seq.models import RNN\nclass Own(RNN):\n    pass\n"
+    (tmp_path / "ours.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = ["model._target_=ours.Own", "allow=[ours]", "trainer.max_steps=2"]
+    run = train([*SMALL, *own, f"paths.outputs={tmp_path}"])
+    with pytest.raises(schema.ConfigError, match=r"add allow=\[ours\]"):
+        evaluate(run.folder)
+    measured = evaluate(run.folder, ["allow=[ours]"])
+    assert measured["test/loss"] == pytest.approx(run.result["test/loss"], rel=1e-5)
+
+
+def test_parameters_of_another_model_are_refused_in_one_line(tmp_path):
+    run = train([*SMALL, f"paths.outputs={tmp_path}", "trainer.max_steps=2"])
+    path = run.folder / "config.yaml"
+    path.write_text(path.read_text().replace("hidden_size: 4", "hidden_size: 5"))
+    with pytest.raises(ValueError, match=r"ckpt does not fit the model of its config: [^\n]*size"):
+        load_model(run.folder)
+
+
+@pytest.mark.parametrize("text", ["- a list", "a: [1", "\x00"])
+def test_a_damaged_config_is_refused_in_one_line(tmp_path, text):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"cannot read the config [^\n]*$"):
+        load_model(tmp_path)
 
 
 def test_collect_gives_a_row_per_run_with_the_keys_that_vary(tmp_path):
