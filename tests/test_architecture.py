@@ -24,7 +24,18 @@ ALLOWED = {
     "generate": {"runs", "models", "tasks"},
     "callbacks": {"runs", "analysis", "models", "tasks", "generate"},
     "training": {"locks", "schema", "runs", "module", "callbacks", "models", "tasks"},
-    "explorer": {"analysis", "runs", "generate", "tasks", "models", "theory", "schema"},
+    "pretrained": {"runs", "schema", "training", "generate", "tasks", "models"},
+    "explorer": {
+        "analysis",
+        "runs",
+        "pretrained",
+        "generate",
+        "tasks",
+        "models",
+        "theory",
+        "schema",
+        "training",
+    },
     "sweep": {"locks", "runs", "schema", "module", "training", "callbacks", "tasks", "models"},
 }
 
