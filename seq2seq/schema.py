@@ -401,8 +401,8 @@ def _components(path: str, value: Any) -> Iterator[tuple[str, DictConfig]]:
     if isinstance(value, DictConfig) and "_target_" in value:
         yield path, value
     elif isinstance(value, DictConfig):
-        for key in value:
-            yield from _components(f"{path}.{key}", value[key])
+        for name in map(str, value):
+            yield from _components(f"{path}.{name}", value[name])
     elif isinstance(value, ListConfig):
         for index, item in enumerate(value):
             yield from _components(f"{path}[{index}]", item)
