@@ -75,7 +75,7 @@ def visit(browser, site):
         settings = {"viewport": {"width": 1280, "height": 800}} | settings
         contexts.append(browser.new_context(**settings))
         page = contexts[-1].new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)  # the first page waits for torch
         page.on("console", lambda message: problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(

@@ -1,0 +1,137 @@
+"""What holds for every page: keyboard, labels, colours, both schemes, both widths."""
+
+import pytest
+
+from seq2seq.explorer import PAGES, build
+from seq2seq.explorer.page import Choice, Slider, TextBox
+
+#: The texts whose contrast against the page is below 4.5, as WCAG 2 defines it.
+PALE = """all => {
+    const channel = c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    const luminance = colour => {
+        canvas.fillStyle = colour;
+        canvas.fillRect(0, 0, 1, 1);
+        const [r, g, b] = canvas.getImageData(0, 0, 1, 1).data;
+        return 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+    };
+    const paper = luminance(getComputedStyle(document.body).backgroundColor);
+    const contrast = element => {
+        const style = getComputedStyle(element);
+        const ink = luminance(element.ownerSVGElement ? style.fill : style.color);
+        return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
+    };
+    return all.filter(element => contrast(element) < 4.5).map(element => element.textContent);
+}"""
+
+#: The texts of figures that reach over their edges.
+CUT = """all => all.flatMap(svg => [...svg.querySelectorAll("text")].filter(text => {
+    const [inner, outer] = [text, svg].map(element => element.getBoundingClientRect());
+    return inner.left < outer.left - 1 || inner.right > outer.right + 1
+        || inner.top < outer.top - 1 || inner.bottom > outer.bottom + 1;
+}).map(text => text.textContent))"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_control_has_its_label_and_the_keyboard_reaches_it(visit, name):
+    page = visit(name)
+    fields = page.locator(".explorer :is(input, select, textarea)")
+    for field in fields.all():
+        identity = field.get_attribute("id")
+        assert page.locator(f"label[for='{identity}']").inner_text().strip()
+    ids = "e => e.id || e.textContent"
+    wanted = [
+        e.evaluate(ids)
+        for e in page.locator(".explorer :is(input, select, textarea, button)").all()
+    ]
+    page.locator("header .theme").focus()
+    reached = []
+    for _ in wanted:
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate(f"({ids})(document.activeElement)"))
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    assert reached == wanted
+    for figure in page.locator("figure").all():
+        assert len(figure.get_attribute("aria-label")) > 20
+
+
+def test_the_arrow_keys_move_a_slider(visit, settled):
+    page = visit("shift")
+    page.get_by_role("slider", name="Delay k").focus()
+    settled(page, lambda: page.keyboard.press("ArrowRight"))
+    assert "9 steps later" in page.locator("[data-block=sequences]").get_attribute("aria-label")
+    assert page.evaluate("document.activeElement.getAttribute('aria-valuetext')") == "9 steps"
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if build(name).refresh])
+def test_refresh_draws_anew_and_a_link_brings_it_back(visit, settled, name):
+    page = visit(name)
+    before = page.locator(".blocks").inner_html()
+    settled(page, lambda: page.get_by_role("button", name="Refresh").click())
+    after = page.locator(".blocks").inner_html()
+    assert after != before
+    again = visit(page.url.rpartition("/")[2])
+    assert again.locator(".blocks").inner_html() == after
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_text_is_readable_and_nothing_is_cut_off(visit, name, scheme):
+    for width, height in ((1280, 800), (390, 844)):
+        page = visit(name, viewport={"width": width, "height": height}, color_scheme=scheme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        texts = page.locator("nav a, h1, .explorer-about p, label, output, button, figure text")
+        assert texts.evaluate_all(PALE) == []
+        assert page.locator("figure svg").evaluate_all(CUT) == []
+
+
+def test_the_switch_between_light_and_dark_is_remembered(visit):
+    page = visit("shift", color_scheme="light")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    page.get_by_role("button", name="Dark").click()
+    dark = page.evaluate(paper)
+    assert dark != light
+    page.reload()
+    page.wait_for_selector("[data-state=ready]")
+    assert page.evaluate(paper) == dark
+    page.get_by_role("button", name="Light").click()
+    assert page.evaluate(paper) == light
+
+
+def test_the_menu_leads_to_every_page(visit):
+    page = visit("")
+    for name in PAGES:
+        page.get_by_role("navigation").get_by_role("link", name=build(name).title).click()
+        page.wait_for_selector("[data-state=ready]")
+        assert page.url.partition("?")[0].endswith(f"/{name}")
+        assert page.get_by_role("heading", level=1).inner_text() == build(name).title
+
+
+def test_only_the_newest_of_many_movements_is_shown(visit):
+    page = visit("shift")
+    page.evaluate(
+        """async () => { const slider = document.querySelector("[data-control=k] input");
+        for (let k = 1; k <= 40; k++) {
+            slider.value = k; slider.dispatchEvent(new Event("input"));
+            await new Promise(done => setTimeout(done, 5));
+        } }"""
+    )
+    page.wait_for_selector("[aria-label*='repeats the input 40 steps later']")
+    page.wait_for_selector("[data-state=ready]")
+    assert "40 steps later" in page.locator("figure").get_attribute("aria-label")
+    assert int(page.get_attribute("[data-explorer]", "data-answers")) < 40
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_controls_are_of_the_three_kinds_and_have_names_of_their_own(name):
+    controls, generator = [], build(name).controls()
+    control = next(generator)
+    while control is not None:
+        controls.append(control)
+        try:
+            control = generator.send(control.parse(control.value))
+        except StopIteration:
+            control = None
+    assert all(isinstance(control, Slider | Choice | TextBox) for control in controls)
+    assert len({control.name for control in controls}) == len(controls) > 0
