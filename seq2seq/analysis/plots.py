@@ -737,7 +737,7 @@ def order_bounds(panels: Mapping[str, "BoundedErrors"]) -> Figure:
     labels = list(dict.fromkeys(label for panel in panels.values() for label in panel.errors))
     markers = "osD^vPX"
     with style():
-        figure, axes = _panels(rows, columns, (9.0 / max(columns, 2), 2.6))
+        figure, axes = _panels(rows, columns, (6.4 if columns == 1 else 9.0 / columns, 2.6))
         for ax, (title, panel) in zip(axes.flat, panels.items(), strict=False):
             rho, weights = _array(panel.kernel), _array(panel.weights)
             total = float((weights * rho**2).sum())
@@ -752,11 +752,12 @@ def order_bounds(panels: Mapping[str, "BoundedErrors"]) -> Figure:
             for label, (states, errors) in panel.errors.items():
                 index = labels.index(label)
                 color, marker = PALETTE[index % len(PALETTE)], markers[index % len(markers)]
-                ax.plot(states, errors, marker, ls="", color=color, ms=4, mfc="none")
+                aside = 1.015 ** (2 * index - len(labels) + 1)  # equal sizes stand side by side
+                ax.plot(_array(states) * aside, errors, marker, color=color, ms=4, mfc="none")
             ax.set_xscale("log", base=2)
             ax.set_yscale("log")
             errors = np.concatenate([_array(e) for _, e in panel.errors.values()])
-            ax.set_ylim(max(errors.min() / 3, 1e-6), max(2.0, 1.3 * errors.max()))
+            ax.set_ylim(max(errors.min() / 3, SMALLEST), max(2.0, 1.3 * errors.max()))
             _ticks_at(ax, sizes)
             ax.set_title(title, loc="left")
         _outer_labels(axes, len(panels), "real states $n$", "test NMSE")
@@ -766,7 +767,7 @@ def order_bounds(panels: Mapping[str, "BoundedErrors"]) -> Figure:
             handles.append(
                 Line2D([], [], ls="", marker=marker, color=color, mfc="none", ms=4, label=label)
             )
-        figure.legend(handles=handles, loc="outside upper left", ncols=min(5, len(handles)))
+        figure.legend(handles=handles, loc="outside upper left", ncols=3)
     return figure
 
 

@@ -79,7 +79,7 @@ def test_errors_stand_beside_the_bound_of_their_number_of_states(sweep):
     assert axes.get_title(loc="left") == "Exponential"
     rows = sweep.table[sweep.table["task.filter"] == "Exponential"]
     drawn = {
-        (n, e)
+        (round(n), e)
         for line in axes.lines
         if line.get_marker() not in ("None", "")
         for n, e in zip(*line.get_data(), strict=True)
