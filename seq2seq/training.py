@@ -51,6 +51,15 @@ def train(overrides: Sequence[str] = ()) -> Run:
     Raises:
         ConfigError: the overrides do not make a config that can be run; nothing was written.
     """
+    return run(configure(overrides))
+
+
+def configure(overrides: Sequence[str] = ()) -> DictConfig:
+    """The config of the run that `python train.py <overrides>` would train.
+
+    Raises:
+        ConfigError: the overrides do not make a config that can be run.
+    """
     schema.register()
     try:
         if GlobalHydra.instance().is_initialized():
@@ -61,7 +70,7 @@ def train(overrides: Sequence[str] = ()) -> Run:
     except Exception as error:
         raise ConfigError(schema.explain(error)) from None
     check(cfg)
-    return run(cfg)
+    return cfg
 
 
 def check(cfg: DictConfig) -> None:
