@@ -22,7 +22,7 @@ ALLOWED = {
     "runs": {"locks", "schema", "module", "training"},
     "analysis": {"runs", "theory", "models", "training"},
     "generate": {"runs", "models", "tasks"},
-    "callbacks": {"runs", "analysis", "models", "tasks", "generate"},
+    "callbacks": {"runs", "module", "analysis", "models", "tasks", "generate"},
     "training": {"locks", "schema", "runs", "module", "callbacks", "models", "tasks"},
     "pretrained": {"runs", "schema", "training", "generate", "tasks", "models"},
     "explorer": {
@@ -36,6 +36,7 @@ ALLOWED = {
         "schema",
         "training",
     },
+    "benchmark": {"schema", "runs", "training", "sweep", "models", "generate"},
     "sweep": {"locks", "runs", "schema", "module", "training", "callbacks", "tasks", "models"},
 }
 

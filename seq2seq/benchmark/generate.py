@@ -1,0 +1,26 @@
+"""How fast models of text write."""
+
+import statistics
+import time
+from typing import cast
+
+from seq2seq.benchmark import configure
+from seq2seq.generate import stream
+from seq2seq.models.token import TokenModel
+from seq2seq.training import build, threads
+
+
+def measure(characters: int = 1000) -> None:
+    """Characters per second that the text presets write, one at a time, on one core."""
+    print("experiment               characters/s")
+    with threads(1):
+        for name in ("text_char", "text_char_transformer", "text_char_tcn", "text_word"):
+            task, module = build(configure(f"experiment={name}"))
+            model = cast(TokenModel, module.model)
+            rates = []
+            for seed in range(3):
+                start, length = time.perf_counter(), 0
+                for piece in stream(model, task.vocabulary, "The ", characters, seed=seed):
+                    length += len(piece)
+                rates.append(length / (time.perf_counter() - start))
+            print(f"{name:<24} {statistics.median(rates):12,.0f}", flush=True)
