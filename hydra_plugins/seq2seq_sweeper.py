@@ -32,8 +32,11 @@ class RunSweeper(Sweeper):
         Raises:
             ConfigError: the launcher is not installed.
         """
+        from seq2seq.sweep.compose import Composer
+
         self.config: DictConfig = config
         self.hydra_context = hydra_context
+        self._compose = Composer(hydra_context.config_loader, config)
         plugins = Plugins.instance()
         wanted = config.hydra.launcher
         if wanted._target_ not in plugins.class_name_to_class:
@@ -68,10 +71,6 @@ class RunSweeper(Sweeper):
                 if override.is_sweep_override():
                     raise ConfigError(f"{override.input_line} has several values; add -m to sweep")
         return [*swept, *given]
-
-    def _compose(self, config: DictConfig, overrides: list[str]) -> DictConfig:
-        assert self.hydra_context is not None
-        return self.hydra_context.config_loader.load_sweep_config(config, overrides)
 
     def _launch(self, jobs: Sequence[Sequence[str]]) -> Any:
         return self.launcher.launch(jobs, initial_job_idx=0)

@@ -418,16 +418,22 @@ def _check_value(path: str, parameter: Parameter, value: Any) -> None:
             f"{path} must be one of {', '.join(map(str, parameter.choices))}; got {value}"
         )
     if parameter.type is not Any:
-        schema = make_dataclass("value", [("value", parameter.type, field(default=MISSING))])
+        holder = _holder(parameter.type)
         plain = (
             OmegaConf.to_container(value) if isinstance(value, (DictConfig, ListConfig)) else value
         )
         try:
-            OmegaConf.merge(OmegaConf.structured(schema), {"value": plain})
+            holder.value = plain
         except ValidationError:
             raise ConfigError(
                 f"{path} must be {_type_name(parameter.type)}, got {value!r}"
             ) from None
+
+
+@functools.cache
+def _holder(kind: Any) -> DictConfig:
+    """A config with one `value` of a type, which refuses others; made once, as that takes long."""
+    return OmegaConf.structured(make_dataclass("Holder", [("value", kind, field(default=MISSING))]))
 
 
 def _type_name(kind: Any) -> str:

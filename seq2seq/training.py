@@ -1,5 +1,7 @@
 """From a config to a finished run: `train.py` and `seq2seq.train` both end up here."""
 
+import functools
+import json
 import logging
 import math
 import os
@@ -80,6 +82,15 @@ def check(cfg: DictConfig) -> None:
         ConfigError: with one line that names the key, the value and the remedy.
     """
     build(cfg)
+    shared = ("trainer", "callbacks")
+    plain = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in shared}
+    _check_shared(json.dumps(plain))
+
+
+@functools.lru_cache(maxsize=64)
+def _check_shared(nodes: str) -> None:
+    """Build the trainer and the callbacks, once for all jobs of a sweep that share them."""
+    cfg = OmegaConf.create(json.loads(nodes))
     with quiet(), _refusing("trainer"):
         instantiate(cfg.trainer, logger=False)
     with _refusing("callbacks"):

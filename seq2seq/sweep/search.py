@@ -49,7 +49,7 @@ class Search:
         self,
         config: DictConfig,
         overrides: Sequence[Override],
-        compose: Callable[[DictConfig, list[str]], DictConfig],
+        compose: Callable[[Sequence[str]], DictConfig],
         launch: Callable[[Sequence[Sequence[str]]], Any],
     ) -> None:
         self.config, self.compose, self.launch = config, compose, launch
@@ -147,10 +147,10 @@ class Search:
                 study.tell(trial, state=TrialState.FAIL)
             else:
                 study.tell(trial, value)
-            print(f"trial {trial.number}: {run.status}  {_shown(trial.params)}  nmse {value}")
+            print(f"trial {trial.number}: {run.status}  {_shown(trial.params)}  error {value}")
 
     def _job(self, overrides: Sequence[str]) -> Job:
-        (job,) = plan([(overrides, self.compose(self.config, list(overrides)))])
+        (job,) = plan([(overrides, self.compose(overrides))])
         return job
 
     def _pruning(self, trial: Trial, startup_trials: int, prune_after: int) -> list[str]:
@@ -167,7 +167,7 @@ class Search:
     def show(self, study: optuna.Study, most: int = 10) -> None:
         """Print the best runs, and how many ended in which way."""
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("trial", "val nmse", "values", "folder"):
+        for column in ("trial", "val error", "values", "folder"):
             table.add_column(column, overflow="fold")
         complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
         for one in sorted(complete, key=lambda t: t.value or 0.0)[:most]:

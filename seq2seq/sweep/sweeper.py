@@ -24,7 +24,7 @@ POLL = 1.0
 def run_jobs(
     config: DictConfig,
     overrides: Sequence[Override],
-    compose: Callable[[DictConfig, list[str]], DictConfig],
+    compose: Callable[[Sequence[str]], DictConfig],
     launch: Callable[[Sequence[Sequence[str]]], Any],
 ) -> int:
     """Run what is missing of a sweep and print its table; the value is how many did not finish.
@@ -39,11 +39,7 @@ def run_jobs(
         ConfigError: a job cannot be run; none was started and nothing was written.
     """
     grid = expand(overrides)
-    composed = []
-    for one in grid:
-        cfg = compose(config, list(one))
-        composed.append((one, cfg))
-    jobs = job_list.plan(composed)
+    jobs = job_list.plan((one, compose(one)) for one in grid)
     single = len(grid) == 1
     if config.dry_run:
         from seq2seq.sweep.estimate import show_estimate

@@ -1,0 +1,69 @@
+"""Compose the configs of a sweep's jobs: what they share once, what tells them apart each."""
+
+import copy
+from collections.abc import Sequence
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+
+class Composer:
+    """Gives what Hydra's `load_sweep_config` gives, jobs with the same group choices sooner.
+
+    Hydra takes a tenth of a second for a config, nearly all of it to choose and merge files. Values
+    come last, into what has been merged. So jobs with the same choices get copies of one merged
+    config, and each its own values.
+
+    Args:
+        loader: Hydra's.
+        config: the sweep's own config.
+    """
+
+    def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
+        self.loader = loader
+        self.config = config
+        self._parser = OverridesParser.create(config_loader=loader)
+        self._groups: dict[str, bool] = {}
+        self._merged: dict[tuple[str, ...], DictConfig] = {}
+
+    def __call__(self, overrides: Sequence[str]) -> DictConfig:
+        """The config of one job, Hydra's node included.
+
+        Raises:
+            HydraException: the overrides do not make a config.
+        """
+        if self.config.hydra.searchpath:  # which groups there are is not known from the loader
+            return self.loader.load_sweep_config(self.config, list(overrides))
+        parsed = self._parser.parse_overrides(list(overrides))
+        choices = tuple(str(o.input_line) for o in parsed if self._is_choice(o))
+        if choices not in self._merged:
+            self._merged[choices] = self.loader.load_sweep_config(self.config, list(choices))
+        cfg = copy.deepcopy(self._merged[choices])
+        values = [override for override in parsed if not self._is_choice(override)]
+        ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
+        self._note(cfg, parsed)
+        return cfg
+
+    def _is_choice(self, override: Override) -> bool:
+        """Whether it chooses a file of a group, as `task=shift` does."""
+        key = override.key_or_group
+        if key not in self._groups:
+            self._groups[key] = bool(self.loader.get_group_options(key))
+        return self._groups[key]
+
+    def _note(self, cfg: DictConfig, overrides: Sequence[Override]) -> None:
+        """Tell Hydra's node of all overrides, as Hydra would."""
+        own = [override for override in overrides if not override.is_hydra_override()]
+        hydra = [str(o.input_line) for o in overrides if o.is_hydra_override()]
+        cfg.hydra.overrides.task = [str(override.input_line) for override in own]
+        cfg.hydra.overrides.hydra = [*self.config.hydra.overrides.hydra, *hydra]
+        style = cfg.hydra.job.config.override_dirname
+        cfg.hydra.job.override_dirname = get_overrides_dirname(
+            overrides=own,
+            kv_sep=style.kv_sep,
+            item_sep=style.item_sep,
+            exclude_keys=style.exclude_keys,
+        )
