@@ -31,10 +31,11 @@ Choices:
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def run_job(cfg: DictConfig) -> float | None:
-    """One job: the data, the model, the fit, the test; returns the validation NMSE."""
+    """One job: the data, the model, the fit, the test; returns the validation error."""
+    from seq2seq.runs import score
     from seq2seq.training import run
 
-    return run(cfg).result.get("val/nmse")
+    return score(run(cfg).result)
 
 
 def main() -> int:

@@ -19,7 +19,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from seq2seq import tasks
-from seq2seq.runs import Run, write_atomically
+from seq2seq.module import READ_EVERY, History
+from seq2seq.runs import Run, score, write_atomically
 
 
 def _folder(trainer: lightning.Trainer) -> Path:
@@ -194,7 +195,6 @@ class Pruning(Callback):
         trial: the run's number in the study.
         startup_trials: complete runs needed before one is ended.
         warmup_steps: steps before this one may be ended.
-        monitor: the metric's name.
     """
 
     def __init__(
@@ -204,14 +204,12 @@ class Pruning(Callback):
         trial: int,
         startup_trials: int = 8,
         warmup_steps: int = 0,
-        monitor: str = "val/nmse",
     ) -> None:
         self.journal = journal
         self.study = study
         self.trial = trial
         self.startup_trials = startup_trials
         self.warmup_steps = warmup_steps
-        self.monitor = monitor
         self.pruned = False
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
@@ -229,8 +227,8 @@ class Pruning(Callback):
         self._trial = optuna.trial.Trial(study, known._trial_id)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Report the metric and ask whether to go on."""
-        value = trainer.callback_metrics.get(self.monitor)
+        """Report the error and ask whether to go on."""
+        value = score(trainer.callback_metrics)
         step = trainer.global_step
         if not _fitting(trainer) or value is None or step == trainer.max_steps:
             return
@@ -243,9 +241,9 @@ class Pruning(Callback):
 class StopAfterEscape(Callback):
     """End the run some time after its loss has left a plateau, as `seq2seq.analysis.plateau` says.
 
-    It looks at the losses when a block of them is read, every `trainer.log_every_n_steps`, and only
-    if there are 2% more than at the last look, so that all looks together cost as much as a few
-    passes over the history.
+    It looks at the losses when a block of them has been read, and only once there are 2% more than
+    at the last look, so that all looks together cost as much as a few passes over the history. When
+    it looks depends on the step alone: a run that was interrupted stops where it would have.
 
     Args:
         reference: the plateau is at the loss of this predictor, such as `zero` or `memoryless`, or
@@ -280,8 +278,6 @@ class StopAfterEscape(Callback):
             ValueError: the task has no such reference predictor.
         """
         self._level = None if isinstance(self.reference, str) else self.reference
-        self._escape: int | None = None
-        self._seen = 0
         if isinstance(self.reference, str):
             losses = trainer.datamodule.reference_losses()  # type: ignore[attr-defined]
             if self.reference not in losses:
@@ -290,6 +286,11 @@ class StopAfterEscape(Callback):
                     f"{', '.join(losses)}, got {self.reference}"
                 )
             self._level = losses[self.reference]
+        self._escape: int | None = None
+        last, self._next = 0, READ_EVERY
+        while self._next <= trainer.global_step:
+            last, self._next = self._next, self._after(self._next)
+        self._look(pl_module.history, last)
 
     def on_train_batch_end(
         self,
@@ -301,15 +302,21 @@ class StopAfterEscape(Callback):
     ) -> None:
         """Look, and stop if it is time."""
         step = trainer.global_step
-        if step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
-            return
-        losses = pl_module.history.losses
-        if self._escape is None and len(losses) > 1.02 * self._seen:
-            self._seen = len(losses)
-            history = {"step": pl_module.history.steps, "loss": losses}
-            self._escape = escape(history, self._level, self.tolerance, self.drop)
-        if self._escape is not None and step >= (1 + self.extra) * self._escape:
-            trainer.should_stop = True
+        if step == self._next:
+            self._next = self._after(step)
+            self._look(pl_module.history, step)
+        if step % READ_EVERY == 0 and self._escape is not None:
+            trainer.should_stop |= step >= (1 + self.extra) * self._escape
+
+    def _after(self, step: int) -> int:
+        """The step of the look that follows one at `step`."""
+        return READ_EVERY * (int(1.02 * step) // READ_EVERY + 1)
+
+    def _look(self, history: History, steps: int) -> None:
+        """See whether the first `steps` losses hold an escape, if none has been seen."""
+        if self._escape is None and steps:
+            seen = {"step": history.steps[:steps], "loss": history.losses[:steps]}
+            self._escape = escape(seen, self._level, self.tolerance, self.drop)
 
 
 def escape(history: Any, level: float | None, tolerance: float, drop: float) -> int | None:
@@ -528,6 +535,7 @@ class Figures(Callback):
         self.every_n_validations = every_n_validations
         self.sequences = sequences
         self._count = 0
+        self._drawn = -1
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Draw every n-th time."""
@@ -537,10 +545,12 @@ class Figures(Callback):
                 self._draw(trainer, pl_module)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Draw the trained model."""
-        self._draw(trainer, pl_module)
+        """Draw the trained model, unless the last validation has."""
+        if self._drawn != trainer.global_step:
+            self._draw(trainer, pl_module)
 
     def _draw(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        self._drawn = trainer.global_step
         writers = [lg.experiment for lg in trainer.loggers if isinstance(lg, TensorBoardLogger)]
         if not writers or not trainer.is_global_zero:
             return

@@ -18,12 +18,16 @@ from seq2seq.seeds import stream_seed
 
 Batch = tuple[Tensor, Tensor]
 
+#: Steps after which their losses are read at once. What stops a run by its losses looks at them
+#: then, so that a run ends where it does however often it logs.
+READ_EVERY = 50
+
 
 class SequenceModule(LightningModule):
     """Train a causal model on sequences with manual optimisation, keeping the loss of every step.
 
     Manual optimisation costs a tiny model about half of what Lightning's automatic one does. The
-    losses stay on the device and are read once per `log_every_n_steps`.
+    losses stay on the device and are read in blocks of `READ_EVERY` steps.
 
     Args:
         model: `(batch, time, in) → (batch, time, out)`.
@@ -119,6 +123,8 @@ class SequenceModule(LightningModule):
         if self._stepped is not None:
             self._stepped.step()
         self.history.append(step, loss.detach(), lr)
+        if (step + 1) % READ_EVERY == 0:
+            self.read_losses()
         if (step + 1) % self._log_every == 0 or step == 0:
             self._log_training(step + 1, lr, norm)
 
@@ -151,21 +157,24 @@ class SequenceModule(LightningModule):
         """Take the carried state over."""
         self._carried = checkpoint.get("carried")
 
+    def read_losses(self) -> None:
+        """Read the block of losses since the last call, and ask to stop if they diverge."""
+        self.history.flush()
+        if self.diverges(self.history.losses[-READ_EVERY:], self.history.first):
+            self.trainer.should_stop = True
+
     def _log_training(self, step: int, lr: float, norm: Tensor | None) -> None:
-        losses = self.history.flush()
         if norm is None:
             gradients = [p.grad for p in self._parameters_list if p.grad is not None]
             norm = nn.utils.get_total_norm(gradients)
         now = time.perf_counter()
         then, first = self._clock
-        metrics = {"train/loss": losses[-1], "train/grad_norm": float(norm), "train/lr": lr}
+        metrics = {"train/loss": self.history.last, "train/grad_norm": float(norm), "train/lr": lr}
         if step > first:
             metrics["train/steps_per_second"] = (step - first) / (now - then)
         self._clock = (now, step)
         for logger in self.loggers:
             logger.log_metrics(metrics, step=step)
-        if self.diverges(losses, self.history.first):
-            self.trainer.should_stop = True
 
     def diverges(self, losses: Iterable[float], first: float) -> bool:
         """Whether one of `losses` is not finite or far above the `first` loss of the run."""
@@ -248,14 +257,11 @@ class History:
         self.rates.append(float(lr))
         self._waiting.append(loss)
 
-    def flush(self) -> list[float]:
+    def flush(self) -> None:
         """Read the losses noted since the last call."""
-        if not self._waiting:
-            return []
-        block: list[float] = torch.stack(self._waiting).tolist()
-        self._waiting.clear()
-        self.losses += block
-        return block
+        if self._waiting:
+            self.losses += torch.stack(self._waiting).tolist()
+            self._waiting.clear()
 
     def arrays(self) -> dict[str, np.ndarray]:
         """`step` (counted from 1), `loss` and `lr` as arrays."""

@@ -81,9 +81,11 @@ def _content_hash(path: Path) -> str | None:
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
     """The config as plain dictionaries, interpolations resolved, without Hydra's own node."""
-    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    plain: dict[str, Any] = OmegaConf.to_container(own, resolve=True)  # type: ignore[assignment]
-    return plain
+    own = {str(key): cfg[key] for key in cfg if key != "hydra"}
+    return {
+        key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        for key, value in own.items()
+    }
 
 
 def _without(mapping: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -247,7 +249,7 @@ class Run:
     def write_config(self, cfg: DictConfig) -> None:
         """Make the folder and store the resolved config in it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        text = yaml.dump(resolved(cfg), sort_keys=False, allow_unicode=True)
+        text = yaml.dump(resolved(cfg), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
         write_atomically(self.folder / "config.yaml", text.encode())
 
     def write_result(self, result: Mapping[str, Any]) -> None:
@@ -259,7 +261,7 @@ class Run:
         """Remove what an earlier training left, keeping Hydra's record of the job."""
         (self.folder / "result.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        for pattern in ("history.npz", "kernel.npz", "eigenvalues.npz", "traceback.txt"):
+        for pattern in ("history.npz", "kernel.npz", "eigenvalues.npz", "traceback.txt", ".slots"):
             (self.folder / pattern).unlink(missing_ok=True)
         for events in self.folder.glob("events.out.tfevents.*"):
             events.unlink()
@@ -278,7 +280,9 @@ class Run:
         return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
+# Those in C, where there are such, take a tenth of the time.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def checkpoint_step(path: Path) -> int:
@@ -351,6 +355,12 @@ def _fill(module: "nn.Module", parameters: dict[str, Any], path: Path) -> None:
         lines = [" ".join(line.split()) for line in str(error).splitlines()]
         reason = (lines[1:] or lines)[0][:160]
         raise ValueError(f"{path} does not fit the model of its config: {reason}") from error
+
+
+def score(result: Mapping[str, Any]) -> float | None:
+    """What a search minimises: `val/nmse`, or `val/loss` for a task of tokens; None without one."""
+    value: float | None = result.get("val/nmse", result.get("val/loss"))
+    return value
 
 
 # ----------------------------------------------------------------------------------- collections

@@ -6,6 +6,7 @@ import pytest
 from seq2seq import train
 from seq2seq.analysis.plateau import find
 from seq2seq.callbacks import Snapshots, StopAfterEscape
+from seq2seq.module import READ_EVERY
 from seq2seq.runs import load_model
 
 SMALL = [
@@ -34,7 +35,7 @@ def run(folder, *overrides):
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("runs"), "trainer.max_steps=600", STOP + ", extra: 1.0}")
+    return run(tmp_path_factory.mktemp("runs"), "trainer.max_steps=600", STOP + ", extra: 9.0}")
 
 
 def test_a_run_stops_at_its_escape_and_the_share_asked_for(stopped):
@@ -42,8 +43,16 @@ def test_a_run_stops_at_its_escape_and_the_share_asked_for(stopped):
     (plateau,) = find(stopped.history, reference)
     steps = stopped.result["steps"]
     assert stopped.status == "finished"
-    # It looks every ten steps.
-    assert 2 * plateau.escape <= steps < 2 * plateau.escape + 10 < 600
+    assert 10 * plateau.escape <= steps < 10 * plateau.escape + READ_EVERY < 600
+
+
+def test_where_a_run_stops_depends_neither_on_logging_nor_on_interruptions(stopped, tmp_path):
+    stop, steps = STOP + ", extra: 9.0}", stopped.result["steps"]
+    run(tmp_path, stop, f"trainer.max_steps={steps - 60}")
+    other = run(tmp_path, stop, "trainer.max_steps=600", "trainer.log_every_n_steps=7")
+    assert other.name == stopped.name
+    assert other.result["steps"] == steps
+    assert np.array_equal(other.history["loss"], stopped.history["loss"])
 
 
 def test_without_an_escape_it_runs_to_the_end(tmp_path):

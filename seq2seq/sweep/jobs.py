@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from seq2seq.runs import FINAL, Run, run_folder
+from seq2seq.runs import FINAL, Run, run_folder, score
 from seq2seq.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -126,12 +126,12 @@ def table(jobs: Sequence[Job]) -> "Table":
     for job, label in zip(jobs, labels(jobs), strict=True):
         run = Run(job.folder)
         outcome = run.result
-        nmse = outcome.get("val/nmse", outcome.get("val/loss"))
+        value = score(outcome)
         seconds = outcome.get("seconds")
         result.add_row(
             label,
             run.status if run.status != "new" else "to do",
-            "" if nmse is None else f"{nmse:.3g}",
+            "" if value is None else f"{value:.3g}",
             str(outcome.get("steps", "")),
             "" if seconds is None else f"{seconds:.1f} s",
             str(job.folder),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seq2seq.runs import FINAL, Run, checkpoint_step, find, natural
+from seq2seq.runs import FINAL, Run, checkpoint_step, find, natural, score
 from seq2seq.sweep.jobs import PLAN, read_plan
 
 #: In the order of the list: what needs attention comes last, next to the prompt.
@@ -24,7 +24,7 @@ class Entry:
 
     def line(self, root: Path) -> str:
         """Status, validation error, steps, time, and the folder below `root`."""
-        value = self.result.get("val/nmse", self.result.get("val/loss"))
+        value = score(self.result)
         steps, seconds = self.result.get("steps"), self.result.get("seconds")
         if self.status not in (*FINAL, "missing") and (saved := Run(self.folder).checkpoints):
             steps = checkpoint_step(saved[0])

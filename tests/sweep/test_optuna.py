@@ -104,6 +104,17 @@ def test_a_search_finds_what_reaches_the_lowest_error_and_ends_the_others(tmp_pa
     assert float(first[1]) == pytest.approx(best, rel=1e-3)
 
 
+def test_models_of_text_are_judged_by_their_loss(tmp_path):
+    (tmp_path / "text.txt").write_text("It was the best of times, it was the worst.\n" * 60)
+    arguments = ["task=text", "task.path=text.txt", "task.length=16", "task.batch_size=8"]
+    arguments += ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "trainer.max_steps=6"]
+    arguments += ["model=rnn", *SPACE, "name=search", "logger=none"]
+    done = subprocess.run([sys.executable, TRAIN, *arguments], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    for trial in study(tmp_path).trials:
+        assert trial.value == Run(tmp_path / trial.user_attrs["folder"]).result["val/loss"]
+
+
 @pytest.mark.slow
 def test_a_killed_study_goes_on_with_the_run_it_was_at(tmp_path):
     arguments = [*SPACE, "trainer.max_steps=1500", "hydra.sweeper.n_trials=3"]
