@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from seq2seq.callbacks import ProgressReport
-from seq2seq.module import weight
+from seq2seq.module import READ_EVERY, weight
 from seq2seq.sweep import optimizer
 from seq2seq.sweep.member import Member
 from seq2seq.sweep.stack import AttentionRule, batchable
@@ -178,7 +178,10 @@ class Chunk:
                 raise KeyboardInterrupt
             x, y = self.batches(self.step)
             self._tell("on_train_batch_start", None, self.step)
-            self._log(self._advance(x, y))
+            norms = self._advance(x, y)
+            if self.step % READ_EVERY == 0:
+                self._each(self._read)
+            self._log(norms)
             self._tell("on_train_batch_end", None, None, self.step - 1)
             if self.step % self._val_every == 0:
                 self._validate(self.live)
@@ -242,6 +245,10 @@ class Chunk:
             if self.slots[row] is member:
                 member.reach(self.step)
                 self._each(lambda one: one.call(hook, *arguments), [member])
+
+    def _read(self, member: Member) -> None:
+        member.reach(self.step)
+        member.module.read_losses()
 
     def _log(self, norms: Tensor) -> None:
         every = self.some.trainer.log_every_n_steps  # type: ignore[attr-defined]
@@ -356,8 +363,8 @@ class Chunk:
             means = {stage: self.evaluate(ending, stage) for stage in ("val", "test")}
 
         def finish(member: Member) -> None:
-            own = {stage: losses[id(member)] for stage, losses in means.items()}
-            member.finish(own if member in ending else {})
+            stages = means if member in ending else {}
+            member.finish({stage: means[stage][id(member)] for stage in stages})
 
         self._each(finish, self._among(leaving))
         for member in self._among(leaving):

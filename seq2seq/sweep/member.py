@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from seq2seq.callbacks import Checkpoints, ProgressReport
-from seq2seq.module import SequenceModule
+from seq2seq.module import History, SequenceModule
 from seq2seq.runs import Run, checkpoint_step, load_checkpoint, write_atomically
 from seq2seq.tasks.text import Text
 from seq2seq.training import (
@@ -27,6 +27,10 @@ from seq2seq.training import (
     outcome,
     warn_of_short_sight,
 )
+
+#: File in the folder of a run that has not ended: the runs of its chunk, in order, so that a kill
+#: before all of them have a checkpoint changes no bit.
+PLANNED = ".slots"
 
 #: The hooks of callbacks that are called while runs are trained together. Those of a batch are
 #: given none, as members have no batches of their own.
@@ -116,6 +120,7 @@ class Member:
         trainer.strategy.setup_optimizers(trainer)
         trainer.state.fn = TrainerFn.FITTING
         trainer.training = True
+        module.history = History()  # which may have been read to find a checkpoint
         if checkpoint is not None:
             self._load(checkpoint)
         self.optimizer = trainer.optimizers[0]
@@ -173,7 +178,7 @@ class Member:
             call(self.trainer, self.module, *arguments)
 
     def log_training(self, step: int, norm: Tensor) -> None:
-        """Read the block of losses, log them, and ask to stop if they diverge."""
+        """Log what is logged of a training step."""
         self.module._log_training(step, self.module.history.rates[-1], norm)
 
     def validated(self, loss: float, step: int) -> None:
@@ -220,6 +225,7 @@ class Member:
         self.result |= finite(measured)
         log_hyperparameters(self.cfg, self.loggers, self.result)
         self._close()
+        (self.run.folder / PLANNED).unlink(missing_ok=True)
         self.run.write_result(self.result | {"seconds": self._seconds()})
 
     def stop(self) -> None:
@@ -230,6 +236,7 @@ class Member:
     def fail(self, error: Exception) -> None:
         """Note what went wrong."""
         self._close()
+        (self.run.folder / PLANNED).unlink(missing_ok=True)
         note_failure(self.run, error, self._seconds())
 
     def _close(self) -> None:

@@ -24,11 +24,21 @@ from torch.func import functional_call, vmap
 
 from seq2seq import schema
 from seq2seq.locks import Claims
-from seq2seq.runs import FINAL, Run, checkpoint_step, load_checkpoint, resolved, run_folder
+from seq2seq.runs import (
+    FINAL,
+    Run,
+    checkpoint_step,
+    load_checkpoint,
+    resolved,
+    run_folder,
+    score,
+    write_atomically,
+)
 from seq2seq.schema import ConfigError
 from seq2seq.seeds import generator
 from seq2seq.sweep.chunk import Absent, Chunk, Objective, Slot, members_of
-from seq2seq.sweep.member import Member, unheard_hooks
+from seq2seq.sweep.compose import Composer
+from seq2seq.sweep.member import PLANNED, Member, unheard_hooks
 from seq2seq.sweep.stack import AttentionRule, batchable
 from seq2seq.tasks.task import SequenceTask
 from seq2seq.training import (
@@ -99,9 +109,10 @@ def launch(
         ConfigError: a job cannot be trained in this way; nothing was written.
     """
     setup_globals()
+    compose = Composer(context.config_loader, config)
     configs = []
     for number, overrides in enumerate(jobs, first):
-        cfg = context.config_loader.load_sweep_config(config, overrides)
+        cfg = compose(overrides)
         with open_dict(cfg):
             cfg.hydra.job.id = cfg.hydra.job.num = number
         configs.append(cfg)
@@ -114,7 +125,7 @@ def launch(
     train_groups(groups, workers)
     for cfg, one in zip(configs, returns, strict=True):
         run = Run(run_folder(cfg))
-        one.return_value = run.result.get("val/nmse")
+        one.return_value = score(run.result)
         if run.status in ("failed", "killed"):
             error = run.result.get("error", "the process that trained it was killed")
             one.status, one.return_value = JobStatus.FAILED, RuntimeError(error)
@@ -169,16 +180,24 @@ def train_groups(groups: Sequence[Sequence[Member]], workers: int | None = None)
     Raises:
         KeyboardInterrupt: the user interrupted; all runs have a checkpoint.
     """
+    if not groups:
+        return
+    if workers is None:
+        workers = min(_workers(group[0].cfg) for group in groups)
+    with quiet(), threads(1):  # the longest first, so that the workers end together
+        ordered = sorted(groups, key=lambda group: -kept_bytes(group[0]) * group[0].max_steps)
     with Claims() as claims:
-        for group in groups:
-            free = [m for m in group if claim(claims, m.run) and not _is_done(m.run, m.cfg)]
-            if free:
-                number = _workers(free[0].cfg) if workers is None else workers
-                with quiet(), threads(1):
-                    plans = plan_chunks(free, number)
-                _run_all(plans, number)
-            for member in group:
-                claims.release(member.run.folder)
+        _run_all(_plans(ordered, claims, workers), workers)
+
+
+def _plans(groups: Sequence[Sequence[Member]], claims: Claims, workers: int) -> Iterator["Plan"]:
+    """The chunks of each group, which is claimed when its turn comes."""
+    for group in groups:
+        free = [m for m in group if claim(claims, m.run) and not _is_done(m.run, m.cfg)]
+        if free:
+            with quiet(), threads(1):
+                plans = plan_chunks(free, workers)
+            yield from plans
 
 
 def _is_done(run: Run, cfg: DictConfig) -> bool:
@@ -298,12 +317,37 @@ def plan_chunks(group: Sequence[Member], workers: int) -> list[Plan]:
         begun[slots if together else ("", checkpoint_step(path))].append((member, path))
     plans = []
     size = chunk_size(group, workers)
+    again = _take_planned(fresh, begun)
     for slots, members in begun.items():
         if slots[0] == "" and len(slots) == 2 and isinstance(slots[1], int):
             plans += [_plan(part) for part in _split(members, size)]
         else:
             plans += _rejoin([str(name) for name in slots], members)
-    return plans + [Plan(0, list(part), {}) for part in _split(fresh, size)]
+    for part in again + _split(fresh, size):
+        names = json.dumps([member.run.name for member in part]).encode()
+        for member in part:
+            write_atomically(member.run.folder / PLANNED, names)
+        plans.append(Plan(0, part, {}))
+    return plans
+
+
+def _take_planned(
+    fresh: list[Member], begun: dict[tuple[Any, ...], list[tuple[Member, Path]]]
+) -> list[list[Member]]:
+    """Take out the chunks that were planned but have not all got to their first checkpoint."""
+    by_name = {member.run.name: member for member in fresh}
+    by_name |= {member.run.name: member for some in begun.values() for member, _ in some}
+    found = []
+    for member in list(fresh):
+        try:
+            names = tuple(json.loads((member.run.folder / PLANNED).read_text()))
+        except (OSError, ValueError):
+            continue
+        if member in fresh and by_name.keys() >= set(names):
+            found.append([by_name[name] for name in names])
+            begun.pop(names, None)
+            fresh[:] = [other for other in fresh if other not in found[-1]]
+    return found
 
 
 def _rejoin(slots: Sequence[str], members: Sequence[tuple[Member, Path]]) -> list[Plan]:
@@ -349,8 +393,8 @@ def chunk_size(group: Sequence[Member], workers: int) -> int:
         free, _ = torch.cuda.mem_get_info()
         return max(1, int(0.5 * free / (4 * kept + data)))
     fits = int(0.5 * _free_memory() / workers / (4 * kept + data))
-    most = min(MOST, max(FEWEST, int(CACHE / kept)), -(-len(group) // workers))
-    return max(1, min(most, fits))
+    share = max(FEWEST, -(-len(group) // workers))
+    return max(1, min(MOST, max(FEWEST, int(CACHE / kept)), share, fits))
 
 
 def kept_bytes(member: Member) -> int:
@@ -390,22 +434,23 @@ def _workers(cfg: DictConfig) -> int:
 # ------------------------------------------------------------------------------------- training
 
 
-def _run_all(plans: Sequence[Plan], workers: int) -> None:
+def _run_all(plans: Iterator[Plan], workers: int) -> None:
     """Train the chunks, `workers` at a time, each in a process of its own."""
-    if workers == 1 or len(plans) < 2:
+    if workers == 1:
         for plan in plans:
             run_chunk(plan)
         return
     context = multiprocessing.get_context("fork")
-    waiting = list(plans)
     running: list[ForkProcess] = []
     parent = os.getpid()
     try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                process = context.Process(target=_child, args=(waiting.pop(0), parent))
+        while True:
+            for plan in itertools.islice(plans, workers - len(running)):
+                process = context.Process(target=_child, args=(plan, parent))
                 process.start()
                 running.append(process)
+            if not running:
+                return
             ended = wait([process.sentinel for process in running])
             running = [process for process in running if process.sentinel not in ended]
     except KeyboardInterrupt:

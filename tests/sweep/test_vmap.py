@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -15,7 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from seq2seq import schema
+from seq2seq.analysis.report import Sweep, growth
 from seq2seq.callbacks import StopAtTarget
+from seq2seq.module import READ_EVERY
 from seq2seq.runs import Run, load_model, run_folder
 from seq2seq.schema import ConfigError
 from seq2seq.sweep import chunk, vmap
@@ -67,13 +70,14 @@ def configs(
     schema.register()
     with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
         base = compose("train", overrides=[*TINY, *overrides, f"paths.outputs={folder}"])
-    made = []
-    for member in members:
-        cfg = base.copy()
-        for key, value in member.items():
-            OmegaConf.update(cfg, key, value)
-        made.append(cfg)
-    return made
+    return [changed(base, member) for member in members]
+
+
+def changed(base: DictConfig, values: dict[str, Any]) -> DictConfig:
+    cfg = base.copy()
+    for key, value in values.items():
+        OmegaConf.update(cfg, key, value)
+    return cfg
 
 
 def both(tmp_path: Path, *overrides: str, **options: Any) -> list[tuple[Run, Run]]:
@@ -191,16 +195,28 @@ def scalars(one: Run) -> dict[str, list[int]]:
 # ------------------------------------------------------------------------------- leaving a chunk
 
 
-def test_a_diverging_member_leaves_the_others_as_they_are(tmp_path: Path) -> None:
-    members = [{"seed": seed, "task.k": 1} for seed in range(3)]
-    members.insert(1, {"seed": 0, "task.k": 2, "optimizer.lr": 1e3})
-    options: dict[str, Any] = {"members": members}
-    steps = ["model=linear_rnn", "trainer.max_steps=20"]
-    pairs = both(tmp_path, *steps, **options)
-    assert [b.status for _, b in pairs] == ["finished", "diverged", "finished", "finished"]
-    assert pairs[1][1].result["steps"] < 20
-    for a, b in (pairs[0], *pairs[2:]):
-        assert_equal(a, b)
+@pytest.mark.parametrize(("steps", "others"), [(20, 3), (120, 15)])
+def test_a_diverging_member_leaves_the_others_as_they_are(
+    tmp_path: Path, steps: int, others: int
+) -> None:
+    members = [{"seed": seed, "task.k": 1} for seed in range(others)]
+    members.insert(3, {"seed": 0, "task.k": 2, "optimizer.lr": 1e3})
+    made = configs(tmp_path, "model=linear_rnn", f"trainer.max_steps={steps}", members=members)
+    together = train_all(made, workers=1)
+    diverged = together.pop(3)
+    # Losses are looked at every so many steps, and at the end.
+    assert diverged.status == "diverged"
+    assert diverged.result["steps"] == min(steps, READ_EVERY)
+    assert run(changed(made[3], {"paths.outputs": str(tmp_path / "alone")})).status == "diverged"
+    assert {one.status for one in together} == {"finished"}
+    # Without it in the sweep, the others take the same slots and end at the same numbers.
+    made[3] = changed(made[3], {"optimizer.lr": 1e-3, "paths.outputs": str(tmp_path / "calm")})
+    calm = [changed(cfg, {"paths.outputs": str(tmp_path / "calm")}) for cfg in made]
+    expected = train_all(calm, workers=1)
+    expected.pop(3)
+    for a, b in zip(expected, together, strict=True):
+        np.testing.assert_array_equal(a.history["loss"], b.history["loss"])
+        assert a.result["val/loss"] == b.result["val/loss"]
 
 
 def test_a_chunk_shrinks_when_members_reach_their_target(
@@ -249,7 +265,12 @@ def test_a_member_that_fails_leaves_the_others_as_they_are(
 EVERY_FOUR = ["model=rnn", "trainer.max_steps=12", "callbacks.checkpoints.every_n_steps=4"]
 
 
-def interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+def interrupted(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+    members: Sequence[dict[str, Any]] = MEMBERS,
+) -> None:
     """Train until a kill at `step`; nothing is written after it."""
 
     class Killed(BaseException):
@@ -262,7 +283,7 @@ def interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> Non
             raise Killed
         return advance(self, x, y)
 
-    made = configs(folder, *EVERY_FOUR)
+    made = configs(folder, *EVERY_FOUR, members=members)
     with monkeypatch.context() as patch:
         patch.setattr(chunk.Chunk, "_advance", dies)
         with pytest.raises(Killed):
@@ -295,6 +316,21 @@ def test_a_killed_chunk_ends_bit_for_bit_where_it_would_have(
     assert len(folders) == 3
     again = train_all(configs(tmp_path / "killed", *EVERY_FOUR), workers=1)
     for a, b in zip(whole, again, strict=True):
+        assert_identical(a, b)
+
+
+@pytest.mark.parametrize("lost", [(), (1,), (0, 1, 2)])
+def test_a_kill_at_the_first_checkpoint_changes_no_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: tuple[int, ...]
+) -> None:
+    members = [{"seed": seed} for seed in range(3)]
+    whole = train_all(configs(tmp_path / "whole", *EVERY_FOUR, members=members), workers=1)
+    interrupted(tmp_path / "killed", monkeypatch, 5, members)
+    made = configs(tmp_path / "killed", *EVERY_FOUR, members=members)
+    for number in lost:
+        (run_folder(made[number]) / "checkpoints/step=4.ckpt").unlink()
+    monkeypatch.setattr(vmap, "chunk_size", lambda group, workers: 1)  # there is less memory now
+    for a, b in zip(whole, train_all(made, workers=1), strict=True):
         assert_identical(a, b)
 
 
@@ -428,3 +464,25 @@ def test_processes_side_by_side_change_nothing(tmp_path: Path) -> None:
     for a, b in zip(one, two, strict=True):
         assert json.loads((b.folder / "result.json").read_text())["status"] == "finished"
         np.testing.assert_allclose(a.history["loss"], b.history["loss"], rtol=0, atol=1e-12)
+
+
+def test_a_report_has_the_numbers_of_single_runs(tmp_path: Path) -> None:
+    small = ["experiment=plateau_shift", "model.hidden_size=8", "trainer.max_steps=900"]
+    small += ["optimizer.lr=5e-3", "task.val_size=50", "task.test_size=50"]
+    members = [{"task.k": k, "seed": seed} for k in (1, 2, 3) for seed in (0, 1)]
+    schema.register()
+    with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
+        base = compose("train", overrides=[*small, "callbacks.progress=null"])
+    tables, fits = [], []
+    for name, train in (("alone", lambda cfgs: list(map(run, cfgs))), ("together", train_all)):
+        made = [
+            changed(base, member | {"paths.outputs": str(tmp_path / name)}) for member in members
+        ]
+        train(made)
+        sweep = Sweep(tmp_path / name)
+        tables.append(sweep.table.drop(columns=["seconds", "folder"]))
+        fits.append(growth(sweep)[0])
+    pd.testing.assert_frame_equal(*tables, rtol=1e-3)
+    alone, together = (fit.laws.exponential for fit in fits if fit.laws is not None)
+    assert together.b == pytest.approx(alone.b, rel=1e-3)
+    assert together.interval_b == pytest.approx(alone.interval_b, rel=1e-3)
