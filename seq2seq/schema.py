@@ -401,8 +401,9 @@ def _components(path: str, value: Any) -> Iterator[tuple[str, DictConfig]]:
     if isinstance(value, DictConfig) and "_target_" in value:
         yield path, value
     elif isinstance(value, DictConfig):
-        for name in map(str, value):
-            yield from _components(f"{path}.{name}", value[name])
+        for key, item in value.items():
+            name = str(key)
+            yield from _components(f"{path}.{name}", item)
     elif isinstance(value, ListConfig):
         for index, item in enumerate(value):
             yield from _components(f"{path}[{index}]", item)
