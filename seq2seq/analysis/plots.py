@@ -189,7 +189,7 @@ def loss_curves(
             line = ("-", "--", "-.", ":")[index // len(PALETTE) % 4]
             ax.plot(step, loss, ls=line, label=label)
         _log_axes(ax, unit)
-        _plain_ticks(ax.yaxis)
+        plain_ticks(ax.yaxis)
         _references(ax, references or {})
         if len(histories) > 1:
             figure.legend(loc="outside upper left", ncols=min(4, len(histories)))
@@ -230,7 +230,7 @@ def _ticks_at(ax: Axes, values: Array) -> None:
         ax.set_xticks(swept, [number(value) for value in swept])
 
 
-def _plain_ticks(axis: Axis) -> None:
+def plain_ticks(axis: Axis) -> None:
     """Label 1, 2 and 5 of each decade, as plain numbers, where the axis has fewer than two."""
     low, high = axis.get_view_interval()
     if low > 0 and high / low < 100:
@@ -339,7 +339,7 @@ def plateaus(history: History, found: Sequence[Plateau], rule: Rule = RULE) -> F
             ax.plot([one.start, last], [one.level] * 2, color=BLACK, lw=0.9, ls=":")
             _mark(ax, one, bottom)
         _log_axes(ax, "training loss")
-        _plain_ticks(ax.yaxis)
+        plain_ticks(ax.yaxis)
         figure.legend(loc="outside upper left", ncols=2)
     return figure
 
@@ -397,7 +397,7 @@ def loss_panels(
             ax.set_yscale("log")
         low, high = axes[0, 0].get_ylim()
         axes[0, 0].set_ylim(low, high * (high / low) ** 0.2)  # room for the references' names
-        _plain_ticks(axes[0, 0].yaxis)
+        plain_ticks(axes[0, 0].yaxis)
         _outer_labels(axes, len(panels), "step", unit)
         for ax, title in zip(axes.flat, panels, strict=False):
             _references(ax, (references or {}).get(title, {}), size=6.5, inside=True)
@@ -617,7 +617,7 @@ def heat_map(
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
         bar = figure.colorbar(image, ax=ax)
-        _plain_ticks(bar.ax.yaxis)
+        plain_ticks(bar.ax.yaxis)
         bar.set_label(unit)
     return figure
 
@@ -662,7 +662,7 @@ def means(
         ends = np.concatenate([_array(one).ravel() for _, _, one in groups.values()])
         if ends.min() > 0 and ends.max() > 10 * ends.min():
             ax.set_yscale("log")
-            _plain_ticks(ax.yaxis)
+            plain_ticks(ax.yaxis)
         ax.set_xlabel(key)
         ax.set_ylabel(unit)
         if any(groups):

@@ -16,6 +16,9 @@ PAGES = {
     "shift": "Shift",
     "convolution": "Convolution",
     "lorenz96": "Lorenz96",
+    "models": "Models",
+    "training": "Training",
+    "text": "Text",
     "architectures": "Architectures",
 }
 

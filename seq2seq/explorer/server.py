@@ -30,7 +30,7 @@ FILES = {"explorer.js": "text/javascript", "explorer.css": "text/css"}
 MOST = 64 * 1024
 
 #: What the pages draw and compute with, imported while the browser loads the page.
-HEAVY = ("seq2seq.explorer.drawing", "seq2seq.tasks")
+HEAVY = ("seq2seq.explorer.drawing", "seq2seq.tasks", "seq2seq.training")
 
 
 class Server(ThreadingHTTPServer):

@@ -1,0 +1,185 @@
+"""The page of trained models: what they answer, beside the truth."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from seq2seq.explorer import inputs, trained
+from seq2seq.explorer.page import Block, Choice, Controls, Figure, Note, Page, Refused, Table
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from seq2seq.tasks.task import SequenceTask
+
+TASKS = {"shift-": "Shift by 8 steps", "lorenz96-": "Lorenz 96"}
+RUNS = "runs"
+
+#: Fresh sequences over which errors are averaged.
+SEQUENCES = 128
+
+#: Of those, how many tell which lags the model uses.
+PROBED = 16
+
+#: Why the responses to an impulse may differ where the outputs do not.
+SMOOTH = (
+    "The model was trained on smooth inputs. They hold next to nothing of what an impulse is made "
+    "of, so that responses as different as these can give outputs as alike as those above."
+)
+
+#: Lags of an impulse response that are drawn.
+LAGS = 48
+
+
+class Models(Page):
+    name: ClassVar[str] = "models"
+    title: ClassVar[str] = "Models on tasks"
+    about: ClassVar[str] = (
+        "What a trained model answers to inputs that it has never seen. Its NMSE is the mean of "
+        "(<i>ŷ<sub>t</sub></i>&nbsp;−&nbsp;<i>y<sub>t</sub></i>)<sup>2</sup> over the mean of "
+        "<i>y<sub>t</sub></i><sup>2</sup>: always answering 0 gives 1."
+    )
+
+    def controls(self) -> Controls:
+        runs = trained.runs(self.outputs)
+        tasks = [*TASKS.items(), (RUNS, "Your own runs")] if runs else list(TASKS.items())
+        task = yield Choice("task", "Task", tasks)
+        models = runs if task == RUNS else trained.packaged(task)
+        yield Choice("model", "Run" if task == RUNS else "Model", models)
+        yield Choice("input", "Input", (("trained", "as in training"), *inputs.INPUTS.items()))
+        lengths = (("1", "as in training"), ("2", "twice as long"), ("4", "four times as long"))
+        yield Choice("length", "Length", lengths)
+
+    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
+        import torch
+
+        from seq2seq.explorer import drawing
+        from seq2seq.seeds import generator
+
+        run, task, model = trained.load(trained.find(self.outputs, values["model"]))
+        x, y = _sample(task, values["input"], int(values["length"]), generator(seed, "explorer"))
+        with trained.refusing(run), torch.no_grad():
+            prediction = model(x)
+            responses = _responses(task, model)
+        first, all_of_them = _nmse(prediction[:1], y[:1]), _nmse(prediction, y)
+        yield Figure(
+            "prediction",
+            drawing.svg(_sequences(*(part[0, :, 0].numpy() for part in (x, y, prediction)), width)),
+            f"The input, the true output and what the model answers, over {x.shape[1]} steps, and "
+            f"the difference of the two outputs. The NMSE of this answer is {first:.3g}.",
+        )
+        rows = [
+            ("NMSE of this answer", _number(first)),
+            (f"NMSE over {SEQUENCES} sequences", _number(all_of_them)),
+        ]
+        usual = values["input"] == "trained" and values["length"] == "1"
+        if usual and "reference/memoryless" in run.result:
+            without = run.result["reference/memoryless"] / run.result["reference/zero"]
+            rows.append(("NMSE of the best linear answer without memory", _number(without)))
+        rows += _facts(run, model, x)
+        yield Table("facts", ("", run.name), rows)
+        if responses is not None:
+            true, learned = responses
+            yield Figure(
+                "response",
+                drawing.svg(_impulse(true, learned, width)),
+                f"The response to an impulse over {len(true)} steps: the true one is largest "
+                f"after {abs(true).argmax()}, the model's after {abs(learned).argmax()}.",
+            )
+        if responses is not None and type(task.input).__name__ == "GP":
+            yield Note("smooth", SMOOTH)
+
+
+def _sample(
+    task: "SequenceTask", kind: str, times: int, draws: "torch.Generator"
+) -> "tuple[Tensor, Tensor]":
+    """Inputs (sequences, time, channels) and their true outputs."""
+    if kind == "trained" and times == 1:
+        return task.sample(SEQUENCES, draws)
+    if task.input is None:
+        raise Refused("input", f"{type(task).__name__} draws its inputs in its own way")
+    process = task.input
+    if kind != "trained":
+        process = replace(inputs.process(kind), scale=process.scale)
+    x = process.sample(SEQUENCES, times * task.length, task.input_dim, draws)
+    return x, task.targets(x)
+
+
+def _nmse(prediction: "Tensor", y: "Tensor") -> float:
+    return float((prediction - y).square().mean() / y.square().mean())
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if math.isfinite(value) else "not finite"
+
+
+def _facts(run: Any, model: Any, x: "Tensor") -> list[tuple[str, str]]:
+    from seq2seq.analysis import memory
+
+    rows = [("Parameters", f"{sum(p.numel() for p in model.parameters()):,}")]
+    if model.receptive_field is not None:
+        rows.append(("Receptive field (steps)", f"{model.receptive_field}"))
+    elif model.state_size is not None:
+        rows.append(("Numbers carried from step to step", f"{model.state_size:,}"))
+    else:
+        rows.append(("Receptive field (steps)", "all"))
+    bracket = memory.effective(run.result)
+    if bracket is not None:
+        low, high = bracket
+        text = f"> {low:.0f}" if math.isinf(high) else f"{low:.0f} to {high:.0f}"
+        rows.append(("Effective memory (steps that a linear predictor as good sees)", text))
+    used = memory.used(memory.gradient_profile(model, x[:PROBED]))
+    rows.append(("Steps back that hold 99% of its squared gradient", f"{used}"))
+    return rows
+
+
+def _responses(task: "SequenceTask", model: Any) -> Any:
+    """True and learned response of the first channel to an impulse on it, (lags,) each.
+
+    The impulse is as large as the inputs usually are: a nonlinear system answers others otherwise.
+    """
+    if task.input is None:
+        return None
+    import torch
+
+    size = float(task.input.covariance(1)) ** 0.5
+    x = torch.zeros(2, min(task.length, LAGS), task.input_dim)
+    x[0, 0, 0] = size
+
+    def response(answer: "Callable[[Tensor], Tensor]") -> Any:
+        y = answer(x)[..., 0]
+        return ((y[0] - y[1]) / size).numpy()
+
+    return response(task.targets), response(model)
+
+
+def _sequences(x: Any, y: Any, prediction: Any, width: int) -> Any:
+    from seq2seq.analysis import plots
+    from seq2seq.explorer import drawing
+
+    with plots.style():
+        figure, (above, below) = drawing.panels(width, (190, 70))
+        above.axhline(0, color=plots.GREY, lw=0.6)
+        above.plot(x, color=plots.SKY, lw=1.0, label="input")
+        above.plot(y, color=plots.BLACK, lw=2.4, label="true output")
+        above.plot(prediction, color=plots.VERMILION, lw=1.2, label="model")
+        above.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=3, borderaxespad=0.2)
+        drawing.curve(below, prediction - y, plots.VERMILION, "model − true")
+        below.set_xlabel("time (steps)")
+    return figure
+
+
+def _impulse(true: Any, learned: Any, width: int) -> Any:
+    from seq2seq.analysis import plots
+    from seq2seq.explorer import drawing
+
+    with plots.style():
+        figure, (axes,) = drawing.panels(width, (170,))
+        axes.axhline(0, color=plots.GREY, lw=0.6)
+        axes.plot(true, color=plots.BLACK, lw=2.4, marker="o", ms=6, mfc="none", label="true")
+        axes.plot(learned, color=plots.VERMILION, lw=1.2, marker="o", ms=3, label="model")
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2, borderaxespad=0.2)
+        axes.set_xlabel("steps after an impulse")
+    return figure

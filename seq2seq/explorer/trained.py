@@ -1,0 +1,178 @@
+"""The trained models that pages can show: those of the package, and the runs of one folder."""
+
+import functools
+import itertools
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from seq2seq import pretrained
+from seq2seq.explorer.page import Refused
+from seq2seq.runs import Run
+from seq2seq.schema import explain
+
+if TYPE_CHECKING:
+    from seq2seq.models.model import SequenceModel
+    from seq2seq.models.token import TokenModel
+    from seq2seq.tasks.task import SequenceTask
+    from seq2seq.tasks.vocabulary import Vocabulary
+
+#: How many runs are offered, the newest.
+MOST = 50
+
+#: Seconds for which the list of runs is kept.
+FRESH = 3
+
+#: Longest sequences that are shown.
+LONGEST = 2048
+
+
+class Loaded(NamedTuple):
+    """A trained model with its run and the task that it was trained on."""
+
+    run: Run
+    task: "SequenceTask"
+    model: "SequenceModel"
+
+
+# ----------------------------------------------------------------------------------- choosing
+
+
+def packaged(prefix: str) -> list[str | tuple[str, str]]:
+    """The trained models of the package whose names begin with `prefix`."""
+    return [name for name in pretrained.names() if name.startswith(prefix)]
+
+
+def runs(outputs: Path, level: str = "") -> list[str | tuple[str, str]]:
+    """The newest runs below `outputs`, by their paths in it: those on text of `level`, or others.
+
+    A run whose config cannot be read is among the others: opening it says why.
+    """
+    found = (
+        path
+        for path, config, changed in _newest(outputs, int(time.monotonic() // FRESH))
+        if _level(config, changed) == level
+    )
+    return list(itertools.islice(found, MOST))
+
+
+@functools.lru_cache(maxsize=1)
+def _newest(outputs: Path, _: int) -> list[tuple[str, str, int]]:
+    """Path below `outputs`, config, and when that was written, of each run, newest first."""
+    found = [(entry.path, entry.stat().st_mtime_ns) for entry in _configs(outputs)]
+    found.sort(key=lambda pair: -pair[1])
+    return [(Path(p).parent.relative_to(outputs).as_posix(), p, changed) for p, changed in found]
+
+
+def _configs(folder: Path) -> "Iterator[os.DirEntry[str]]":
+    """Every `config.yaml` below `folder`, no link followed, no run looked into."""
+    try:
+        with os.scandir(folder) as entries:
+            inside = [e for e in entries if not e.is_symlink() and not e.name.startswith(".")]
+    except OSError:
+        return
+    configs = [entry for entry in inside if entry.name == "config.yaml" and entry.is_file()]
+    yield from configs
+    if not configs:
+        for entry in inside:
+            if entry.is_dir():
+                yield from _configs(Path(entry.path))
+
+
+@functools.lru_cache(maxsize=20_000)
+def _level(config: str, _: int) -> str:
+    """The level of the text that a run is on; "" where it is on something else."""
+    text = Path(config).read_text(encoding="utf-8", errors="replace")
+    task = re.search(r"^task:\n((?: .*\n)*)", text, re.MULTILINE)
+    if task is None or "_target_: seq2seq.tasks.Text\n" not in task[1]:
+        return ""
+    level = re.search(r"^ +level: (char|word)$", task[1], re.MULTILINE)
+    return level[1] if level else "char"
+
+
+# ------------------------------------------------------------------------------------ opening
+
+
+def find(outputs: Path, name: str) -> Run:
+    """The trained model of that name, or the run at that path below `outputs`.
+
+    Raises:
+        Refused: the run is not there, or part of it lies elsewhere.
+    """
+    if name in pretrained.names():
+        return pretrained.find(name)
+    folder = outputs / name
+    inside = folder.resolve().is_relative_to(outputs.resolve())
+    if not inside or any(path.is_symlink() for path in (folder, *folder.rglob("*"))):
+        raise Refused("model", f"{name} leads out of the folder {outputs}; copy the run into it")
+    return Run(folder)
+
+
+def load(run: Run) -> Loaded:
+    """The model of a run on real sequences, and its task.
+
+    Raises:
+        Refused: what the run holds is damaged, is not of this project, or asks for other files.
+    """
+    return _load(type(run), run.folder, _stamp(run))
+
+
+@functools.lru_cache(maxsize=8)
+def _load(kind: type[Run], folder: Path, _: int) -> Loaded:
+    from seq2seq.runs import load_model
+    from seq2seq.training import build
+
+    run = kind(folder)
+    with refusing(run):
+        cfg = run.config
+        if cfg.task.get("path"):
+            raise ValueError("its data lie in a file, and pages read only runs")
+        if cfg.task.get("length", 0) > LONGEST:
+            raise ValueError(f"its sequences are longer than {LONGEST} steps")
+        if "cache" in cfg.task:
+            cfg.task.cache = None
+        task, _module = build(cfg)
+        model: SequenceModel = load_model(run)  # type: ignore[assignment]
+    return Loaded(run, task, model)
+
+
+def load_text(run: Run) -> "tuple[TokenModel, Vocabulary]":
+    """The model and the vocabulary of a run on text.
+
+    Raises:
+        Refused: what the run holds is damaged, or is not of this project.
+    """
+    return _load_text(type(run), run.folder, _stamp(run))
+
+
+@functools.lru_cache(maxsize=4)
+def _load_text(kind: type[Run], folder: Path, _: int) -> "tuple[TokenModel, Vocabulary]":
+    from seq2seq.generate import load
+
+    run = kind(folder)
+    with refusing(run):
+        return load(run)
+
+
+def _stamp(run: Run) -> int:
+    """Changes when the run goes on."""
+    try:
+        return max(
+            path.stat().st_mtime_ns for path in (run.folder / "config.yaml", *run.checkpoints)
+        )
+    except OSError:
+        return 0
+
+
+@contextmanager
+def refusing(run: Run) -> Iterator[None]:
+    """Whatever goes wrong with the files of a run becomes one line beside the control `model`."""
+    try:
+        yield
+    except Exception as error:
+        line = explain(error)[:300]
+        raise Refused("model", f"{run.name[:60]} cannot be shown: {line}") from error

@@ -1,0 +1,259 @@
+"""The pages of trained models, as a reader meets them, and the run folders they refuse."""
+
+import pickle
+import re
+import shutil
+import time
+
+import pytest
+import torch
+import yaml
+
+from seq2seq.explorer import trained
+from seq2seq.explorer.page import Refused
+from seq2seq.runs import Run
+from seq2seq.training import train
+
+SMALL = ["model=rnn", "model.hidden_size=4", "task.length=8", "task.k=2", "task.train_size=64"]
+SMALL += ["task.val_size=16", "task.test_size=16", "task.batch_size=8", "trainer.max_steps=40"]
+SMALL += ["callbacks.figures=null", "callbacks.progress=null", "logger=none"]
+
+
+@pytest.fixture(scope="module")
+def run(outputs):
+    """A run of one's own below the folder of the site."""
+    return train([*SMALL, f"paths.outputs={outputs}"])
+
+
+def damaged(run, name, **changes):
+    """A copy of `run` with another config, newer than all before."""
+    folder = run.folder.parent / name
+    shutil.copytree(run.folder, folder, dirs_exist_ok=True)
+    config = yaml.safe_load((folder / "config.yaml").read_text()) | changes
+    (folder / "config.yaml").write_text(yaml.dump(config))
+    return folder
+
+
+class Hostile:
+    """Unpickled, it would write a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def rows(page):
+    """The page's first table, by the first cell of each row."""
+    lines = page.locator("tbody tr").all()
+    return {(cells := line.locator("td").all_inner_texts())[0]: cells[1:] for line in lines}
+
+
+# ------------------------------------------------------------------------------ run folders
+
+
+def test_the_newest_run_comes_first(run, tmp_path):
+    for name in ("a", "b"):
+        copy = tmp_path / "sweep" / name
+        shutil.copytree(run.folder, copy)
+        (copy / "config.yaml").touch()
+        time.sleep(0.01)
+    assert trained.runs(tmp_path) == ["sweep/b", "sweep/a"]
+    assert trained.runs(tmp_path, "char") == []
+    assert trained.runs(tmp_path / "nowhere") == []
+
+
+def test_runs_on_text_are_told_by_their_level(run, tmp_path):
+    text = {"_target_": "seq2seq.tasks.Text", "level": "word"}
+    damaged(Run(shutil.copytree(run.folder, tmp_path / "a" / "run")), "words", task=text)
+    assert trained.runs(tmp_path, "word") == ["a/words"]
+    assert trained.runs(tmp_path) == ["a/run"]
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "linked", "holding"])
+def test_what_lies_outside_is_refused(run, tmp_path, name):
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    shutil.copytree(run.folder, tmp_path / "elsewhere")
+    (outputs / "linked").symlink_to(tmp_path / "elsewhere")
+    shutil.copytree(run.folder, outputs / "holding")
+    shutil.rmtree(outputs / "holding" / "checkpoints")
+    (outputs / "holding" / "checkpoints").symlink_to(tmp_path / "elsewhere" / "checkpoints")
+    with pytest.raises(Refused, match="leads out of the folder"):
+        trained.find(outputs, name)
+    assert trained.runs(outputs) == ["holding"]
+
+
+def test_data_in_other_files_are_refused(run):
+    arrays = {"_target_": "seq2seq.tasks.Arrays", "path": "/etc/passwd"}
+    folder = damaged(run, "arrays", task=arrays)
+    with pytest.raises(Refused, match="its data lie in a file, and pages read only runs"):
+        trained.load(Run(folder))
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("kind", ["config", "allowed", "nested", "checkpoint", "weights"])
+def test_a_hostile_run_is_refused_in_one_line(run, visit, settled, tmp_path, kind):
+    owned = tmp_path / "owned"
+    command = {"_target_": "os.system", "command": f"touch {owned}"}
+    pickled = tmp_path / "pickled"
+    pickled.write_bytes(pickle.dumps(Hostile(owned)))
+    load = {"_target_": "lightning.fabric.utilities.cloud_io._load", "path_or_url": str(pickled)}
+    nested = {"_target_": "seq2seq.tasks.Convolution", "filter": [load | {"weights_only": False}]}
+    changes = {
+        "config": {"model": command},
+        "allowed": {"task": command, "allow": ["os", "subprocess"]},
+        "nested": {"task": nested},
+    }
+    folder = damaged(run, f"hostile-{kind}", **changes.get(kind, {}))
+    if kind == "checkpoint":
+        for path in (folder / "checkpoints").iterdir():
+            torch.save({"state_dict": Hostile(owned), "global_step": 1}, path)
+    if kind == "weights":
+        (folder / "model.safetensors").write_bytes(pickled.read_bytes())
+    try:
+        trained._newest.cache_clear()
+        page = visit("models?task=runs")
+        wanted = f"shift/hostile-{kind}"
+        if page.get_by_label("Run", exact=True).input_value() != wanted:
+            settled(page, lambda: page.get_by_label("Run", exact=True).select_option(wanted))
+        (line,) = [text for text in page.locator(".problem").all_inner_texts() if text]
+        assert line.startswith(f"hostile-{kind} cannot be shown: ")
+        assert "\n" not in line
+        assert "Traceback" not in page.content()
+        assert not owned.exists()
+    finally:
+        shutil.rmtree(folder)
+
+
+# ---------------------------------------------------------------------------- models on tasks
+
+
+def test_refresh_draws_other_sequences(visit, settled):
+    page = visit("models?model=shift-tcn")
+    before = rows(page)
+    assert before["Parameters"] == ["28,481"]
+    assert before["Receptive field (steps)"] == ["125"]
+    assert float(before["NMSE over 128 sequences"][0]) < 1e-3
+    settled(page, lambda: page.get_by_role("button", name="Refresh").click())
+    after = rows(page)
+    assert after["NMSE of this answer"] != before["NMSE of this answer"]
+    assert after["Parameters"] == before["Parameters"]
+
+
+def test_another_model_gives_another_answer(visit, settled):
+    page = visit("models?model=shift-tcn")
+    picture = page.locator("figure").first.inner_html()
+    settled(page, lambda: page.get_by_label("Model", exact=True).select_option("shift-rnn"))
+    assert rows(page)["Parameters"] == ["4,289"]
+    assert page.locator("figure").first.inner_html() != picture
+    response = page.get_by_role("img").nth(1).get_attribute("aria-label")
+    assert "the true one is largest after 8" in response
+
+
+def test_another_task_brings_its_models(visit, settled):
+    page = visit("models")
+    settled(page, lambda: page.get_by_label("Task", exact=True).select_option("Lorenz 96"))
+    models = page.get_by_label("Model", exact=True).locator("option").all_inner_texts()
+    assert {"lorenz96-lstm", "lorenz96-tcn", "lorenz96-transformer"} <= set(models)
+    assert all(model.startswith("lorenz96-") for model in models)
+    assert float(rows(page)["NMSE over 128 sequences"][0]) < 0.1
+
+
+def test_noise_and_longer_sequences_are_harder(visit, settled):
+    page = visit("models?model=shift-rnn")
+    usual = float(rows(page)["NMSE over 128 sequences"][0])
+    settled(page, lambda: page.get_by_label("Input", exact=True).select_option("white"))
+    assert float(rows(page)["NMSE over 128 sequences"][0]) > 10 * usual
+    settled(page, lambda: page.get_by_label("Length", exact=True).select_option("twice as long"))
+    assert "over 64 steps" in page.get_by_role("img").first.get_attribute("aria-label")
+
+
+def test_a_run_of_ones_own_is_shown(visit, run):
+    page = visit(f"models?task=runs&model=shift/{run.name}")
+    assert page.get_by_label("Run", exact=True).input_value() == f"shift/{run.name}"
+    assert rows(page)["Parameters"] == [f"{run.result['parameters']:,}"]
+
+
+# ------------------------------------------------------------------------------------ training
+
+
+def test_the_published_plateau_is_marked(visit, settled):
+    page = visit("training?model=shift-lstm")
+    found = rows(page)
+    steps, loss, plateaus = found["published LSTM, 2 × 256"]
+    assert (steps, loss) == ("24,300", "0.605")
+    assert "not left" in plateaus
+    assert float(found["shift-lstm"][1]) < 0.01
+    text = page.locator("figure").inner_text()
+    assert "memoryless" in text
+    settled(page, lambda: page.get_by_label("Task", exact=True).select_option("Text"))
+    assert "bigram" in page.locator("figure").inner_text()
+    assert "published" not in page.locator("figure").inner_text()
+
+
+def test_the_curve_of_a_run_of_ones_own(visit, run):
+    page = visit(f"training?task=runs&model=shift/{run.name}")
+    assert rows(page)[run.name][0] == "40"
+
+
+# ---------------------------------------------------------------------------------------- text
+
+
+def written(page):
+    return page.locator("[data-block=text]").inner_text()
+
+
+def write(page, settled):
+    settled(page, lambda: page.get_by_role("button", name="Write").click())
+    return written(page)
+
+
+@pytest.mark.parametrize("level", ["characters", "words"])
+def test_a_model_continues_what_one_types(visit, settled, level):
+    page = visit("text?length=200")
+    if level == "words":
+        settled(page, lambda: page.get_by_label("It writes", exact=True).select_option(level))
+    prompt = "KING HENRY:\nMy lord,"
+    settled(page, lambda: page.get_by_label("Prompt", exact=True).fill(prompt))
+    text = write(page, settled)
+    assert text.startswith(prompt)
+    continued = text[len(prompt) :]
+    if level == "characters":
+        assert len(continued) == 200
+    else:
+        assert len(continued) > 400
+    assert len(re.findall(r"\b(the|and|to|of|I|you|my)\b", continued)) > 3
+    assert write(page, settled) == text  # the same seed
+    settled(page, lambda: page.get_by_role("button", name="Refresh").click())
+    assert written(page) != text
+    assert written(page).startswith(prompt)
+
+
+def test_unseen_characters_get_a_note(visit, settled):
+    page = visit("text?length=50&prompt=ROMEO: ß")
+    write(page, settled)
+    note = page.locator("[data-block=unknown]").inner_text()
+    assert note == "Never seen in training, read as unknown: 'ß'."
+
+
+def test_stop_ends_the_writing(visit):
+    page = visit("text?length=2000&model=text-char-transformer")
+    page.get_by_role("button", name="Write").click()
+    page.wait_for_function(
+        "() => document.querySelector('[data-block=text]')?.textContent.length > 100"
+    )
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_selector("[data-state=ready]")
+    stopped = written(page)
+    page.wait_for_timeout(300)
+    assert written(page) == stopped
+    assert len(stopped) < 2000
+
+
+def test_a_temperature_of_zero_writes_the_likeliest(visit, settled):
+    page = visit("text?length=100&temperature=0")
+    text = write(page, settled)
+    settled(page, lambda: page.get_by_role("button", name="Refresh").click())
+    assert written(page) == text
