@@ -35,6 +35,10 @@ def copy(tmp_path, monkeypatch):
     return tmp_path / "shift-tcn"
 
 
+def test_every_recipe_has_its_model():
+    assert list(pretrained.recipes()) == NAMES
+
+
 @pytest.mark.parametrize("name", WITH_NMSE)
 def test_a_model_has_the_nmse_that_its_card_states(name, cache):
     run = pretrained.find(name)
@@ -123,7 +127,7 @@ def test_broken_weights_are_refused(copy):
         weights.write_bytes(broken)
         with pytest.raises(ValueError, match=r"cannot read the weights [^\n]*$"):
             seq2seq.load_pretrained("shift-tcn")
-    shutil.copy(ROOT / "seq2seq/pretrained_models/shift-lstm/model.safetensors", weights)
+    shutil.copy(ROOT / "seq2seq/pretrained_models/shift-rnn/model.safetensors", weights)
     with pytest.raises(ValueError, match=r"does not fit the model of its config: [^\n]*$"):
         seq2seq.load_pretrained("shift-tcn")
 

@@ -66,7 +66,7 @@ class Models(Page):
         first, all_of_them = _nmse(prediction[:1], y[:1]), _nmse(prediction, y)
         yield Figure(
             "prediction",
-            drawing.svg(_sequences(*(part[0, :, 0].numpy() for part in (x, y, prediction)), width)),
+            drawing.svg(_sequences([part[0, :, 0].numpy() for part in (x, y, prediction)], width)),
             f"The input, the true output and what the model answers, over {x.shape[1]} steps, and "
             f"the difference of the two outputs. The NMSE of this answer is {first:.3g}.",
         )
@@ -155,10 +155,12 @@ def _responses(task: "SequenceTask", model: Any) -> Any:
     return response(task.targets), response(model)
 
 
-def _sequences(x: Any, y: Any, prediction: Any, width: int) -> Any:
+def _sequences(shown: list[Any], width: int) -> Any:
+    """Input, true output and prediction, (time,) each."""
     from seq2seq.analysis import plots
     from seq2seq.explorer import drawing
 
+    x, y, prediction = shown
     with plots.style():
         figure, (above, below) = drawing.panels(width, (190, 70))
         above.axhline(0, color=plots.GREY, lw=0.6)

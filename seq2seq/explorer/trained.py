@@ -118,15 +118,15 @@ def load(run: Run) -> Loaded:
     Raises:
         Refused: what the run holds is damaged, is not of this project, or asks for other files.
     """
-    return _load(type(run), run.folder, _stamp(run))
+    return _load(run.folder, _stamp(run))
 
 
 @functools.lru_cache(maxsize=8)
-def _load(kind: type[Run], folder: Path, _: int) -> Loaded:
+def _load(folder: Path, _: int) -> Loaded:
     from seq2seq.runs import load_model
     from seq2seq.training import build
 
-    run = kind(folder)
+    run = _run(folder)
     with refusing(run):
         cfg = run.config
         if cfg.task.get("path"):
@@ -146,16 +146,20 @@ def load_text(run: Run) -> "tuple[TokenModel, Vocabulary]":
     Raises:
         Refused: what the run holds is damaged, or is not of this project.
     """
-    return _load_text(type(run), run.folder, _stamp(run))
+    return _load_text(run.folder, _stamp(run))
 
 
 @functools.lru_cache(maxsize=4)
-def _load_text(kind: type[Run], folder: Path, _: int) -> "tuple[TokenModel, Vocabulary]":
+def _load_text(folder: Path, _: int) -> "tuple[TokenModel, Vocabulary]":
     from seq2seq.generate import load
 
-    run = kind(folder)
+    run = _run(folder)
     with refusing(run):
         return load(run)
+
+
+def _run(folder: Path) -> Run:
+    return pretrained.Pretrained(folder) if folder.parent == pretrained.FOLDER else Run(folder)
 
 
 def _stamp(run: Run) -> int:
