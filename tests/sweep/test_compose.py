@@ -1,0 +1,49 @@
+"""Configs composed from what a sweep's jobs share are those that Hydra composes for each."""
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import setup_globals
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from seq2seq import schema
+from seq2seq.sweep.compose import Composer
+
+JOBS = [
+    ["task.k=4", "seed=0"],
+    ["task.k=5", "seed=1", "hydra.sweep.subdir='x'"],
+    ["model=rnn", "task/input=white", "task.input.scale=2", "task.k=6"],
+    ["model=rnn", "task/input=white", "task.input.scale=3", "~callbacks.figures"],
+    ["experiment=plateau_shift", "+trainer.gradient_clip_val=1", "task.k=3"],
+    ["task.filter=[1,0.5]", "task=convolution", "optimizer=sgd", "optimizer.lr=0.1"],
+]
+
+
+@pytest.fixture
+def composer():
+    schema.register()
+    setup_globals()
+    with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration("train", ["trainer.max_steps=7"], RunMode.MULTIRUN)
+        yield Composer(loader, config)
+
+
+def test_every_job_has_the_config_that_hydra_gives_it(composer):
+    for job in [*JOBS, *reversed(JOBS)]:
+        expected = composer.loader.load_sweep_config(composer.config, job)
+        assert OmegaConf.to_yaml(composer(job)) == OmegaConf.to_yaml(expected), job
+
+
+def test_files_are_merged_once_for_the_same_choices(composer, monkeypatch):
+    composer(["model=rnn", "seed=0"])
+    monkeypatch.setattr(composer.loader, "load_sweep_config", None)
+    assert composer(["model=rnn", "seed=1"]).seed == 1
+
+
+@pytest.mark.parametrize("job", [["task.delay=3"], ["task.k=many"], ["model=rnm"]])
+def test_what_hydra_refuses_is_refused(composer, job):
+    with pytest.raises(HydraException):
+        composer(job)
