@@ -1,5 +1,6 @@
 """Figures for the pages: the style of `seq2seq.analysis.plots`, light and dark from one SVG."""
 
+import functools
 import io
 import re
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ DPI = 96
 
 
 def panels(
+    name: str,
     width: int,
     heights: Sequence[int],
     left: int = 44,
@@ -39,13 +41,35 @@ def panels(
     gap: int = 34,
     bottom: int = 40,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of `width` pixels with axes of the given `heights` one above the other.
+    """A figure of `width` pixels with empty axes of the given `heights` one above the other.
 
-    They share their horizontal axis, which has its labels at the foot. `left`, `right`, `top`,
-    `gap` and `bottom` are the pixels around and between them: fixed ones keep the figure still
-    while a slider moves, and cost nothing to lay out. Use it and what draws on it inside
-    `with plots.style()`.
+    `left`, `right`, `top`, `gap` and `bottom` are the pixels around and between them: fixed ones
+    keep the figure still while a slider moves, and cost nothing to lay out. Times below the foot's
+    axes hold for all. Use it and what draws on it inside `with plots.style()`.
+
+    Making axes and their ticks is most of the work of a figure. So those of the last figure of the
+    same `name` and sizes come back, as they were but for what was drawn on them.
     """
+    figure, axes = _kept(name, width, tuple(heights), left, right, top, gap, bottom)
+    for extra in figure.axes[len(axes) :]:
+        extra.remove()
+    for ax in axes:
+        for artist in (*ax.lines, *ax.collections, *ax.patches, *ax.images, *ax.texts):
+            artist.remove()
+    return figure, axes
+
+
+@functools.lru_cache(maxsize=32)
+def _kept(
+    name: str,
+    width: int,
+    heights: tuple[int, ...],
+    left: int,
+    right: int,
+    top: int,
+    gap: int,
+    bottom: int,
+) -> tuple[Figure, list[Axes]]:
     height = top + sum(heights) + gap * (len(heights) - 1) + bottom
     figure = Figure(figsize=(width / DPI, height / DPI))
     axes: list[Axes] = []
@@ -53,7 +77,7 @@ def panels(
     for tall in heights:
         foot = (height - above - tall) / height
         place = (left / width, foot, (width - left - right) / width, tall / height)
-        axes.append(figure.add_axes(place, sharex=axes[0] if axes else None))
+        axes.append(figure.add_axes(place))
         above += tall + gap
     for upper in axes[:-1]:
         upper.tick_params(labelbottom=False)
@@ -65,7 +89,7 @@ def curve(axes: Axes, values: Any, colour: str, title: str, step: float = 1.0) -
     time = step * np.arange(len(values))
     axes.axhline(0, color=plots.GREY, lw=0.6)
     axes.plot(time, values, color=colour, marker="o" if len(values) <= 100 else "", ms=2.5)
-    axes.set_title(title, loc="left", color=colour)
+    axes.set_title(title, loc="left", color=colour, y=1.0)  # a given place needs no search
     axes.set_xlim(-step, time[-1] + step)
     low, high = min(values.min(), 0), max(values.max(), 0)
     margin = 0.08 * (high - low) or 1.0

@@ -69,7 +69,7 @@ def _curves(x: Any, y: Any, z: Any, dt: float, width: int) -> "Drawing":
     from seq2seq.explorer import drawing
 
     with plots.style():
-        figure, axes = drawing.panels(width, (70, 70, 70))
+        figure, axes = drawing.panels("lorenz96", width, (70, 70, 70))
         curves = (
             (x, plots.BLUE, "forcing x₁"),
             (y, plots.VERMILION, "slow y₁"),
@@ -87,8 +87,8 @@ def _space_time(y: Any, dt: float, width: int) -> "Drawing":
 
     T, K = y.shape
     with plots.style():
-        figure, (axes,) = drawing.panels(width, (14 * K + 10,))
-        image = axes.imshow(
+        figure, (axes,) = drawing.panels("space-time", width, (14 * K + 10,))
+        axes.imshow(
             y.numpy().T,
             origin="lower",
             aspect="auto",
@@ -98,14 +98,15 @@ def _space_time(y: Any, dt: float, width: int) -> "Drawing":
         )
         axes.set_xlim(-dt, T * dt)
         axes.spines[:].set_visible(False)
-        axes.set_title(f"slow y₁ to y{_index(K)}", loc="left")
+        axes.set_title(f"slow y₁ to y{_index(K)}", loc="left", y=1.0)
         axes.set_yticks(range(1, K + 1))
         axes.set_xlabel("time t")
         # The scale of the colours, at the right of the title.
         place = axes.get_position()
         high = 8 / drawing.DPI / figure.get_figheight()
         bar = figure.add_axes((place.x1 - 130 / width, place.y1 + high, 90 / width, high))
-        figure.colorbar(image, cax=bar, orientation="horizontal", ticks=[])
+        bar.imshow([range(32)], aspect="auto", cmap="cividis")
+        bar.set_axis_off()
         for x, align, value in ((-0.06, "right", y.min()), (1.06, "left", y.max())):
             text = f"{value:.1f}".replace("-", "−")
             bar.text(x, 0.5, text, ha=align, va="center", fontsize=8, transform=bar.transAxes)
