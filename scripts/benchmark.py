@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from seq2seq.benchmark import data, generate, memory, models, step, sweep
+from seq2seq.benchmark import data, explore, generate, memory, models, step, sweep
 
 
 def main() -> None:
@@ -14,6 +14,7 @@ def main() -> None:
     kinds.add_parser("data", help="sequences per second that tasks draw")
     kinds.add_parser("models", help="a pass over long sequences")
     kinds.add_parser("generate", help="characters per second that models of text write")
+    kinds.add_parser("explore", help="the explorer's start and its answers to a slider")
     runs = kinds.add_parser("memory", help="what many runs in one process leave behind")
     runs.add_argument("--runs", type=int, default=100)
     sweeps = kinds.add_parser("sweep", help="runs per minute under each launcher")
@@ -24,7 +25,8 @@ def main() -> None:
     sweeps.add_argument("--most", type=int, default=8, help="trained of basic and joblib")
     given = vars(parser.parse_args())
     modules = {
-        m.__name__.rpartition(".")[2]: m for m in (step, data, models, generate, memory, sweep)
+        m.__name__.rpartition(".")[2]: m
+        for m in (step, data, models, generate, explore, memory, sweep)
     }
     measure: Callable[..., Any] = modules[given.pop("kind")].measure
     measure(**given)

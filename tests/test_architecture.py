@@ -36,7 +36,7 @@ ALLOWED = {
         "schema",
         "training",
     },
-    "benchmark": {"schema", "runs", "training", "sweep", "models", "generate"},
+    "benchmark": {"schema", "runs", "training", "sweep", "models", "generate", "explorer"},
     "sweep": {"locks", "runs", "schema", "module", "training", "callbacks", "tasks", "models"},
 }
 

@@ -1,0 +1,64 @@
+"""How soon the explorer is there, and how fast its pages follow a slider."""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from seq2seq.explorer import PAGES
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "explore.py"
+
+#: What a page must be asked for to have a slider.
+QUERIES = {"convolution": "?family=gaussian"}
+
+#: Moves the first slider of a page and resolves to the milliseconds until the page has changed.
+MOVE = """() => new Promise(done => {
+    const slider = document.querySelector(".slider input");
+    const steps = (slider.max - slider.min) / slider.step;
+    const step = Math.floor(Math.random() * steps);
+    const start = performance.now();
+    new MutationObserver((_, observer) => {
+        observer.disconnect();
+        requestAnimationFrame(() => done(performance.now() - start));
+    }).observe(document.querySelector(".blocks"), { childList: true, subtree: true });
+    slider.value = Number(slider.min) + slider.step * step;
+    slider.dispatchEvent(new Event("input"));
+})"""
+
+
+def measure(moves: int = 15) -> None:
+    """Seconds from the command to its first page, ms from a slider's movement to the new figure."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    command = [sys.executable, str(SCRIPT), "--port", "0", "--no-browser"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(120_000)
+        start = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            url = server.stdout.readline().split(" at ")[1].split()[0]
+            page.goto(url)
+            for what, selector in (("controls", ".slider"), ("figures", "[data-state=ready]")):
+                page.wait_for_selector(selector)
+                print(f"first {what} after {time.perf_counter() - start:.2f} s")
+            print("\npage             median     90%")
+            for name in PAGES:
+                page.goto(f"{url}{name}{QUERIES.get(name, '')}")
+                page.wait_for_selector("[data-state=ready]")
+                if page.locator(".start").count() or not page.locator(".slider").count():
+                    continue
+                taken = []
+                for _ in range(moves):
+                    taken.append(page.evaluate(MOVE))
+                    page.wait_for_selector("[data-state=ready]")
+                half, most = np.quantile(taken, [0.5, 0.9])
+                print(f"{name:<16} {half:4.0f} ms {most:4.0f} ms", flush=True)
+            server.terminate()
+        browser.close()
