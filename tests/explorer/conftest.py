@@ -3,11 +3,13 @@
 A test that asks for a browser is marked `browser`: it needs Chromium (or Chrome) installed.
 """
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -45,7 +47,11 @@ def site(outputs):
     command = [sys.executable, SCRIPT, "--port", "0", "--no-browser", "--outputs", outputs]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
-            yield re.search(r"http://\S+/", server.stdout.readline())[0]
+            url = re.search(r"http://\S+/", server.stdout.readline())[0]
+            first = {"page": "shift", "values": {}, "seed": 1, "width": 600, "started": True}
+            # It answers once torch is imported, which a busy machine takes its time for.
+            urlopen(f"{url}update", json.dumps(first).encode(), timeout=280).read()
+            yield url
         finally:
             server.terminate()
 
@@ -75,7 +81,7 @@ def visit(browser, site):
         settings = {"viewport": {"width": 1280, "height": 800}} | settings
         contexts.append(browser.new_context(**settings))
         page = contexts[-1].new_page()
-        page.set_default_timeout(60_000)  # the first page waits for torch
+        page.set_default_timeout(60_000)
         page.on("console", lambda message: problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(
