@@ -131,7 +131,7 @@ def _filter(rho: Any, width: int) -> "Drawing":
     from seq2seq.explorer import drawing
 
     with plots.style():
-        figure, (axes,) = drawing.panels("filter", width, (100,))
+        figure, (axes,) = drawing.panels(width, (100,), keep="filter")
         axes.vlines(range(len(rho)), 0, rho, color=plots.GREEN, lw=1.6)
         drawing.curve(axes, rho, plots.GREEN, "filter ρ")
         axes.lines[-1].set(linestyle="", marker="o", markersize=4)
@@ -144,7 +144,7 @@ def _sequences(x: Any, y: Any, width: int) -> "Drawing":
     from seq2seq.explorer import drawing
 
     with plots.style():
-        figure, (above, below) = drawing.panels("convolution", width, (110, 110))
+        figure, (above, below) = drawing.panels(width, (110, 110), keep="convolution")
         drawing.curve(above, x, plots.BLUE, "input x")
         drawing.curve(below, y, plots.VERMILION, "output y")
         below.set_xlabel("time (steps)")

@@ -32,7 +32,6 @@ DPI = 96
 
 
 def panels(
-    name: str,
     width: int,
     heights: Sequence[int],
     left: int = 44,
@@ -40,17 +39,23 @@ def panels(
     top: int = 24,
     gap: int = 34,
     bottom: int = 40,
+    keep: str = "",
 ) -> tuple[Figure, list[Axes]]:
     """A figure of `width` pixels with empty axes of the given `heights` one above the other.
 
-    `left`, `right`, `top`, `gap` and `bottom` are the pixels around and between them: fixed ones
-    keep the figure still while a slider moves, and cost nothing to lay out. Times below the foot's
-    axes hold for all. Use it and what draws on it inside `with plots.style()`.
+    They share their horizontal axis, which has its labels at the foot. `left`, `right`, `top`,
+    `gap` and `bottom` are the pixels around and between them: fixed ones keep the figure still
+    while a slider moves, and cost nothing to lay out. Use it and what draws on it inside
+    `with plots.style()`.
 
-    Making axes and their ticks is most of the work of a figure. So those of the last figure of the
-    same `name` and sizes come back, as they were but for what was drawn on them.
+    Making axes and their ticks is most of the work of a figure. With a name in `keep`, those of the
+    last figure of that name and size come back, as they were but for what was drawn on them: for
+    figures that set their limits, labels and ticks each time.
     """
-    figure, axes = _kept(name, width, tuple(heights), left, right, top, gap, bottom)
+    sizes = (width, tuple(heights), left, right, top, gap, bottom)
+    if not keep:
+        return _empty(*sizes)
+    figure, axes = _kept(keep, *sizes)
     for extra in figure.axes[len(axes) :]:
         extra.remove()
     for ax in axes:
@@ -59,16 +64,13 @@ def panels(
     return figure, axes
 
 
-@functools.lru_cache(maxsize=32)
-def _kept(
-    name: str,
-    width: int,
-    heights: tuple[int, ...],
-    left: int,
-    right: int,
-    top: int,
-    gap: int,
-    bottom: int,
+@functools.lru_cache(maxsize=16)
+def _kept(name: str, *sizes: Any) -> tuple[Figure, list[Axes]]:
+    return _empty(*sizes)
+
+
+def _empty(
+    width: int, heights: tuple[int, ...], left: int, right: int, top: int, gap: int, bottom: int
 ) -> tuple[Figure, list[Axes]]:
     height = top + sum(heights) + gap * (len(heights) - 1) + bottom
     figure = Figure(figsize=(width / DPI, height / DPI))
@@ -77,7 +79,7 @@ def _kept(
     for tall in heights:
         foot = (height - above - tall) / height
         place = (left / width, foot, (width - left - right) / width, tall / height)
-        axes.append(figure.add_axes(place))
+        axes.append(figure.add_axes(place, sharex=axes[0] if axes else None))
         above += tall + gap
     for upper in axes[:-1]:
         upper.tick_params(labelbottom=False)

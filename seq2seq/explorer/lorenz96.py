@@ -69,7 +69,7 @@ def _curves(x: Any, y: Any, z: Any, dt: float, width: int) -> "Drawing":
     from seq2seq.explorer import drawing
 
     with plots.style():
-        figure, axes = drawing.panels("lorenz96", width, (70, 70, 70))
+        figure, axes = drawing.panels(width, (70, 70, 70), keep="lorenz96")
         curves = (
             (x, plots.BLUE, "forcing x₁"),
             (y, plots.VERMILION, "slow y₁"),
@@ -87,7 +87,7 @@ def _space_time(y: Any, dt: float, width: int) -> "Drawing":
 
     T, K = y.shape
     with plots.style():
-        figure, (axes,) = drawing.panels("space-time", width, (14 * K + 10,))
+        figure, (axes,) = drawing.panels(width, (14 * K + 10,), keep="space-time")
         axes.imshow(
             y.numpy().T,
             origin="lower",

@@ -48,7 +48,7 @@ def _drawn(x: Any, y: Any, k: int, t: int, width: int) -> "Drawing":
     from seq2seq.explorer import drawing
 
     with plots.style():
-        figure, (above, below) = drawing.panels("shift", width, (170, 170))
+        figure, (above, below) = drawing.panels(width, (170, 170), keep="shift")
         drawing.curve(above, x, plots.BLUE, "input x")
         drawing.curve(below, y, plots.VERMILION, "output y")
         for axes, at, values, colour in (
