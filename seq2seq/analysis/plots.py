@@ -58,6 +58,9 @@ STYLE: Any = {
 #: Points per curve that a picture can show; longer curves are averaged over blocks.
 POINTS = 400
 
+#: A perturbed loss from here on is drawn as lost: how far beyond it lies tells nothing more.
+LOST = 1e4
+
 #: Relative errors below this are drawn at it: they are rounding.
 SMALLEST = 1e-12
 
@@ -791,7 +794,7 @@ def perturbation(
 ) -> Figure:
     """Envelopes of the loss under noise in the parameters, one line per width.
 
-    A line ends in an upward triangle where the loss leaves the floating-point numbers. The
+    A line ends in an upward triangle where the loss reaches `LOST`, or is no number. The
     horizontal ticks at the left edge are the losses without noise.
 
     Args:
@@ -802,7 +805,7 @@ def perturbation(
     rows, columns = _grid(len(panels), most=4)
     every = [one for widths in panels.values() for one in widths.values()]
     widths = sorted({width for found in panels.values() for width in found})
-    finite = np.concatenate([one.envelope[np.isfinite(one.envelope)] for one in every] + [[1e-30]])
+    finite = np.concatenate([one.envelope[one.envelope < LOST] for one in every] + [[1e-30]])
     top = 3 * finite.max()
     colors = mpl.colormaps["viridis_r"](np.linspace(0.1, 1, len(widths)))
     with style():
@@ -811,7 +814,7 @@ def perturbation(
             for width, one in sorted(found.items()):
                 color = colors[widths.index(width)]
                 envelope = one.envelope
-                gone = ~np.isfinite(envelope)
+                gone = ~(envelope < LOST)
                 until = len(envelope) if not gone.any() else int(np.argmax(gone)) + 1
                 drawn = np.where(gone, top, envelope)[:until]
                 ax.plot(one.sizes[:until], drawn, "o-", color=color, ms=2.5, label=f"width {width}")
