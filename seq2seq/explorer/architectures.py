@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from seq2seq.explorer import trained
 from seq2seq.explorer.page import Block, Choice, Controls, Figure, Note, Page, Slider
 
 if TYPE_CHECKING:
     from seq2seq.models.model import SequenceModel
+    from seq2seq.tasks import InputProcess
 
 MODELS = {
     "tcn": "TCN, residual",
@@ -20,20 +22,26 @@ MODELS = {
     "transformer": "Transformer",
 }
 
+#: Names of trained models on real sequences begin with one of these.
+TRAINED = ("shift-", "lorenz96-")
+
 
 class Architectures(Page):
     name: ClassVar[str] = "architectures"
     title: ClassVar[str] = "Architectures"
     about: ClassVar[str] = (
         "Which inputs can reach the last output <i>y<sub>T</sub></i>, and through which layers, "
-        "read off a model with random weights. The bars are its "
+        "read off a model with random weights, or a trained one. The bars are its "
         "|∂<i>y<sub>T</sub></i>/∂<i>x<sub>s</sub></i>|, relative to the largest: "
         "what can reach the output need not move it."
     )
 
     def controls(self) -> Controls:
-        model = yield Choice("model", "Model", tuple(MODELS.items()))
+        ours = [(str(name), f"{name}, trained") for g in TRAINED for name in trained.packaged(g)]
+        model = yield Choice("model", "Model", [*MODELS.items(), *ours])
         length = yield Slider("length", "Length", 8, 64, 32, step=4, unit="steps")
+        if model not in MODELS:
+            return
         yield Slider("num_layers", "Layers", 1, 5, 3)
         yield Slider("hidden_size", "Width (hidden_size)", 4, 32, 8, step=4)
         if model in ("tcn", "tcn_plain"):
@@ -48,16 +56,22 @@ class Architectures(Page):
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
         from seq2seq.analysis import architecture
         from seq2seq.explorer import drawing
+        from seq2seq.models import Transformer
         from seq2seq.seeds import generator
         from seq2seq.tasks import White
 
-        model = _built(values, seed)
-        x = White().sample(4, values["length"], 1, generator(seed, "explorer"))
+        kind, length = values["model"], values["length"]
+        process: InputProcess = White()
+        if kind in MODELS:
+            name, model = MODELS[kind], _built(values, seed)
+        else:
+            name, (_, task, model) = kind, trained.load(trained.find(self.outputs, kind))
+            process = task.input or process  # what it was trained on
+        x = process.sample(4, length, 1, generator(seed, "explorer"))
         head = None if values.get("head", "mean") == "mean" else int(values["head"])
         inches = width / drawing.DPI
-        length = values["length"]
         reached = int(architecture.graph(model, length).reached[0].sum())
-        name, layers = MODELS[values["model"]], values["num_layers"]
+        layers = model.num_layers
         yield Figure(
             "architecture",
             drawing.svg(architecture.draw(model, x, head, inches)),
@@ -65,7 +79,7 @@ class Architectures(Page):
             "inputs reach the last output.",
         )
         yield Note("numbers", _numbers(model))
-        if values["model"] == "transformer":
+        if isinstance(model, Transformer):
             yield Figure(
                 "attention",
                 drawing.svg(architecture.draw_attention(model, x, head, inches)),

@@ -39,3 +39,12 @@ def test_attention_is_shown_where_there_is_some(visit, settled):
     assert "head 2" in page.locator("[data-block=attention]").inner_text()
     settled(page, lambda: page.get_by_label("Heads", exact=True).select_option("1"))
     assert page.get_by_label("Attention of", exact=True).input_value() == "mean"
+
+
+def test_a_trained_model_has_its_own_size(visit, settled):
+    page = visit("architectures?model=shift-tcn")
+    assert "shift-tcn of 5 layers: 32 of the last 32 inputs reach" in reached(page)
+    assert "125 steps, the last 32 drawn" in drawing(page).inner_text()
+    assert page.get_by_label("Layers", exact=True).count() == 0
+    settled(page, lambda: page.get_by_label("Model", exact=True).select_option("shift-lru"))
+    assert "shift-lru of 2 layers" in reached(page)
