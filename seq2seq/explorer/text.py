@@ -38,6 +38,7 @@ class Text(Page):
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
         from seq2seq.generate import stream
+        from seq2seq.training import threads
 
         run = trained.find(self.outputs, values["model"])
         model, vocabulary = trained.load_text(run)
@@ -57,7 +58,11 @@ class Text(Page):
             seed=seed,
         )
         waiting, sent = "", time.monotonic()
-        for piece in pieces:
+        while True:
+            with threads(1):  # one token at a time is slower on more
+                piece = next(pieces, None)
+            if piece is None:
+                break
             waiting += piece
             if time.monotonic() - sent > PIECE:
                 yield Writing("text", waiting)

@@ -67,7 +67,8 @@ class Training(Page):
             }
             unit = references.get("zero", 1.0)  # models of text have no zero predictor
             level = references.get("memoryless", 0.0) / unit
-            curves = [_curve(run.name, run.history, unit, level, plots.BLUE)]
+            label = "this run" if values["task"] == RUNS else run.name
+            curves = [_curve(label, run.history, unit, level, plots.BLUE)]
             others = published.on_task(run.plain_config["task"])
         for one, line in zip(others, LINES, strict=False):
             label = f"published {one.model}"
