@@ -10,7 +10,6 @@ from seq2seq.explorer import inputs, trained
 from seq2seq.explorer.page import Block, Choice, Controls, Figure, Note, Page, Refused, Table
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from seq2seq.tasks.task import SequenceTask
@@ -60,26 +59,26 @@ class Models(Page):
         import torch
 
         from seq2seq.explorer import drawing
-        from seq2seq.seeds import generator
         from seq2seq.training import threads
 
         run, task, model = trained.load(trained.find(self.outputs, values["model"]))
-        draws = generator(seed, "explorer")
+        block, shown = divmod(seed, SEQUENCES)
         with threads(1):  # models this small are slower on more
-            x, y = _sample(task, values["input"], int(values["length"]), draws)
+            x, y = _sample(task, values["input"], int(values["length"]), block)
             with trained.refusing(run):
                 with torch.no_grad():
                     prediction = model(x)
                 used, responses = _probed(task, model)
-        first, all_of_them = _nmse(prediction[:1], y[:1]), _nmse(prediction, y)
+        parts = [part[shown, :, 0].numpy() for part in (x, y, prediction)]
+        one, all_of_them = _nmse(prediction[shown], y[shown]), _nmse(prediction, y)
         yield Figure(
             "prediction",
-            drawing.svg(_sequences([part[0, :, 0].numpy() for part in (x, y, prediction)], width)),
+            drawing.svg(_sequences(parts, width)),
             f"The input, the true output and what the model answers, over {x.shape[1]} steps, and "
-            f"the difference of the two outputs. The NMSE of this answer is {first:.3g}.",
+            f"the difference of the two outputs. The NMSE of this answer is {one:.3g}.",
         )
         rows = [
-            ("NMSE of this answer", _number(first)),
+            ("NMSE of this answer", _number(one)),
             (f"NMSE over {SEQUENCES} sequences", _number(all_of_them)),
         ]
         usual = values["input"] == "trained" and values["length"] == "1"
@@ -100,10 +99,12 @@ class Models(Page):
             yield Note("smooth", SMOOTH)
 
 
-def _sample(
-    task: "SequenceTask", kind: str, times: int, draws: "torch.Generator"
-) -> "tuple[Tensor, Tensor]":
-    """Inputs (sequences, time, channels) and their true outputs."""
+@functools.lru_cache(maxsize=8)
+def _sample(task: "SequenceTask", kind: str, times: int, block: int) -> "tuple[Tensor, Tensor]":
+    """Inputs (sequences, time, channels) and their true outputs; Refresh goes through a block."""
+    from seq2seq.seeds import generator
+
+    draws = generator(block, "explorer")
     if kind == "trained" and times == 1:
         return task.sample(SEQUENCES, draws)
     if task.input is None:
