@@ -49,28 +49,51 @@ class Scene:
     about: str = ""
 
 
-SCENES = (
-    Scene("shift", {"k": range(0, 33, 4), "input": ("gp", "white")}, {"t": 50}),
-    Scene(
+def scenes() -> Iterator[Scene]:
+    """What the gallery records."""
+    from seq2seq import pretrained
+
+    yield Scene("shift", {"k": range(0, 33, 4), "input": ("gp", "white")}, {"t": 50})
+    families = ("exponential", "power_law", "gaussian", "damped_cosine", "two_part", "airy")
+    yield Scene(
         "convolution",
-        {"family": ("exponential", "power_law", "gaussian", "damped_cosine", "two_part", "airy")},
+        {"family": families},
         {"family": "gaussian"},
         "The output is a weighted sum of the past, <i>y<sub>t</sub></i> = Σ<sub><i>s</i>≥0</sub> "
         "<i>ρ</i>(<i>s</i>) <i>x</i><sub><i>t</i>−<i>s</i></sub>. The filter <i>ρ</i> is the "
         "memory of the task: it may fade, oscillate, or keep one stretch of the past.",
-    ),
-    Scene("lorenz96", {"K": (1, 4, 8), "epsilon": (0.25, 0.5, 1.0)}),
-    Scene(
+    )
+    yield Scene("lorenz96", {"K": (1, 4, 8), "epsilon": (0.25, 0.5, 1.0)})
+    kinds = ("tcn", "tcn_plain", "rnn", "lstm", "s4d", "transformer")
+    yield Scene(
         "architectures",
-        {
-            "model": ("tcn", "tcn_plain", "rnn", "lstm", "s4d", "transformer"),
-            "num_layers": (1, 2, 3),
-            "kernel_size": (2, 3),
-            "window": (4, 8, 24),
-        },
+        {"model": kinds, "num_layers": (1, 2, 3), "kernel_size": (2, 3), "window": (4, 8, 24)},
         {"length": 24},
-    ),
-)
+    )
+    models = pretrained.names()
+    groups = sorted({name.partition("-")[0] + "-" for name in models}, reverse=True)
+    real = [name for name in models if not name.startswith("text-")]
+    yield Scene(
+        "models",
+        {
+            "task": [group for group in groups if group != "text-"],
+            "model": real,
+            "input": ("trained", "white"),
+        },
+    )
+    yield Scene("training", {"task": groups, "model": models})
+    yield Scene(
+        "text",
+        {
+            "level": sorted({name.split("-")[1] for name in models if name not in real}),
+            "model": [name for name in models if name not in real],
+            "temperature": (0.3, 0.7, 1.1),
+        },
+        {"length": 400},
+        "What models that have learnt to predict the next character or word made of one prompt. "
+        "Each is drawn with a probability proportional to <i>p</i><sup>1/<i>T</i></sup>: a low "
+        "temperature <i>T</i> takes what is likely, a high one dares more.",
+    )
 
 
 # -------------------------------------------------------------------------------------- recording
@@ -211,14 +234,14 @@ def gallery(path: str | Path, sweeps: Sequence[str | Path] = ()) -> Path:
         {"title": title, "caption": caption, "svg": drawing.svg(figure)}
         for title, caption, figure in itertools.chain(*map(of_sweep, sweeps), drawings())
     ]
-    scenes = []
-    for scene in SCENES:
+    recorded = []
+    for scene in scenes():
         page, answers = record(scene)
-        scenes.append({"page": page, "answers": _packed(answers)})
+        recorded.append({"page": page, "answers": _packed(answers)})
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((FOLDER / "gallery.html.jinja").read_text("utf-8"))
     text = template.render(
-        scenes=scenes,
+        scenes=recorded,
         panels=panels,
         style=(FOLDER / "explorer.css").read_text("utf-8"),
         script=(FOLDER / "explorer.js").read_text("utf-8"),

@@ -69,16 +69,17 @@ def browser():
 
 
 @pytest.fixture
-def visit(browser, site):
-    """Opens a page of the explorer and waits until it stands.
+def tab(browser):
+    """Opens an address and waits until all pages in it stand.
 
-    At the end of the test no page may have printed to the console, failed, or asked another host
-    for anything.
+    At the end of the test none may have printed to the console, failed, or asked another host for
+    anything.
     """
     contexts, problems = [], []
 
-    def visit(name, **settings):
+    def tab(address, **settings):
         settings = {"viewport": {"width": 1280, "height": 800}} | settings
+        own = re.match(r"\w+://[^/]*/", address)[0]
         contexts.append(browser.new_context(**settings))
         page = contexts[-1].new_page()
         page.set_default_timeout(60_000)
@@ -87,19 +88,26 @@ def visit(browser, site):
         page.on(
             "request",
             lambda request: (
-                problems.append(request.url)
-                if not request.url.startswith((site, "data:"))
-                else None
+                problems.append(request.url) if not request.url.startswith((own, "data:")) else None
             ),
         )
-        page.goto(site + name)
-        page.wait_for_selector("[data-state=ready]")
+        page.goto(address)
+        page.wait_for_function(
+            """() => { const roots = [...document.querySelectorAll("[data-explorer]")];
+            return roots.length && roots.every(root => root.dataset.state === "ready") }"""
+        )
         return page
 
-    yield visit
+    yield tab
     for context in contexts:
         context.close()
     assert not problems
+
+
+@pytest.fixture
+def visit(tab, site):
+    """Opens a page of the explorer as `tab` does."""
+    return lambda name, **settings: tab(site + name, **settings)
 
 
 @pytest.fixture
