@@ -12,10 +12,11 @@ def main(arguments: list[str]) -> int:
         print(f"{__doc__}\nAny task.* key of the run may be changed.", file=sys.stderr)
         return 2
     try:
+        from seq2seq import pretrained
         from seq2seq.training import evaluate
 
         overrides = [a for a in arguments if not a.startswith("run=")]
-        for key, value in evaluate(folders[0], overrides).items():
+        for key, value in evaluate(pretrained.run(folders[0]), overrides).items():
             print(f"  {key:<24} {value:.4g}")
     except Exception as error:
         print(f"evaluate.py: {explain(error)}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """Let a trained language model write.
 
 python scripts/generate.py run=<folder> prompt="To be" length=600 temperature=0.8 seed=1
+python scripts/generate.py run=text-char-lstm          a trained model of the package
 """
 
 import sys
@@ -21,9 +22,10 @@ def main(arguments: list[str]) -> None:
         values[key] = KEYS[key](text)
     if "run" not in values:
         raise ValueError("no run given; add run=<folder>")
+    from seq2seq import pretrained
     from seq2seq.generate import load, stream
 
-    model, vocabulary = load(values.pop("run"))
+    model, vocabulary = load(pretrained.run(values.pop("run")))
     if unknown := sorted(set(vocabulary.unknown(values["prompt"]))):
         print(f"not seen in training, read as <unk>: {unknown}", file=sys.stderr)
     first = values.pop("seed")

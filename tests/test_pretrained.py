@@ -132,6 +132,16 @@ def test_broken_weights_are_refused(copy):
         seq2seq.load_pretrained("shift-tcn")
 
 
+def test_the_programs_take_a_model_by_its_name():
+    command = [sys.executable, ROOT / "scripts" / "generate.py", "run=text-char-lstm"]
+    done = subprocess.run([*command, "prompt=To be", "length=20"], capture_output=True, text=True)
+    model, vocabulary = generate.load(pretrained.find("text-char-lstm"))
+    assert done.stdout == generate.write(model, vocabulary, "To be", 20) + "\n"
+    command = [sys.executable, ROOT / "scripts" / "evaluate.py", "run=shift-rnn", "task.length=40"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "reference/zero           0.032" in done.stdout
+
+
 # --------------------------------------------------------------------------------------- making
 
 SMALL = ["task.train_size=64", "task.val_size=16", "task.test_size=16", "task.batch_size=8"]
