@@ -272,6 +272,7 @@ def fit(
         finally:
             for logger in loggers:
                 logger.finalize("success")
+            task.release()  # trainer and module hold each other, and it, until the next collection
     return result
 
 

@@ -153,6 +153,10 @@ class SequenceTask(LightningDataModule):
             pairs = self._splits[name] = Pairs(pairs.x.to(self.device), pairs.y.to(self.device))
         return pairs
 
+    def release(self) -> None:
+        """Let go of the data; they are drawn again when asked for."""
+        self._splits.clear()
+
     def setup(self, stage: str | None = None) -> None:
         """Draw what Lightning's `stage` (fit, validate, test, None for all) needs."""
         needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
