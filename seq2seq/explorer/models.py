@@ -29,7 +29,7 @@ LEFT = 58
 #: Why the responses to an impulse may differ where the outputs do not.
 SMOOTH = (
     "The model was trained on smooth inputs. They hold next to nothing of what an impulse is made "
-    "of, so that responses as different as these can give outputs as alike as those above."
+    "of, so that the responses may differ here where the outputs above do not."
 )
 
 #: Lags of an impulse response that are drawn.
