@@ -34,7 +34,7 @@ DPI = 96
 def panels(
     width: int,
     heights: Sequence[int],
-    left: int = 44,
+    left: int = 52,
     right: int = 10,
     top: int = 24,
     gap: int = 34,
