@@ -1,6 +1,7 @@
 """From a config to a finished run: `train.py` and `seq2seq.train` both end up here."""
 
 import functools
+import gc
 import json
 import logging
 import math
@@ -184,6 +185,7 @@ def run(cfg: DictConfig) -> Run:
             log.info("%s is being trained by another process", the_run.folder)
         elif the_run.status not in FINAL or cfg.force:  # unless another has just finished it
             _train(cfg, the_run)
+            gc.collect()  # trainer, module and figures hold one another
     return the_run
 
 
