@@ -174,6 +174,27 @@ def test_the_job_of_a_killed_process_is_taken_over_by_one_that_waits(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_killed_vmap_sweep_ends_bit_for_bit_where_it_would_have(tmp_path):
+    arguments = ["-m", "seed=range(18)", "trainer.max_steps=400", "hydra/launcher=vmap"]
+    arguments += ["callbacks.checkpoints.every_n_steps=50"]
+    killed, whole = (tmp_path / name for name in ("killed", "whole"))
+    killed.mkdir()
+    whole.mkdir()
+    with start(killed, *arguments) as process:
+        until(lambda: checkpoints(killed))
+        kill_tree(process)
+    assert not list(killed.glob("outputs/*/*/result.json"))
+    for folder in (killed, whole):
+        code, output, error = call(folder, *arguments)
+        assert code == 0, error
+        assert output.count("finished") == 18
+    for folder in whole.glob("outputs/*/seed=*"):
+        run, again = Run(folder), Run(killed / folder.relative_to(whole))
+        assert np.array_equal(run.history["loss"], again.history["loss"])
+        assert run.result["test/nmse"] == again.result["test/nmse"]
+
+
+@pytest.mark.slow
 def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     arguments = ["-m", "seed=0,1,2", "trainer.max_steps=3000", "hydra/launcher=joblib"]
