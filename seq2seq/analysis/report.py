@@ -28,7 +28,12 @@ from seq2seq.analysis.plateau import RULE, Plateau, Rule, find
 from seq2seq.runs import Run, collect, flatten
 
 #: How axes are called; other keys appear under their own name.
-NAMES = {"task.k": "delay $k$ (steps)", "model.hidden_size": "hidden size"}
+NAMES = {
+    "task.k": "delay $k$ (steps)",
+    "task.filter.delay": "delay 1/ω (time units)",
+    "task.filter.rho_bar.rate": "initial decay rate w₀",
+    "model.hidden_size": "hidden size",
+}
 
 #: Most panels of one figure, and most groups told apart by colour.
 PANELS, GROUPS = 12, 7
@@ -327,8 +332,9 @@ def _rates(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
         return
     x, laws_found = zip(*found, strict=True)
     rates = {"": (x, [law.b for law in laws_found], [law.interval_b for law in laws_found])}
-    key, memory = sweep.label(sweep.others[0]), sweep.label(sweep.memory or "")
-    figure = plots.means(rates, key, f"growth of log τ per unit of {memory}")
+    key = sweep.others[0]
+    unit = f"growth of log τ per unit of {_word(sweep.label(sweep.memory or ''))}"
+    figure = plots.means(rates, sweep.label(key), unit)
     caption = "Rate of the exponential law of each group with its 95% interval."
     if key.endswith(("rate", "min_decay")):
         figure.axes[0].axline((x[0], x[0]), slope=1, color=plots.GREY, lw=0.9, ls=(0, (4, 2)))
@@ -629,7 +635,7 @@ def content(sweep: Sweep, fits: Sequence[Growth]) -> dict[str, Any]:
     """What the page says beside the figures."""
     config = sweep.runs[0].plain_config
     statuses = sweep.table["status"].value_counts()
-    key = sweep.label(sweep.memory or "").replace("$", "").replace(" (steps)", "")
+    key = _word(sweep.label(sweep.memory or ""))
     return {
         "title": config.get("name") or sweep.root.name,
         "claim": config.get("claim"),
@@ -649,6 +655,11 @@ def content(sweep: Sweep, fits: Sequence[Growth]) -> dict[str, Any]:
         "decisive": f"{laws.DECISIVE:.0f}",
         "rule": sweep.rules[0],
     }
+
+
+def _word(label: str) -> str:
+    """An axis's name inside a sentence: without its unit and the signs of mathematics."""
+    return label.partition(" (")[0].replace("$", "")
 
 
 def _values(column: "pd.Series[Any]") -> list[str]:
