@@ -81,10 +81,9 @@ class Block(nn.Module):
         """Queries, keys and values, (batch, heads, time, D) each."""
         B, T, C = x.shape
         joint = self.query_key_value(self.attention_norm(x))
-        q, k, v = joint.view(B, T, 3, self.num_heads, C // self.num_heads).permute(2, 0, 3, 1, 4)
-        if rotation is not None:
-            q, k = rotate(q, *rotation), rotate(k, *rotation)
-        return q, k, v
+        joint = joint.view(B, T, 3, self.num_heads, C // self.num_heads).permute(2, 0, 3, 1, 4)
+        q, k = joint[:2] if rotation is None else rotate(joint[:2], *rotation)
+        return q, k, joint[2]
 
 
 class Transformer(SequenceModel):
