@@ -26,10 +26,10 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    print(f"The explorer is at {server.url} until Ctrl-C.", flush=True)
-    if not arguments.no_browser:
-        webbrowser.open(server.url)
     try:
+        print(f"The explorer is at {server.url} until Ctrl-C.", flush=True)
+        if not arguments.no_browser:
+            webbrowser.open(server.url)
         server.serve_forever()
     except KeyboardInterrupt:
         print()
