@@ -15,17 +15,18 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "explore.py"
 #: What a page must be asked for to have a slider.
 QUERIES = {"convolution": "?family=gaussian"}
 
-#: Moves the first slider of a page and resolves to the milliseconds until the page has changed.
+#: Moves the first slider of a page, or presses Refresh where there is none, and resolves to the
+#: milliseconds until the page has changed.
 MOVE = """() => new Promise(done => {
     const slider = document.querySelector(".slider input");
-    const steps = (slider.max - slider.min) / slider.step;
-    const step = Math.floor(Math.random() * steps);
     const start = performance.now();
     new MutationObserver((_, observer) => {
         observer.disconnect();
         requestAnimationFrame(() => done(performance.now() - start));
     }).observe(document.querySelector(".blocks"), { childList: true, subtree: true });
-    slider.value = Number(slider.min) + slider.step * step;
+    if (!slider) return document.querySelector(".refresh").click();
+    const steps = (slider.max - slider.min) / slider.step;
+    slider.value = Number(slider.min) + slider.step * Math.floor(Math.random() * steps);
     slider.dispatchEvent(new Event("input"));
 })"""
 
@@ -52,7 +53,7 @@ def measure(moves: int = 15) -> None:
             for name in PAGES:
                 page.goto(f"{url}{name}{QUERIES.get(name, '')}")
                 page.wait_for_selector("[data-state=ready]")
-                if page.locator(".start").count() or not page.locator(".slider").count():
+                if page.locator(".start").count() or not page.locator(".slider, .refresh").count():
                     continue
                 taken = []
                 for _ in range(moves):
