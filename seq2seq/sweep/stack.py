@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from seq2seq.models.rnn import RNN
-from seq2seq.models.ssm import DiagonalLayer, DiagonalRNN
+from seq2seq.models.ssm import DiagonalRNN
 from seq2seq.models.tcn import CausalConvolution
 from seq2seq.sweep.recurrence import Network, Recurrent
 
@@ -36,18 +36,14 @@ def batchable(model: nn.Module) -> nn.Module:
             linear = module.cell == "linear"
         elif isinstance(module, DiagonalRNN):
             forward = module.forward
-            linear = all(
-                isinstance(layer.activation, nn.Identity)
-                for layer in module.layers
-                if isinstance(layer, DiagonalLayer)
-            )
+            linear = module.activation == "linear"
         elif isinstance(module, CausalConvolution):
             module.forward = functools.partial(_convolution, module)  # type: ignore[method-assign]
             continue
         else:
             continue
         if linear:
-            forward = functools.partial(_superposed, forward, module.hidden_size)
+            forward = functools.partial(_superposed, module, forward)
         module.forward = forward  # type: ignore[method-assign]
     return template
 
@@ -61,24 +57,76 @@ def _convolution(module: CausalConvolution, x: Tensor) -> Tensor:
     return y if module.bias is None else y + module.bias
 
 
-def _superposed(forward: Callable[[Tensor], Tensor], hidden_size: int, x: Tensor) -> Tensor:
-    """A linear model's outputs for x (B, T, D) from those for nothing and for unit impulses.
+def _superposed(model: RNN | DiagonalRNN, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """A linear model's outputs for x (B, T, D) as its kernel's convolution with x.
 
-    Only D + 1 sequences go through the recurrence; the others are one product with the matrix of
-    the convolution, (T·O, T·D), as long as that costs less.
+    The recurrence is gone through for D impulses instead of B sequences, or not at all where the
+    kernel is known in closed form; the rest is one product with the matrix of the convolution,
+    (T·D, T·O), as long as that costs less.
     """
     B, T, D = x.shape
-    if B <= D + 1 or LONGEST * hidden_size < T:
+    if B <= D + 1 or LONGEST * model.hidden_size < T:
         return forward(x)
+    if isinstance(model, DiagonalRNN) and model.has_kernel:
+        return Superposition.apply(x, model.kernel(T)) + model.readout.bias
     probes = x.new_zeros(D + 1, T, D)
     probes[1:, 0] = torch.eye(D, dtype=x.dtype, device=x.device)
     rest, *answers = forward(probes).unbind(0)  # (T, O) each
-    kernel = torch.stack([answer - rest for answer in answers], -1)  # (T, O, D)
-    # Row t holds κ_t, κ_{t−1}, … at the times 0, 1, …, and zeros after t.
-    t = torch.arange(T, device=x.device)
-    causal = F.pad(kernel, (0, 0, 0, 0, 1, 0))[(t[:, None] - t + 1).clamp(min=0)]  # (T, T, O, D)
-    matrix = causal.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
-    return (x.flatten(1) @ matrix.mT).unflatten(1, rest.shape) + rest
+    kernel = torch.stack([answer - rest for answer in answers], -1)
+    return Superposition.apply(x, kernel) + rest
+
+
+class StackedSuperposition(torch.autograd.Function):
+    """y_t = Σ_s κ_{t−s} x_s for M members: x (M, B, T, D), κ (M, T, O, D) -> (M, B, T, O).
+
+    With the inputs last first, row j of the matrix is κ delayed by the T − 1 − j steps before
+    input j: every row is a window into one sequence, T − 1 zeros and then κ.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
+        M, B, T, D = x.shape
+        padded = F.pad(kernel, (0, 0, 0, 0, T - 1, 0))
+        rows = padded.unfold(1, T, 1).permute(0, 1, 3, 2, 4)  # (M, T, D, O, T): κ at row + time
+        matrix = rows.reshape(M, T * D, -1)
+        late = x.flip(2).reshape(M, B, T * D)
+        ctx.save_for_backward(late, matrix)
+        ctx.sizes = kernel.shape
+        return torch.bmm(late, matrix).unflatten(2, (-1, T)).transpose(2, 3)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> Any:
+        late, matrix = ctx.saved_tensors
+        M, T, O, D = ctx.sizes
+        slopes = dy.transpose(2, 3).reshape(M, -1, O * T)
+        dx = None
+        if ctx.needs_input_grad[0]:
+            dx = torch.bmm(slopes, matrix.mT).unflatten(2, (T, D)).flip(2)
+        # Row + time is the place in the padded kernel: with T zeros after each row and one row's
+        # length less to a line, equal places stand below each other.
+        rows = F.pad(torch.bmm(late.mT, slopes).view(M, T, D * O, T), (0, T))
+        rows = rows.transpose(1, 2).flatten(2)[:, :, : T * (2 * T - 1)]
+        dkernel = rows.unflatten(2, (T, 2 * T - 1)).sum(2)[:, :, T - 1 :]
+        return dx, dkernel.view(M, D, O, T).permute(0, 3, 2, 1)
+
+
+class Superposition(torch.autograd.Function):
+    """`StackedSuperposition` for one member: the form that `torch.func.vmap` batches."""
+
+    generate_vmap_rule = False
+
+    @staticmethod
+    def forward(x: Tensor, kernel: Tensor) -> Tensor:
+        return StackedSuperposition.apply(x[None], kernel[None])[0]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Only the batched form is differentiated."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, kernel: Tensor) -> Any:
+        return StackedSuperposition.apply(*lead(info.batch_size, in_dims, x, kernel)), 0
 
 
 class StackedConvolution(torch.autograd.Function):
