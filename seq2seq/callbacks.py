@@ -562,15 +562,15 @@ class Figures(Callback):
             for writer in writers:  # indented, so that line breaks stay
                 writer.add_text("sample", textwrap.indent(text, "    "), trainer.global_step)
             return
-        figures = draw(pl_module.model, task, self.sequences)
+        drawn = draw(pl_module.model, task, self.sequences)
         for writer in writers:
-            for name, figure in figures.items():
-                writer.add_figure(name, figure, global_step=trainer.global_step, close=False)
+            for name, pixels in drawn.items():
+                writer.add_image(name, pixels, trainer.global_step, dataformats="HWC")
 
 
-def draw(model: Any, task: Any, sequences: int) -> dict[str, Any]:
+def draw(model: Any, task: Any, sequences: int) -> dict[str, np.ndarray]:
     """The pictures of one model on one task: `predictions` and, given a kernel, `kernel`."""
-    from seq2seq.analysis import plots
+    from seq2seq.analysis import pictures
 
     parameter = next(model.parameters())
     x, y = (part[:sequences].to(parameter) for part in next(iter(task.val_dataloader())))
@@ -578,16 +578,15 @@ def draw(model: Any, task: Any, sequences: int) -> dict[str, Any]:
     model.eval()
     with torch.no_grad():
         prediction = model(x)
-        figures = {
-            "predictions": plots.prediction(
-                x.cpu(), y.cpu(), prediction.cpu(), task.memoryless_prediction(x.cpu())
-            )
+        x, y, prediction = x.cpu(), y.cpu(), prediction.cpu()
+        drawn = {
+            "predictions": pictures.prediction(x, y, prediction, task.memoryless_prediction(x))
         }
         responses = _responses(model, task)
         if responses is not None:
-            figures["kernel"] = plots.impulse_response(*responses)
+            drawn["kernel"] = pictures.impulse_response(*responses)
     model.train(was_training)
-    return figures
+    return drawn
 
 
 def _responses(model: Any, task: Any) -> tuple[torch.Tensor, torch.Tensor] | None:

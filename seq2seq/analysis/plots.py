@@ -97,7 +97,7 @@ def _panels(
     return figure, figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
 
 
-def _array(values: Any) -> Array:
+def array(values: Any) -> Array:
     """A float64 array from numbers, arrays or tensors, these on any device."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
@@ -112,17 +112,17 @@ def prediction(x: Any, y: Any, prediction: Any, memoryless: Any = None) -> Figur
         y, prediction: targets and a model's outputs, (sequences, time, channels).
         memoryless: what the best predictor without memory answers, of the same shape.
     """
-    inputs, targets, outputs = _array(x), _array(y), _array(prediction)
+    inputs, targets, outputs = array(x), array(y), array(prediction)
     with style():
         figure, axes = _panels(len(inputs), 1, (6.4, 1.7), share=True)
         time = np.arange(inputs.shape[1])
         for index, ax in enumerate(axes[:, 0]):
             ax.plot(time, inputs[index, :, 0], color=GREY, lw=0.8, label="input $x_t$")
             ax.plot(time, targets[index, :, 0], color=BLACK, lw=2.2, label="target $y_t$")
+            ax.plot(time, outputs[index, :, 0], color=SKY, ls="--", zorder=3, label="prediction")
             if memoryless is not None:
-                values = _array(memoryless)[index, :, 0]
+                values = array(memoryless)[index, :, 0]
                 ax.plot(time, values, color=VERMILION, ls=":", label="without memory")
-            ax.plot(time, outputs[index, :, 0], color=SKY, ls="--", label="prediction")
             ax.set_ylabel("value")
         axes[-1, 0].set_xlabel("time $t$ (steps)")
         handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -137,12 +137,12 @@ def impulse_response(true: Any, learned: Any) -> Figure:
         true: (lags,).
         learned: (lags,), or (runs, lags) for one thin line per run.
     """
-    target = _array(true)
-    responses = np.atleast_2d(_array(learned))
+    target = array(true)
+    responses = np.atleast_2d(array(learned))
     with style():
         figure, axes = _panels(1, 1, (5.2, 2.8))
         _responses(axes[0, 0], target, responses)
-        axes[0, 0].legend()
+        figure.legend(loc="outside upper left", ncols=2)
     return figure
 
 
@@ -205,7 +205,7 @@ def thin(history: History, points: int = POINTS) -> tuple[Array, Array]:
     A longer history is cut into blocks of equal width in log step; each is drawn as its mean step
     and its geometric mean loss.
     """
-    step, loss = _array(history["step"]), _array(history["loss"])
+    step, loss = array(history["step"]), array(history["loss"])
     kept = np.isfinite(loss) & (loss > 0) & (step > 0)
     step, loss = step[kept], loss[kept]
     if len(step) <= points:
@@ -459,9 +459,9 @@ def escape_times(groups: Mapping[str, Times], key: str = "memory $k$ (steps)") -
         for ax, (title, times) in zip(axes.flat, groups.items(), strict=False):
             _times(ax, times)
             ax.set_yscale("log")
-            _ticks_at(ax, _array(times.k))
+            _ticks_at(ax, array(times.k))
             ax.set_title(title, loc="left")
-        every = np.concatenate([_array(times.tau) for times in groups.values()])
+        every = np.concatenate([array(times.tau) for times in groups.values()])
         axes[0, 0].set_ylim(every.min() / 1.6, every.max() * 1.6)  # the data, not the bands
         _outer_labels(axes, len(groups), key, "plateau length $\\tau$ (steps)")
         entries: dict[str, Any] = {}
@@ -478,7 +478,7 @@ def escape_times(groups: Mapping[str, Times], key: str = "memory $k$ (steps)") -
 
 
 def _times(ax: Axes, times: Times) -> None:
-    k, tau = _array(times.k), _array(times.tau)
+    k, tau = array(times.k), array(times.tau)
     censored = np.asarray(times.censored, dtype=bool)
     values, counts = np.unique(k, return_counts=True)
     # Runs of one k stand side by side, so that equal times stay apart.
@@ -530,7 +530,7 @@ def kernels(panels: Mapping[str, tuple[ArrayLike, Sequence[ArrayLike]]]) -> Figu
     with style():
         figure, axes = _panels(rows, columns, (9.0 / columns, 2.0))
         for ax, (title, (true, learned)) in zip(axes.flat, panels.items(), strict=False):
-            _responses(ax, _array(true), np.atleast_2d(np.stack([_array(one) for one in learned])))
+            _responses(ax, array(true), np.atleast_2d(np.stack([array(one) for one in learned])))
             ax.set(title="", xlabel="", ylabel="")
             ax.set_title(title, loc="left")
         _outer_labels(axes, len(panels), "lag $s$ (steps)", "response")
@@ -548,16 +548,16 @@ def eigenvalues(panels: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
         panels: per title the steps (n,) and the complex eigenvalues (n, …) at them.
     """
     rows, columns = _grid(len(panels), most=4)
-    last = max(float(np.max(_array(step))) for step, _ in panels.values())
+    last = max(float(np.max(array(step))) for step, _ in panels.values())
     norm = SymLogNorm(linthresh=10, vmin=0, vmax=max(last, 10), base=10)
     with style():
         side = 9.4 / max(columns, 3)
         figure, axes = _panels(rows, columns, (side, 0.95 * side), share=True)
         angle = np.linspace(0, 2 * np.pi, 200)
         for ax, (title, (steps, values)) in zip(axes.flat, panels.items(), strict=False):
-            points = np.asarray(values, dtype=np.complex128).reshape(len(_array(steps)), -1)
+            points = np.asarray(values, dtype=np.complex128).reshape(len(array(steps)), -1)
             ax.plot(np.cos(angle), np.sin(angle), color=GREY, lw=0.8)
-            color = np.repeat(_array(steps), points.shape[1])
+            color = np.repeat(array(steps), points.shape[1])
             flat = points.ravel()
             size = np.repeat(
                 np.where(np.arange(len(points)) == len(points) - 1, 16.0, 3.0), points.shape[1]
@@ -598,7 +598,7 @@ def heat_map(
         unit: name of the quantity.
         lower_bounds: cells whose value is only a lower bound, marked by ≥.
     """
-    table = _array(values)
+    table = array(values)
     bounds = np.zeros(table.shape, bool) if lower_bounds is None else np.asarray(lower_bounds, bool)
     shown = np.ma.masked_invalid(np.where(table > 0, table, np.nan))
     with style():
@@ -642,8 +642,8 @@ def means(
         ax = axes[0, 0]
         markers = "osD^vPX"
         for index, (label, (values, mean, interval)) in enumerate(groups.items()):
-            x = _array(values) if numeric else np.array([names.index(str(v)) for v in values]) * 1.0
-            centre, bounds = _array(mean), _array(interval)
+            x = array(values) if numeric else np.array([names.index(str(v)) for v in values]) * 1.0
+            centre, bounds = array(mean), array(interval)
             step = float(np.diff(np.unique(x)).min()) if len(np.unique(x)) > 1 else 1.0
             x = x + 0.3 * step * ((index + 0.5) / len(groups) - 0.5)
             error = np.abs(bounds.T - centre)
@@ -659,10 +659,10 @@ def means(
                 label=label or None,
             )
         if numeric:
-            _ticks_at(ax, np.concatenate([_array(values) for values, _, _ in groups.values()]))
+            _ticks_at(ax, np.concatenate([array(values) for values, _, _ in groups.values()]))
         else:
             ax.set_xticks(range(len(names)), names)
-        ends = np.concatenate([_array(one).ravel() for _, _, one in groups.values()])
+        ends = np.concatenate([array(one).ravel() for _, _, one in groups.values()])
         if ends.min() > 0 and ends.max() > 10 * ends.min():
             ax.set_yscale("log")
             plain_ticks(ax.yaxis)
@@ -708,7 +708,7 @@ def spectra(
     with style():
         figure, axes = _panels(rows, columns, (9.6 / max(columns, 2), 2.4), share=True)
         for ax, (title, kernel) in zip(axes.flat, kernels.items(), strict=False):
-            rho = _array(kernel)
+            rho = array(kernel)
             weights = np.ones(len(rho)) if finite else None
             unfoldings = bounds.train_spectra(rho, filter_size)
             curves = {
@@ -742,9 +742,9 @@ def order_bounds(panels: Mapping[str, "BoundedErrors"]) -> Figure:
     with style():
         figure, axes = _panels(rows, columns, (6.4 if columns == 1 else 9.0 / columns, 2.6))
         for ax, (title, panel) in zip(axes.flat, panels.items(), strict=False):
-            rho, weights = _array(panel.kernel), _array(panel.weights)
+            rho, weights = array(panel.kernel), array(panel.weights)
             total = float((weights * rho**2).sum())
-            sizes = np.concatenate([_array(n) for n, _ in panel.errors.values()])
+            sizes = np.concatenate([array(n) for n, _ in panel.errors.values()])
             n = np.arange(int(sizes.min()), int(sizes.max()) + 1)
             if len(n) > 64:
                 n = np.unique(np.geomspace(n[0], n[-1], 64).round().astype(int))
@@ -756,10 +756,10 @@ def order_bounds(panels: Mapping[str, "BoundedErrors"]) -> Figure:
                 index = labels.index(label)
                 color, marker = PALETTE[index % len(PALETTE)], markers[index % len(markers)]
                 aside = 1.015 ** (2 * index - len(labels) + 1)  # equal sizes stand side by side
-                ax.plot(_array(states) * aside, errors, marker, color=color, ms=4, mfc="none")
+                ax.plot(array(states) * aside, errors, marker, color=color, ms=4, mfc="none")
             ax.set_xscale("log", base=2)
             ax.set_yscale("log")
-            errors = np.concatenate([_array(e) for _, e in panel.errors.values()])
+            errors = np.concatenate([array(e) for _, e in panel.errors.values()])
             ax.set_ylim(max(errors.min() / 3, SMALLEST), max(2.0, 1.3 * errors.max()))
             _ticks_at(ax, sizes)
             ax.set_title(title, loc="left")

@@ -98,17 +98,17 @@ class StackedSuperposition(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> Any:
         late, matrix = ctx.saved_tensors
-        M, T, O, D = ctx.sizes
-        slopes = dy.transpose(2, 3).reshape(M, -1, O * T)
+        M, T, outputs, D = ctx.sizes
+        slopes = dy.transpose(2, 3).reshape(M, -1, outputs * T)
         dx = None
         if ctx.needs_input_grad[0]:
             dx = torch.bmm(slopes, matrix.mT).unflatten(2, (T, D)).flip(2)
         # Row + time is the place in the padded kernel: with T zeros after each row and one row's
         # length less to a line, equal places stand below each other.
-        rows = F.pad(torch.bmm(late.mT, slopes).view(M, T, D * O, T), (0, T))
+        rows = F.pad(torch.bmm(late.mT, slopes).view(M, T, D * outputs, T), (0, T))
         rows = rows.transpose(1, 2).flatten(2)[:, :, : T * (2 * T - 1)]
         dkernel = rows.unflatten(2, (T, 2 * T - 1)).sum(2)[:, :, T - 1 :]
-        return dx, dkernel.view(M, D, O, T).permute(0, 3, 2, 1)
+        return dx, dkernel.view(M, D, outputs, T).permute(0, 3, 2, 1)
 
 
 class Superposition(torch.autograd.Function):
