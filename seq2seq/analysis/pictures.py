@@ -19,8 +19,10 @@ from seq2seq.analysis import plots
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 
-#: Ends of a range, times a power of ten.
-ROUND = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
+#: The larger end of a range, times a power of ten, and the smaller one as a share of it: few, so
+#: that ranges repeat.
+ENDS = (1.0, 2.0, 3.0, 5.0, 10.0)
+SHARES = (0.0, 0.25, 0.5, 1.0)
 
 
 def prediction(x: Any, y: Any, output: Any, memoryless: Any) -> Pixels:
@@ -36,22 +38,23 @@ def impulse_response(true: Any, learned: Any) -> Pixels:
 
 def _drawn(kind: str, curves: Array) -> Pixels:
     """The figure called `kind` of curves (panels, lines, time)."""
-    finite = curves[np.isfinite(curves)]
-    low, high = -_round_up(-finite.min(initial=0.0)), _round_up(finite.max(initial=0.0))
-    if low == high:
-        high = 1.0
-    return _empty(kind, curves.shape, low, high)(curves)
+    return _empty(kind, curves.shape, *_range(curves))(curves)
 
 
-def _round_up(value: float) -> float:
-    """The next number up among `ROUND` times powers of ten; 0 for what is not above zero."""
-    if value <= 0:
-        return 0.0
-    scale = 10.0 ** math.floor(math.log10(value))
-    return next((end * scale for end in ROUND if value <= end * scale), 10 * scale)
+def _range(values: Array) -> tuple[float, float]:
+    """A range with round ends that holds zero and all values that are finite."""
+    finite = values[np.isfinite(values)]
+    low, high = -float(finite.min(initial=0.0)), float(finite.max(initial=0.0))
+    largest = max(low, high) or 1.0
+    scale = 10.0 ** math.floor(math.log10(largest))
+    end = next(end * scale for end in ENDS if largest <= end * scale)
+    low, high = (
+        end * next(share for share in SHARES if side <= share * end) for side in (low, high)
+    )
+    return -low, high or end * (low == 0)
 
 
-@functools.lru_cache(maxsize=4)  # some 3 MB each
+@functools.lru_cache(maxsize=8)  # up to 3 MB each
 def _empty(kind: str, shape: tuple[int, int, int], low: float, high: float) -> "Empty":
     panels, lines, time = shape
     if kind == "prediction":
