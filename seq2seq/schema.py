@@ -342,6 +342,9 @@ def check(cfg: DictConfig) -> None:
         for name, node in (cfg.get(group) or {}).items():
             if node is not None:
                 _check_component(f"{group}.{name}", node, allow)
+    for key, seed in (("seed", cfg.seed), ("task.seed", cfg.task.get("seed") or 0)):
+        if seed < 0:
+            raise ConfigError(f"{key} must not be negative, got {seed}; set {key}=0")
     if cfg.threads < 1:
         raise ConfigError(f"threads must be at least 1, got {cfg.threads}")
     if cfg.gradient_clip_val is not None and not cfg.gradient_clip_val > 0:

@@ -103,6 +103,8 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
         ),
         (["++model.hidden_size=abc"], "model.hidden_size must be a whole number"),
         (["gradient_clip_val=0"], "gradient_clip_val must be positive, got 0"),
+        (["seed=-1"], "seed must not be negative, got -1; set seed=0"),
+        (["task.seed=-2"], "task.seed must not be negative, got -2"),
         (["threads=0"], "threads must be at least 1, got 0"),
         (["task.k=???"], "task.k has no value; add task.k=<value>"),
     ],
