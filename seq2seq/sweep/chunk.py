@@ -5,7 +5,8 @@ import logging
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -78,6 +79,8 @@ class Chunk:
         self._val_every: int = members_of(slots)[0].cfg.trainer.val_check_interval
         self._saved = (step, time.monotonic())
         self._begun = (step, time.monotonic())
+        self._charged = time.perf_counter()
+        self._attends: bool | None = None
         self._stack(slots)
 
     # --------------------------------------------------------------------------------- stacking
@@ -173,6 +176,7 @@ class Chunk:
             if not self.live:
                 return
             self._save_if_due()
+            self._charge()
             if self.stops():
                 self.save()
                 raise KeyboardInterrupt
@@ -187,6 +191,14 @@ class Chunk:
                 self._validate(self.live)
             else:
                 self._validate([m for m in self.live if m.trainer.should_stop])
+
+    def _charge(self) -> None:
+        """Count the time since the last call as spent on the members, in equal shares."""
+        now = time.perf_counter()
+        share = (now - self._charged) / len(self.live)
+        for member in self.live:
+            member.seconds += share
+        self._charged = now
 
     def _each(
         self, work: Callable[[Member], None], members: Sequence[Member] | None = None
@@ -235,9 +247,19 @@ class Chunk:
             return result
 
         batched = vmap(member_loss, (0, None, 0 if stacked else None, 0, 0))
-        with AttentionRule():
+        with self._attention():
             result: Tensor = batched(parameters, shared, stacked, x, y)
         return result
+
+    @contextmanager
+    def _attention(self) -> Iterator[None]:
+        """Batch attention until a pass has had none: every call of torch pays for the question."""
+        if self._attends is False:
+            yield
+            return
+        with AttentionRule() as rule:
+            yield
+        self._attends = rule.used
 
     def _tell(self, hook: str, *arguments: Any) -> None:
         """Call a hook of the callbacks that have it, of every member that has such."""
@@ -299,7 +321,7 @@ class Chunk:
             x, y = (self.batches.cast(torch.stack(parts)) for parts in zip(*slices, strict=True))
             # As many sequences at a time as in training, for which the buffers are there already.
             pieces = x.split(self.some.task.batch_size, 1)
-            with AttentionRule():
+            with self._attention():
                 output = torch.cat([forward(parameters, shared, stacked, p) for p in pieces], 1)
             for pairs, loss, target in zip(
                 weighted, self._loss(output, y).tolist(), y, strict=True
@@ -361,6 +383,8 @@ class Chunk:
         means: dict[str, dict[int, float]] = {}
         if ending:
             means = {stage: self.evaluate(ending, stage) for stage in ("val", "test")}
+
+        self._charge()
 
         def finish(member: Member) -> None:
             stages = means if member in ending else {}

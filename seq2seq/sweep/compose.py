@@ -26,6 +26,7 @@ class Composer:
         self.loader = loader
         self.config = config
         self._parser = OverridesParser.create(config_loader=loader)
+        self._parsed: dict[str, Override] = {}
         self._groups: dict[str, bool] = {}
         self._merged: dict[tuple[str, ...], DictConfig] = {}
 
@@ -37,7 +38,7 @@ class Composer:
         """
         if self.config.hydra.searchpath:  # which groups there are is not known from the loader
             return self.loader.load_sweep_config(self.config, list(overrides))
-        parsed = self._parser.parse_overrides(list(overrides))
+        parsed = [self._parse(override) for override in overrides]
         choices = tuple(str(o.input_line) for o in parsed if self._is_choice(o))
         if choices not in self._merged:
             self._merged[choices] = self.loader.load_sweep_config(self.config, list(choices))
@@ -46,6 +47,12 @@ class Composer:
         ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
         self._note(cfg, parsed)
         return cfg
+
+    def _parse(self, override: str) -> Override:
+        """Jobs have most of their overrides in common."""
+        if override not in self._parsed:
+            (self._parsed[override],) = self._parser.parse_overrides([override])
+        return self._parsed[override]
 
     def _is_choice(self, override: Override) -> bool:
         """Whether it chooses a file of a group, as `task=shift` does."""

@@ -1,5 +1,6 @@
 """The jobs of a command: checked before the first starts, skipped when done, told in a table."""
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from seq2seq.runs import FINAL, Run, run_folder, score
+from seq2seq.runs import FINAL, Run, resolved, run_folder, score
 from seq2seq.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def plan(composed: Iterable[tuple[Sequence[str], DictConfig]]) -> list[Job]:
     for _, config in composed:
         schema.check(config)
     _refuse_parallel_devices(composed)
+    checked: set[str] = set()
     jobs: dict[Path, Job] = {}
     for overrides, config in composed:
         folder = run_folder(config)
@@ -58,9 +60,21 @@ def plan(composed: Iterable[tuple[Sequence[str], DictConfig]]) -> list[Job]:
                 # is told at once.
                 from seq2seq.training import check
 
-                check(config)
+                rest = _without_seed(config)
+                if rest not in checked:
+                    check(config)
+                    checked.add(rest)
             jobs[folder] = Job(tuple(overrides), config, folder)
     return list(jobs.values())
+
+
+def _without_seed(config: DictConfig) -> str:
+    """What constructors have rules for, as text: no rule asks for the seed that jobs differ in."""
+    plain = resolved(config)
+    if plain["task"].get("seed") == plain["seed"]:
+        del plain["task"]["seed"]
+    del plain["seed"]
+    return json.dumps(plain, sort_keys=True, default=str)
 
 
 def is_done(folder: Path, config: DictConfig) -> bool:

@@ -70,6 +70,9 @@ class Member:
     Args:
         cfg: the run's config.
         task, module: from `seq2seq.training.build`.
+
+    Attributes:
+        seconds: what the run has taken: of the time of its chunk an equal share.
     """
 
     def __init__(self, cfg: DictConfig, the_run: Run, task: Any, module: SequenceModule) -> None:
@@ -77,7 +80,7 @@ class Member:
         self.task, self.module = task, module
         self.record = Record()
         self.max_steps = int(cfg.trainer.max_steps)
-        self._begun = time.perf_counter()
+        self.seconds = 0.0
 
     @classmethod
     def of(cls, cfg: DictConfig, the_run: Run) -> "Member":
@@ -91,6 +94,7 @@ class Member:
         Raises:
             ValueError: the checkpoint cannot be read.
         """
+        begun = time.perf_counter()
         if isinstance(self.task, Text):
             write_atomically(self.run.vocabulary, self.task.vocabulary.to_json().encode())
         warn_of_short_sight(self.task, self.module.model)
@@ -133,6 +137,7 @@ class Member:
         self.reach(step)
         self.task.setup("fit")
         module.on_fit_start()
+        self.seconds += time.perf_counter() - begun
 
     def _load(self, path: Path) -> None:
         """Take over a checkpoint, of this launcher or another."""
@@ -226,25 +231,22 @@ class Member:
         log_hyperparameters(self.cfg, self.loggers, self.result)
         self._close()
         (self.run.folder / PLANNED).unlink(missing_ok=True)
-        self.run.write_result(self.result | {"seconds": self._seconds()})
+        self.run.write_result(self.result | {"seconds": round(self.seconds, 3)})
 
     def stop(self) -> None:
         """Note that the user interrupted the run."""
         self._close()
-        self.run.write_result({"status": "stopped", "seconds": self._seconds()})
+        self.run.write_result({"status": "stopped", "seconds": round(self.seconds, 3)})
 
     def fail(self, error: Exception) -> None:
         """Note what went wrong."""
         self._close()
         (self.run.folder / PLANNED).unlink(missing_ok=True)
-        note_failure(self.run, error, self._seconds())
+        note_failure(self.run, error, round(self.seconds, 3))
 
     def _close(self) -> None:
         for logger in getattr(self, "loggers", []):
             logger.finalize("success")
-
-    def _seconds(self) -> float:
-        return round(time.perf_counter() - self._begun, 3)
 
 
 def overrides(callback: Callback, hook: str) -> bool:

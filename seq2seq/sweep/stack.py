@@ -217,13 +217,20 @@ class Attention(torch.autograd.Function):
 
 
 class AttentionRule(TorchFunctionMode):
-    """Route attention to `Attention`: torch's kernel for CPUs has no batching rule."""
+    """Route attention to `Attention`: torch's kernel for CPUs has no batching rule.
+
+    Attributes:
+        used: whether there has been any.
+    """
+
+    used = False
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
+            self.used = True
             return Attention.apply(*args, kwargs)
         return func(*args, **kwargs)
 

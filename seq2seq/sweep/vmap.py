@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
@@ -110,31 +110,49 @@ def launch(
     """
     setup_globals()
     compose = Composer(context.config_loader, config)
-    configs = []
-    for number, overrides in enumerate(jobs, first):
-        cfg = compose(overrides)
-        with open_dict(cfg):
-            cfg.hydra.job.id = cfg.hydra.job.num = number
-        configs.append(cfg)
-    groups = grouped([without_hydra(cfg) for cfg in configs])
+    composed = [compose(overrides) for overrides in jobs]
+    own = [OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"]) for cfg in composed]
+    groups = grouped(own)
     returns = [
-        run_job(lambda _: None, cfg, "hydra.sweep.dir", "hydra.sweep.subdir", context)
-        for cfg in configs
+        _job_return(number, *pair)
+        for number, pair in enumerate(zip(composed, own, strict=True), first)
     ]
-    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    for cfg in composed:
+        context.callbacks.on_job_start(config=cfg, task_function=lambda _: None)
     train_groups(groups, workers)
-    for cfg, one in zip(configs, returns, strict=True):
+    for cfg, one in zip(composed, returns, strict=True):
         run = Run(run_folder(cfg))
-        one.return_value = score(run.result)
+        one.status, one.return_value = JobStatus.COMPLETED, score(run.result)
         if run.status in ("failed", "killed"):
             error = run.result.get("error", "the process that trained it was killed")
             one.status, one.return_value = JobStatus.FAILED, RuntimeError(error)
+        context.callbacks.on_job_end(config=cfg, job_return=one)
     return returns
 
 
-def without_hydra(cfg: DictConfig) -> DictConfig:
-    """The job's own config."""
-    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+def _job_return(number: int, cfg: DictConfig, own: DictConfig) -> JobReturn:
+    """Write `.hydra` into the folder of a job as Hydra does; what Hydra is to be told of it.
+
+    Hydra's own `run_job` takes 45 ms for that, as it copies the config five times.
+    """
+    folder = Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir).absolute()
+    with open_dict(cfg):
+        cfg.hydra.job.id = cfg.hydra.job.num = number
+        cfg.hydra.runtime.output_dir = str(folder)
+    hydra = OmegaConf.masked_copy(cfg, "hydra")
+    overrides = cfg.hydra.overrides.task
+    if cfg.hydra.output_subdir is not None:
+        target = folder / cfg.hydra.output_subdir
+        target.mkdir(parents=True, exist_ok=True)
+        for name, part in (("config", own), ("hydra", hydra), ("overrides", overrides)):
+            (target / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
+    return JobReturn(
+        overrides=list(overrides),
+        cfg=own,
+        hydra_cfg=hydra,
+        working_dir=os.getcwd(),
+        task_name=cfg.hydra.job.name,
+    )
 
 
 def train_all(configs: Sequence[DictConfig], workers: int | None = None) -> list[Run]:
