@@ -6,6 +6,7 @@ ends, and curves are drawn onto the empty figure of their range.
 """
 
 import functools
+import io
 import math
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from seq2seq.analysis import plots
 
@@ -34,6 +36,14 @@ def prediction(x: Any, y: Any, output: Any, memoryless: Any) -> Pixels:
 def impulse_response(true: Any, learned: Any) -> Pixels:
     """What `plots.impulse_response` draws of (lags,) each: (height, width, 3)."""
     return _drawn("impulse_response", np.stack([plots.array(true), plots.array(learned)])[None])
+
+
+def png(pixels: Pixels) -> bytes:
+    """A PNG of 64 colours, a third of the size that one of all colours has."""
+    buffer = io.BytesIO()
+    octree = Image.Quantize.FASTOCTREE
+    Image.fromarray(pixels).quantize(64, octree, dither=Image.Dither.NONE).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _drawn(kind: str, curves: Array) -> Pixels:
