@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
@@ -29,7 +30,12 @@ Tensors = dict[str, Tensor]
 
 
 class Objective(nn.Module):
-    """What one member minimises, as a module, so that all its parameters can be replaced."""
+    """What one member minimises, as a module, so that all its parameters can be replaced.
+
+    A member whose sequences were padded is given the times `beyond` its own length, (time, 1):
+    causal outputs before them are what they were, and the mean over its own times is the mean over
+    all of them, `share` of which are its own, when what lies beyond has no error.
+    """
 
     def __init__(self, model: nn.Module, objective: Callable[..., Tensor], loss: Any) -> None:
         super().__init__()
@@ -37,10 +43,17 @@ class Objective(nn.Module):
         self.objective = objective
         self.loss = loss
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor, beyond: Tensor | None, share: Any) -> Tensor:
         """() for (batch, time, channels) each."""
-        loss: Tensor = self.objective(self.model, (x, y), self.loss)
-        return loss
+        if beyond is None:
+            loss: Tensor = self.objective(self.model, (x, y), self.loss)
+            return loss
+
+        def masked(output: Tensor, y: Tensor) -> Tensor:
+            own: Tensor = self.loss(output.masked_fill(beyond, 0.0), y) / share
+            return own
+
+        return self.objective(self.model, (x, y), masked)
 
 
 class Absent(NamedTuple):
@@ -51,9 +64,15 @@ class Absent(NamedTuple):
 
     name: str
     until: int
+    length: int
 
 
 Slot = Member | Absent | None
+
+
+def length_of(slot: Member | Absent) -> int:
+    """The steps of a run's sequences."""
+    return slot.task.length if isinstance(slot, Member) else slot.length
 
 
 def members_of(slots: Sequence[Slot]) -> list[Member]:
@@ -71,9 +90,16 @@ class Chunk:
         slots: the members, all at the same step; None is an empty slot.
         step: steps already taken.
         stops: asked between steps whether to stop.
+        length: steps to which shorter sequences are padded; None for those of the longest.
     """
 
-    def __init__(self, slots: Sequence[Slot], step: int, stops: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        step: int,
+        stops: Callable[[], bool],
+        length: int | None = None,
+    ) -> None:
         self.step = step
         self.stops = stops
         self._val_every: int = members_of(slots)[0].cfg.trainer.val_check_interval
@@ -81,12 +107,13 @@ class Chunk:
         self._begun = (step, time.monotonic())
         self._charged = time.perf_counter()
         self._attends: bool | None = None
-        self._stack(slots)
+        self._stack(slots, length)
 
     # --------------------------------------------------------------------------------- stacking
 
-    def _stack(self, slots: Sequence[Slot]) -> None:
+    def _stack(self, slots: Sequence[Slot], length: int | None = None) -> None:
         self.slots = list(slots)
+        self.length = length or max(length_of(slot) for slot in slots if slot is not None)
         self.some = self.live[0]
         # A slot without a member goes on computing; nobody reads its results.
         filled = [slot if isinstance(slot, Member) else self.some for slot in self.slots]
@@ -127,7 +154,14 @@ class Chunk:
         if any(limit is not None for limit in limits):
             infinite = [float("inf") if limit is None else limit for limit in limits]
             self.limits = self.values.new_tensor(infinite)
-        self.batches = Batches([member.task for member in filled], like)
+        lengths = torch.tensor([member.task.length for member in filled], device=like.device)
+        self.beyond = self.share = None
+        if (lengths < self.length).any():
+            times = torch.arange(self.length, device=like.device)
+            self.beyond = (times >= lengths[:, None])[:, :, None]  # (M, time, 1)
+            self.share = lengths.to(like) / self.length
+        padded = None if self.beyond is None else self.length
+        self.batches = Batches([member.task for member in filled], like, padded)
         self.listeners = {
             hook: [
                 (row, member)
@@ -242,13 +276,14 @@ class Chunk:
         shared, stacked = ({f"model.{k}": v for k, v in part.items()} for part in self.buffers)
         one = self.objective
 
-        def member_loss(own: Tensors, a: Tensors, b: Tensors, x: Tensor, y: Tensor) -> Tensor:
-            result: Tensor = functional_call(one, {**own, **a, **b}, (x, y))
+        def member_loss(own: Tensors, a: Tensors, b: Tensors, *batch: Any) -> Tensor:
+            result: Tensor = functional_call(one, {**own, **a, **b}, batch)
             return result
 
-        batched = vmap(member_loss, (0, None, 0 if stacked else None, 0, 0))
+        padding = None if self.beyond is None else 0
+        batched = vmap(member_loss, (0, None, 0 if stacked else None, 0, 0, padding, padding))
         with self._attention():
-            result: Tensor = batched(parameters, shared, stacked, x, y)
+            result: Tensor = batched(parameters, shared, stacked, x, y, self.beyond, self.share)
         return result
 
     @contextmanager
@@ -318,18 +353,27 @@ class Chunk:
         loaders = [getattr(member.task, f"{stage}_dataloader")() for member in members]
         weighted: list[list[tuple[float, int]]] = [[] for _ in members]
         for slices in zip(*loaders, strict=True):
-            x, y = (self.batches.cast(torch.stack(parts)) for parts in zip(*slices, strict=True))
+            x, y = (self.batches.stack(parts) for parts in zip(*slices, strict=True))
             # As many sequences at a time as in training, for which the buffers are there already.
             pieces = x.split(self.some.task.batch_size, 1)
             with self._attention():
                 output = torch.cat([forward(parameters, shared, stacked, p) for p in pieces], 1)
             for pairs, loss, target in zip(
-                weighted, self._loss(output, y).tolist(), y, strict=True
+                weighted, self._losses(members, output, y), y, strict=True
             ):
                 pairs.append((loss, weight(target)))
         self.template.train()
         means = (sum(a * n for a, n in pairs) / sum(n for _, n in pairs) for pairs in weighted)
         return dict(zip(map(id, members), means, strict=True))
+
+    def _losses(self, members: Sequence[Member], output: Tensor, y: Tensor) -> list[float]:
+        """The loss of each member on (M, batch, time, channels), over its own times."""
+        if self.beyond is None:
+            together: list[float] = self._loss(output, y).tolist()
+            return together
+        lengths = [member.task.length for member in members]
+        parts = zip(members, output, y, lengths, strict=True)
+        return [float(m.module.loss(a[:, :length], b[:, :length])) for m, a, b, length in parts]
 
     def _report(self, losses: Sequence[float]) -> None:
         """A line about all members, where a run alone would print one of its own."""
@@ -368,7 +412,7 @@ class Chunk:
         def save(member: Member) -> None:
             member.reach(self.step)
             self.optimizer.export(self.slots.index(member))
-            member.save(names)
+            member.save(names, self.length)
 
         self._each(save, members)
 
@@ -426,11 +470,19 @@ class Batches:
     """The training batches of all members: (M, batch, time, channels) each, by the step.
 
     Members whose training sets are equal share one in memory, and all sets are read at once.
+
+    Args:
+        tasks: one per member.
+        like: what they compute with.
+        length: steps to which sequences are padded with zeros; None leaves them as they are.
     """
 
-    def __init__(self, tasks: Sequence[SequenceTask], like: Tensor) -> None:
+    def __init__(
+        self, tasks: Sequence[SequenceTask], like: Tensor, length: int | None = None
+    ) -> None:
         self.tasks = tasks
         self.like = like
+        self.length = length
         self.uses_samples = tasks[0].uses_samples
         self.is_stored = self.uses_samples and all(
             not task.online and type(task).batch is SequenceTask.batch for task in tasks
@@ -461,11 +513,19 @@ class Batches:
         lengths = [len(part) for part in distinct]
         begins = list(itertools.accumulate(lengths, initial=0))
         starts = torch.tensor([begins[index] for index in indices], device=self.like.device)
-        return self.cast(torch.cat(distinct)), starts[:, None]
+        return self.cast(torch.cat([self.pad(part) for part in distinct])), starts[:, None]
 
     def cast(self, batch: Tensor) -> Tensor:
         """Real numbers in the precision of the parameters, tokens as they are."""
         return batch.to(self.like) if batch.is_floating_point() else batch.to(self.like.device)
+
+    def pad(self, part: Tensor) -> Tensor:
+        """(batch, time, channels) with zeros at the times that are missing."""
+        return part if self.length is None else F.pad(part, (0, 0, 0, self.length - part.shape[1]))
+
+    def stack(self, parts: Sequence[Tensor]) -> Tensor:
+        """One batch of each member, (M, batch, time, channels)."""
+        return self.cast(torch.stack([self.pad(part) for part in parts]))
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         if not self.uses_samples:
@@ -473,7 +533,7 @@ class Batches:
             return nothing, nothing
         if not self.is_stored:
             batches = zip(*(task.batch(step) for task in self.tasks), strict=True)
-            x, y = (self.cast(torch.stack(parts)) for parts in batches)
+            x, y = (self.stack(parts) for parts in batches)
             return x, y
         orders = [task._positions(step * task.batch_size, task.batch_size) for task in self._orders]
         index = torch.stack(orders)[self._order]

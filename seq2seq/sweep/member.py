@@ -48,9 +48,11 @@ class Record(Callback):
 
     Attributes:
         slots: the folder names of the runs in the chunk, in order; empty where one has left.
+        length: steps to which the chunk's sequences are padded.
     """
 
     slots: Sequence[str] = ()
+    length: int | None = None
 
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
@@ -59,6 +61,7 @@ class Record(Callback):
         weights = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: weight.clone() for name, weight in weights.items()}
         checkpoint["slots"] = list(self.slots)
+        checkpoint["length"] = self.length
 
 
 class Member:
@@ -205,9 +208,9 @@ class Member:
         for logger in self.loggers:
             logger.log_metrics(metrics, step=self.trainer.global_step)
 
-    def save(self, slots: Sequence[str]) -> None:
-        """Write a checkpoint that knows who shared the chunk."""
-        self.record.slots = slots
+    def save(self, slots: Sequence[str], length: int) -> None:
+        """Write a checkpoint that knows who shared the chunk and how long its sequences were."""
+        self.record.slots, self.record.length = slots, length
         self._count(self.trainer.global_step)
         if self.checkpoints is not None:
             self.checkpoints.save(self.trainer, self.module)

@@ -121,6 +121,22 @@ def test_members_train_as_they_do_alone_over_200_steps(
         assert_equal(a, b)
 
 
+LENGTHS: tuple[dict[str, Any], ...] = (
+    {"task.k": 1, "seed": 0, "task.length": 7},
+    {"task.k": 4, "seed": 1, "task.length": 10, "gradient_clip_val": None},
+    {"task.k": 4, "seed": 1, "task.length": 8, "optimizer.lr": 2e-2},
+)
+
+
+@pytest.mark.parametrize("online", [False, True])
+@pytest.mark.parametrize("model", MODELS)
+def test_sequences_of_several_lengths_train_as_they_do_alone(
+    tmp_path: Path, model: str, online: bool
+) -> None:
+    for a, b in both(tmp_path, f"model={model}", f"task.online={online}", members=LENGTHS):
+        assert_equal(a, b)
+
+
 VARIANTS = {
     "relu cell": ["model=rnn", "model.cell=relu", "model.num_layers=2"],
     "two lstm layers": ["model=lstm", "model.num_layers=2"],
@@ -235,9 +251,9 @@ def record_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     stack = chunk.Chunk._stack
 
-    def noted(self: chunk.Chunk, slots: Sequence[chunk.Slot]) -> None:
+    def noted(self: chunk.Chunk, slots: Sequence[chunk.Slot], length: int | None = None) -> None:
         sizes.append(len(slots))
-        stack(self, slots)
+        stack(self, slots, length)
 
     monkeypatch.setattr(chunk.Chunk, "_stack", noted)
     return sizes
@@ -334,19 +350,22 @@ def test_a_kill_at_the_first_checkpoint_changes_no_bit(
         assert_identical(a, b)
 
 
+@pytest.mark.parametrize("members", [MEMBERS, LENGTHS[1:]], ids=["equal", "padded"])
 def test_a_killed_chunk_remembers_who_had_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: Sequence[dict[str, Any]]
 ) -> None:
-    whole = train_all(configs(tmp_path / "whole", *EVERY_FOUR), workers=1)
-    interrupted(tmp_path / "killed", monkeypatch, 10)
-    # One run has ended and stays so; the others are a step behind it.
-    ended = configs(tmp_path / "killed", *EVERY_FOUR)[0]
-    source = run_folder(configs(tmp_path / "whole", *EVERY_FOUR)[0])
-    shutil.rmtree(run_folder(ended))
-    shutil.copytree(source, run_folder(ended))
+    def made(folder: str) -> list[DictConfig]:
+        return configs(tmp_path / folder, *EVERY_FOUR, members=members)
+
+    whole = train_all(made("whole"), workers=1)
+    interrupted(tmp_path / "killed", monkeypatch, 10, members)
+    # One run, of the longest sequences, has ended and stays so; the others are a step behind it.
+    ended = run_folder(made("killed")[0])
+    shutil.rmtree(ended)
+    shutil.copytree(run_folder(made("whole")[0]), ended)
     sizes = record_sizes(monkeypatch)
-    again = train_all(configs(tmp_path / "killed", *EVERY_FOUR), workers=1)
-    assert sizes == [3]
+    again = train_all(made("killed"), workers=1)
+    assert sizes == [len(members)]
     for a, b in zip(whole[1:], again[1:], strict=True):
         assert_identical(a, b)
 
@@ -401,12 +420,30 @@ def test_shapes_part_and_values_do_not(tmp_path: Path) -> None:
     assert groups({"task.input.scale": 1.0}, {"task.input.scale": 2.0}) == 1
     for key, value in {
         "model.hidden_size": 5,
-        "task.length": 11,
         "task.batch_size": 4,
         "trainer.max_steps": 7,
         "task.val_size": 21,
     }.items():
         assert groups({}, {key: value}) == 2, key
+
+
+@pytest.mark.parametrize(
+    ("overrides", "lengths", "sizes"),
+    [
+        ("model=rnn", [10, 11, 12], [3]),
+        ("model=rnn", [10, 10, 100], [1, 2]),  # too far apart
+        ("model=rnn", [10] * 50 + [12], [1, 50]),  # too many to pad for one
+        ("model=rnn objective.horizon=last", [10, 11], [1, 1]),
+    ],
+)
+def test_lengths_share_a_group_where_padding_pays(
+    tmp_path: Path, overrides: str, lengths: list[int], sizes: list[int]
+) -> None:
+    members = [{"task.length": length, "seed": seed} for seed, length in enumerate(lengths)]
+    groups = vmap.grouped(configs(tmp_path, *overrides.split(), members=members))
+    assert [len(group) for group in groups] == sizes
+    for group in groups:
+        assert group[0].task.length == max(member.task.length for member in group)
 
 
 class Meddler(Callback):
