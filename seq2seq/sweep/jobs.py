@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from seq2seq.imports import import_once
 from seq2seq.runs import FINAL, Run, resolved, run_folder, score
 from seq2seq.schema import ConfigError
 
@@ -56,8 +57,9 @@ def plan(composed: Iterable[tuple[Sequence[str], DictConfig]]) -> list[Job]:
         folder = run_folder(config)
         if folder not in jobs:
             if not is_done(folder, config):
-                # Imports torch: a wrong key or type has been refused before, a complete sweep
-                # is told at once.
+                # Only now, as it takes seconds: a wrong key or type has been refused before, a
+                # complete sweep is told at once.
+                import_once("seq2seq.training")
                 from seq2seq.training import check
 
                 rest = _without_seed(config)
