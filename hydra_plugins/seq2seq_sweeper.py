@@ -12,6 +12,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from hydra_plugins.seq2seq_vmap_launcher import VmapLauncher
 from seq2seq.schema import ConfigError
 
 
@@ -48,6 +49,8 @@ class RunSweeper(Sweeper):
         self.launcher: Launcher = plugins.instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
+        if isinstance(self.launcher, VmapLauncher):
+            self.launcher.compose = self._compose  # which has composed all jobs to check them
 
     def sweep(self, arguments: list[str]) -> Any:
         """Check all jobs, run those that are missing, print how all of them ended.

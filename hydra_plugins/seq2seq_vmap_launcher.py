@@ -22,14 +22,16 @@ class VmapLauncher(Launcher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Called by Hydra before `launch`."""
+        from seq2seq.sweep.compose import Composer
+
         self.config = config
         self.hydra_context = hydra_context
+        self.compose = Composer(hydra_context.config_loader, config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Any:
         """Train all jobs; a JobReturn for each, as Hydra's own launchers give."""
         from seq2seq.sweep.vmap import launch
 
-        assert self.config is not None
         assert self.hydra_context is not None
         jobs = [list(overrides) for overrides in job_overrides]
-        return launch(self.config, self.hydra_context, jobs, initial_job_idx, self.workers)
+        return launch(self.compose, self.hydra_context, jobs, initial_job_idx, self.workers)

@@ -31,7 +31,7 @@ CASES = {
     "diagonal rnn 16": ["model=diagonal_rnn", "model.hidden_size=16", *MEDIUM],
 }
 LAUNCHERS = ("basic", "joblib", "vmap")
-COMMON = ["task=shift", "callbacks.figures=null", "callbacks.progress=null"]
+COMMON = ["task=shift", "callbacks.progress=null"]
 
 
 def jobs(members: int) -> list[str]:

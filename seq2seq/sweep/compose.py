@@ -15,7 +15,8 @@ class Composer:
 
     Hydra takes a tenth of a second for a config, nearly all of it to choose and merge files. Values
     come last, into what has been merged. So jobs with the same choices get copies of one merged
-    config, and each its own values.
+    config, and each its own values. A job that is composed again with its place for a launcher gets
+    the config that it had, changed in that.
 
     Args:
         loader: Hydra's.
@@ -29,6 +30,7 @@ class Composer:
         self._parsed: dict[str, Override] = {}
         self._groups: dict[str, bool] = {}
         self._merged: dict[tuple[str, ...], DictConfig] = {}
+        self._given: dict[tuple[str, ...], DictConfig] = {}
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
         """The config of one job, Hydra's node included.
@@ -39,14 +41,23 @@ class Composer:
         if self.config.hydra.searchpath:  # which groups there are is not known from the loader
             return self.loader.load_sweep_config(self.config, list(overrides))
         parsed = [self._parse(override) for override in overrides]
-        choices = tuple(str(o.input_line) for o in parsed if self._is_choice(o))
-        if choices not in self._merged:
-            self._merged[choices] = self.loader.load_sweep_config(self.config, list(choices))
-        cfg = copy.deepcopy(self._merged[choices])
+        job = tuple(text for text in overrides if not text.startswith("hydra."))
         values = [override for override in parsed if not self._is_choice(override)]
+        if job in self._given and len(job) < len(overrides):
+            cfg = self._given.pop(job)
+            values = [override for override in values if override.is_hydra_override()]
+        else:
+            cfg = self._given[job] = self._copy(parsed)
         ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
         self._note(cfg, parsed)
         return cfg
+
+    def _copy(self, overrides: Sequence[Override]) -> DictConfig:
+        """The config of the files that `overrides` choose."""
+        choices = tuple(str(o.input_line) for o in overrides if self._is_choice(o))
+        if choices not in self._merged:
+            self._merged[choices] = self.loader.load_sweep_config(self.config, list(choices))
+        return copy.deepcopy(self._merged[choices])
 
     def _parse(self, override: str) -> Override:
         """Jobs have most of their overrides in common."""

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
@@ -38,7 +38,6 @@ from seq2seq.runs import (
 from seq2seq.schema import ConfigError
 from seq2seq.seeds import generator
 from seq2seq.sweep.chunk import Absent, Chunk, Objective, Slot, members_of
-from seq2seq.sweep.compose import Composer
 from seq2seq.sweep.member import PLANNED, Member, unheard_hooks
 from seq2seq.sweep.stack import AttentionRule, batchable
 from seq2seq.tasks.task import SequenceTask
@@ -95,7 +94,7 @@ class Plan:
 
 
 def launch(
-    config: DictConfig,
+    compose: Callable[[Sequence[str]], DictConfig],
     context: HydraContext,
     jobs: Sequence[list[str]],
     first: int = 0,
@@ -104,8 +103,8 @@ def launch(
     """Train jobs as one of Hydra's launchers does: each has its folder, `.hydra` and `JobReturn`.
 
     Args:
-        config: the sweep's own config.
-        context: loads the jobs' configs.
+        compose: gives a job's config from its overrides.
+        context: whose callbacks are told of each job.
         jobs: the overrides of each.
         first: number of the first job.
         workers: as for `train_all`.
@@ -114,17 +113,17 @@ def launch(
         ConfigError: a job cannot be trained in this way; nothing was written.
     """
     setup_globals()
-    compose = Composer(context.config_loader, config)
     composed = [compose(overrides) for overrides in jobs]
     own = [OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"]) for cfg in composed]
     groups = grouped(own)
-    returns = [
-        _job_return(number, *pair)
-        for number, pair in enumerate(zip(composed, own, strict=True), first)
-    ]
-    for cfg in composed:
-        context.callbacks.on_job_start(config=cfg, task_function=lambda _: None)
-    train_groups(groups, workers)
+    returns: list[JobReturn] = []
+
+    def begin_jobs() -> None:
+        for number, (cfg, its_own) in enumerate(zip(composed, own, strict=True), first):
+            returns.append(_job_return(number, cfg, its_own))
+            context.callbacks.on_job_start(config=cfg, task_function=lambda _: None)
+
+    train_groups(groups, workers, begin_jobs)
     for cfg, one in zip(composed, returns, strict=True):
         run = Run(run_folder(cfg))
         one.status, one.return_value = JobStatus.COMPLETED, score(run.result)
@@ -216,20 +215,29 @@ def by_length(group: Sequence[Member]) -> list[list[Member]]:
     return parts
 
 
-def train_groups(groups: Sequence[Sequence[Member]], workers: int | None = None) -> None:
+def train_groups(
+    groups: Sequence[Sequence[Member]],
+    workers: int | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
     """Train all members of all groups to their ends, but for those that another process trains.
+
+    Args:
+        groups: from `grouped`.
+        workers: as for `train_all`.
+        meanwhile: called once, when the workers have started.
 
     Raises:
         KeyboardInterrupt: the user interrupted; all runs have a checkpoint.
     """
     if not groups:
-        return
+        return meanwhile()
     if workers is None:
         workers = min(_workers(group[0].cfg) for group in groups)
     with quiet(), threads(1):  # the longest first, so that the workers end together
         ordered = sorted(groups, key=lambda group: -kept_bytes(group[0]) * group[0].max_steps)
     with Claims() as claims:
-        _run_all(_plans(ordered, claims, workers), workers)
+        _run_all(_plans(ordered, claims, workers), workers, meanwhile)
 
 
 def _plans(groups: Sequence[Sequence[Member]], claims: Claims, workers: int) -> Iterator["Plan"]:
@@ -485,26 +493,22 @@ def _workers(cfg: DictConfig) -> int:
 # ------------------------------------------------------------------------------------- training
 
 
-def _run_all(plans: Iterator[Plan], workers: int) -> None:
+def _run_all(plans: Iterator[Plan], workers: int, meanwhile: Callable[[], None]) -> None:
     """Train the chunks, `workers` at a time, each in a process of its own."""
     if workers == 1:
+        meanwhile()
         for plan in plans:
             run_chunk(plan)
         return
-    context = multiprocessing.get_context("fork")
     running: list[ForkProcess] = []
-    parent = os.getpid()
     try:
-        while True:
-            for plan in itertools.islice(plans, workers - len(running)):
-                process = context.Process(target=_child, args=(plan, parent))
-                process.start()
-                running.append(process)
-            if not running:
-                return
+        _start(plans, workers, running)
+        meanwhile()
+        while running:
             ended = wait([process.sentinel for process in running])
-            running = [process for process in running if process.sentinel not in ended]
-    except KeyboardInterrupt:
+            running[:] = [process for process in running if process.sentinel not in ended]
+            _start(plans, workers, running)
+    except BaseException:
         try:
             for process in running:
                 process.terminate()
@@ -514,6 +518,16 @@ def _run_all(plans: Iterator[Plan], workers: int) -> None:
             for process in running:
                 process.kill()
         raise
+
+
+def _start(plans: Iterator[Plan], workers: int, running: list[ForkProcess]) -> None:
+    """Start processes for the next chunks until `workers` are running."""
+    for plan in itertools.islice(plans, workers - len(running)):
+        process = multiprocessing.get_context("fork").Process(
+            target=_child, args=(plan, os.getpid())
+        )
+        process.start()
+        running.append(process)
 
 
 def _child(plan: Plan, parent: int) -> None:

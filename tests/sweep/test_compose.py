@@ -37,6 +37,15 @@ def test_every_job_has_the_config_that_hydra_gives_it(composer):
         assert OmegaConf.to_yaml(composer(job)) == OmegaConf.to_yaml(expected), job
 
 
+def test_a_job_that_gets_its_place_has_the_config_that_hydra_gives_it(composer):
+    for number, job in enumerate(JOBS):
+        composer(job)
+        place = ["hydra.sweep.dir='/runs'", f"hydra.sweep.subdir='{number}'"]
+        for _ in range(2):  # the second time from the files
+            expected = composer.loader.load_sweep_config(composer.config, [*job, *place])
+            assert OmegaConf.to_yaml(composer([*job, *place])) == OmegaConf.to_yaml(expected), job
+
+
 def test_files_are_merged_once_for_the_same_choices(composer, monkeypatch):
     composer(["model=rnn", "seed=0"])
     monkeypatch.setattr(composer.loader, "load_sweep_config", None)
