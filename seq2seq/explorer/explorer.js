@@ -91,6 +91,9 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
         if (signal.aborted) return;
         if (message.kind === "controls") {
           lay(message.controls);
+        } else if (message.kind === "status") {
+          clearTimeout(slow);
+          status.textContent = message.text;
         } else if (message.kind === "refused") {
           refuse(message);
         } else if (message.kind === "done") {

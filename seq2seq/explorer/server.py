@@ -3,6 +3,9 @@
 It answers requests that name it as 127.0.0.1 or localhost and come from its own pages; any other
 site that a browser has open, also one whose name is made to point here, is refused. It sends the
 three files of this folder and what pages answer, and reads nothing by a path in a request.
+
+Importing torch and Lightning takes seconds. They are imported behind the first page, which answers
+from a recording until then.
 """
 
 import html
@@ -11,7 +14,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
@@ -21,7 +24,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from seq2seq import explorer
-from seq2seq.explorer.page import Page, Refused, answer, described
+from seq2seq.explorer import recording
+from seq2seq.explorer.page import Message, Page, Refused, answer, described
 
 FOLDER = Path(__file__).parent
 FILES = {"explorer.js": "text/javascript", "explorer.css": "text/css"}
@@ -29,8 +33,8 @@ FILES = {"explorer.js": "text/javascript", "explorer.css": "text/css"}
 #: Bytes of a request's body.
 MOST = 64 * 1024
 
-#: What the pages draw and compute with, imported while the browser loads the page.
-HEAVY = ("seq2seq.explorer.drawing", "seq2seq.tasks", "seq2seq.training")
+#: Seconds between two words to a reader who waits for the libraries.
+PULSE = 0.3
 
 
 class Server(ThreadingHTTPServer):
@@ -39,6 +43,9 @@ class Server(ThreadingHTTPServer):
     Args:
         port: 0 takes any free one.
         outputs: the folder whose runs the pages may show.
+
+    Attributes:
+        ready: set once the first page has been drawn, and what pages need is thus imported.
 
     Raises:
         OSError: the port is taken.
@@ -51,11 +58,45 @@ class Server(ThreadingHTTPServer):
         # Models as small as these are faster on one thread; torch reads this when it is imported.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         self.pages = {name: explorer.build(name, outputs) for name in explorer.PAGES}
-        threading.Thread(target=_warm_up, daemon=True).start()
+        self.ready = threading.Event()
+        threading.Thread(target=self._warm_up, daemon=True).start()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/"
+
+    def answer(self, request: Message) -> Generator[Message, None, None]:
+        """What the page that the request names answers to it.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no such request; raised at once.
+        """
+        live = answer(self.pages[request["page"]], request)
+        return live if self.ready.is_set() else self._starting(request, live)
+
+    def _starting(
+        self, request: Message, live: Generator[Message, None, None]
+    ) -> Generator[Message, None, None]:
+        """The recorded answer to the request if there is one, else the live one in its time.
+
+        In a window that the recording is too wide for, the recorded answer is shown until then.
+        """
+        recorded = recording.find({**request, "width": recording.WIDTH})
+        if recorded and request["width"] == recording.WIDTH:
+            yield from recorded
+            return
+        yield from recorded[:-1]  # it is not done
+        # Saying so again and again finds out who has left, and need not be answered.
+        while not self.ready.wait(PULSE):
+            yield {"kind": "status", "text": "Starting: torch and Lightning are being imported…"}
+        yield from live
+
+    def _warm_up(self) -> None:
+        """Import what the first page needs, by drawing it, and after that what others need."""
+        for _ in answer(self.pages[recording.PAGE], next(recording.requests())):
+            pass
+        self.ready.set()
+        import_module("seq2seq.training")
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # A reader who leaves is no error.
@@ -100,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
             )
         try:
             request = json.loads(self.rfile.read(int(length)))
-            messages = answer(self.server.pages[request["page"]], request)
+            messages = self.server.answer(request)
         except (KeyError, RecursionError, TypeError, ValueError) as error:
             return self._refuse(HTTPStatus.BAD_REQUEST, f"The request makes no sense: {error}")
         self.send_response(HTTPStatus.OK)
@@ -170,8 +211,3 @@ def document(pages: Mapping[str, Page], name: str, query: str = "") -> str:
         # "<" could end the script element that holds the JSON.
         page=json.dumps(spec).replace("<", "\\u003c"),
     )
-
-
-def _warm_up() -> None:
-    for module in HEAVY:
-        import_module(module)

@@ -51,6 +51,7 @@ def server():
     server.pages["letters"] = Letters()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
+    assert server.ready.wait(120)
     yield server
     server.shutdown()
     thread.join()
