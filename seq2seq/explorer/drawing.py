@@ -109,7 +109,7 @@ def svg(figure: Figure) -> str:
     text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)
     text = text.replace("font-family: 'DejaVu Sans'; ", "")  # the page's own
     # Hundredths of a point will do.
-    text = re.sub(r' [dxy]="[^"]+"', lambda one: re.sub(r"(\.\d\d)\d+", r"\1", one[0]), text)
+    text = re.sub(r' [dxy]="[^"]+"', lambda one: re.sub(r"(?<=\.\d\d)\d+", "", one[0]), text)
     for colour, property in COLOURS.items():
         text = text.replace(colour.lower(), property)
     return text
