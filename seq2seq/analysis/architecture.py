@@ -226,8 +226,10 @@ def draw_attention(
             row, column = divmod(index, columns)
             foot = height - (row + 1) * (side + 0.35)
             ax = _place(figure, 0.5 + column * (side + 0.2), foot, side, side)
-            image = ax.imshow(np.ma.masked_where(~visible, weight), cmap=shades, norm=norm)
-            ax.set_title(f"layer {index + 1}", loc="left")
+            seen = np.ma.masked_where(~visible, weight)
+            # Without interpolation an SVG holds one pixel per weight.
+            image = ax.imshow(seen, cmap=shades, norm=norm, interpolation="none")
+            ax.set_title(f"layer {index + 1}", loc="left", y=1.0)  # a given place needs no search
             ax.spines[:].set_visible(False)
             ax.tick_params(labelleft=column == 0, labelbottom=index + columns >= len(weights))
             ax.set_ylabel("query at time t" if column == 0 else "")
@@ -349,7 +351,8 @@ def _label_rows(ax: Axes, found: Graph) -> None:
             ax.axhspan(level - 0.5, level + len(rows) - 0.5, color=GREY, alpha=0.1, lw=0)
         level += len(rows)
     ax.set_yticks(ticks, labels)
-    ax.tick_params(length=0, labelbottom=False)
+    ax.set_xticks([])
+    ax.tick_params(length=0)
     ax.set_xlim(-found.length + 0.3, 0.9)
     ax.spines[:].set_visible(False)
 
