@@ -17,7 +17,6 @@ import traceback
 from collections.abc import Generator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import import_module
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -26,6 +25,7 @@ from urllib.parse import parse_qsl
 from seq2seq import explorer
 from seq2seq.explorer import recording
 from seq2seq.explorer.page import Message, Page, Refused, answer, described
+from seq2seq.imports import import_once
 
 FOLDER = Path(__file__).parent
 FILES = {"explorer.js": "text/javascript", "explorer.css": "text/css"}
@@ -92,11 +92,12 @@ class Server(ThreadingHTTPServer):
         yield from live
 
     def _warm_up(self) -> None:
-        """Import what the first page needs, by drawing it, and after that what others need."""
+        """Import what the first page needs and draw it, and after that import what others need."""
+        import_once("seq2seq.explorer.drawing", "seq2seq.tasks")
         for _ in answer(self.pages[recording.PAGE], next(recording.requests())):
             pass
         self.ready.set()
-        import_module("seq2seq.training")
+        import_once("seq2seq.training")
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # A reader who leaves is no error.
