@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -493,6 +494,14 @@ def test_batches_are_those_of_each_task(tmp_path: Path) -> None:
             for expected, own in zip(task.batch(step), (own_x, own_y), strict=True):
                 assert torch.equal(expected.double(), own)
     assert len(batches.x) == 100  # two seeds; equal inputs are stored once
+
+
+def test_seconds_of_runs_trained_together_add_up_to_their_time(tmp_path: Path) -> None:
+    made = configs(tmp_path, "model=rnn", "trainer.max_steps=400")
+    start = time.perf_counter()
+    runs = train_all(made, workers=1)
+    whole = time.perf_counter() - start
+    assert 0.5 * whole < sum(one.result["seconds"] for one in runs) <= whole
 
 
 def test_processes_side_by_side_change_nothing(tmp_path: Path) -> None:
