@@ -90,7 +90,8 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
       for await (const message of ask(request, signal)) {
         if (signal.aborted) return;
         if (message.kind === "controls") {
-          lay(message.controls);
+          // Where the reader has moved on, the controls of this answer would move things back.
+          if (wanted === null) lay(message.controls);
         } else if (message.kind === "status") {
           clearTimeout(slow);
           status.textContent = message.text;

@@ -32,6 +32,25 @@ CUT = """all => all.flatMap(svg => [...svg.querySelectorAll("text")].filter(text
 }).map(text => text.textContent))"""
 
 
+def test_a_late_answer_does_not_move_a_slider_back(visit):
+    page = visit("shift")
+    page.evaluate(
+        """() => { const slider = document.querySelector("[data-control=k] input");
+        const move = (k) => { slider.value = k; slider.dispatchEvent(new Event("input")); };
+        const asked = window.fetch;
+        window.fetch = async (...request) => {
+            const response = await asked(...request);
+            window.fetch = asked;
+            move(20);  // the answer for 10 has come and is still to be read
+            return response;
+        };
+        move(10); }"""
+    )
+    page.wait_for_selector("[aria-label*='repeats the input 20 steps later']")
+    page.wait_for_selector("[data-state=ready]")
+    assert page.locator("[data-control=k] input").input_value() == "20"
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_every_control_has_its_label_and_the_keyboard_reaches_it(visit, name):
     page = visit(name)
