@@ -424,9 +424,11 @@ def _rejoin(slots: Sequence[str], members: Sequence[tuple[Member, Path]]) -> lis
     for name in slots:
         ended = Run(parent / name).result.get("steps", 0) if name else 0
         if name not in by_name and ended > step:
-            by_name[name] = Absent(name, ended, int(Run(parent / name).config.task.length))
-    length = load_checkpoint(next(iter(checkpoints.values()))).get("length")
-    return [Plan(step, [by_name.get(name) for name in slots], checkpoints, length), *alone]
+            # A task that reads its sequences has no length in its config.
+            length = Run(parent / name).config.task.get("length") or members[0][0].task.length
+            by_name[name] = Absent(name, ended, int(length))
+    padded = load_checkpoint(next(iter(checkpoints.values()))).get("length")
+    return [Plan(step, [by_name.get(name) for name in slots], checkpoints, padded), *alone]
 
 
 def _plan(members: Sequence[tuple[Member, Path]]) -> Plan:
