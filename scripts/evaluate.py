@@ -13,7 +13,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         from seq2seq import pretrained
-        from seq2seq.training import evaluate
+        from seq2seq.evaluate import evaluate
 
         overrides = [a for a in arguments if not a.startswith("run=")]
         for key, value in evaluate(pretrained.run(folders[0]), overrides).items():

@@ -20,10 +20,10 @@ def main(arguments: list[str]) -> None:
         values[key] = KEYS[key](text)
     if "run" not in values:
         raise ValueError("no run given; add run=<folder>")
+    from seq2seq.build import build, load_model
     from seq2seq.generate import horizon, rollout
     from seq2seq.models.model import SequenceModel
-    from seq2seq.runs import Run, load_model
-    from seq2seq.training import build
+    from seq2seq.runs import Run
 
     task, _ = build(Run(values["run"]).config)
     (x, y), n = task.split("test"), values["prefix"]

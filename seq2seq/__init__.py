@@ -6,10 +6,10 @@ Importing this package is cheap: torch, lightning and matplotlib are loaded when
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seq2seq.build import load_model as load_model
     from seq2seq.pretrained import load_pretrained as load_pretrained
     from seq2seq.runs import Run as Run
     from seq2seq.runs import collect as collect
-    from seq2seq.runs import load_model as load_model
     from seq2seq.training import train as train
 
 __all__ = ["Run", "collect", "load_model", "load_pretrained", "train"]
@@ -17,7 +17,7 @@ __all__ = ["Run", "collect", "load_model", "load_pretrained", "train"]
 _HOMES = {
     "Run": "runs",
     "collect": "runs",
-    "load_model": "runs",
+    "load_model": "build",
     "load_pretrained": "pretrained",
     "train": "training",
 }

@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from seq2seq.build import load_model
 from seq2seq.models.model import RecurrentModel, SequenceModel, State
 from seq2seq.models.token import TokenModel
-from seq2seq.runs import Run, load_model
+from seq2seq.runs import Run
 from seq2seq.seeds import generator
 from seq2seq.tasks.vocabulary import Vocabulary
 

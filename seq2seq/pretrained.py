@@ -1,7 +1,7 @@
 """Trained models that come with the package: `seq2seq.load_pretrained("shift-tcn")`.
 
 Each is a run folder that holds its parameters in place of checkpoints, so that what works on runs
-(`training.evaluate`, `generate.load`, the explorer) works on it too:
+(`evaluate`, `generate.load`, the explorer) works on it too:
 
     model.safetensors   the parameters; nothing in it can be executed
     config.yaml         the resolved config
@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from seq2seq.runs import Run, load_model, resolved, write_atomically
+from seq2seq.build import load_model
+from seq2seq.runs import Run, resolved, write_atomically
 from seq2seq.schema import CONFIGS, nearest
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def export(trained: Run, name: str) -> Pretrained:
     from safetensors.torch import save
 
     from seq2seq import generate
-    from seq2seq.training import evaluate
+    from seq2seq.evaluate import evaluate
 
     steps = recipe(name)
     if trained.status != "finished":

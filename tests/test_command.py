@@ -14,7 +14,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from seq2seq.runs import Run, collect, load_checkpoint, load_model
+from seq2seq.build import load_model
+from seq2seq.runs import Run, collect, load_checkpoint
 
 ROOT = Path(__file__).parents[1]
 TINY = [

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from seq2seq.evaluate import evaluate
 from seq2seq.schema import ConfigError
-from seq2seq.training import evaluate, train
+from seq2seq.training import train
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "evaluate.py"
 

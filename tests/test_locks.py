@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from seq2seq import locks
-from seq2seq.locks import Claims, is_held
+from seq2seq.runs.locks import Claims, is_held
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from seq2seq.locks import Claims
+from seq2seq.runs.locks import Claims
 with Claims() as claims:
     print(claims.claim(Path(sys.argv[1])), flush=True)
     time.sleep(60)

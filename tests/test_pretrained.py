@@ -13,8 +13,9 @@ import yaml
 
 import seq2seq
 from seq2seq import generate, pretrained, schema
-from seq2seq.runs import load_model
-from seq2seq.training import evaluate, train
+from seq2seq.build import load_model
+from seq2seq.evaluate import evaluate
+from seq2seq.training import train
 
 ROOT = Path(__file__).parents[1]
 NAMES = pretrained.names()

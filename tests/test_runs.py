@@ -8,17 +8,18 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from seq2seq import schema
+from seq2seq.build import load_model
+from seq2seq.evaluate import evaluate
 from seq2seq.runs import (
     Run,
     collect,
     find,
     load_checkpoint,
-    load_model,
     run_folder,
     trajectory_hash,
     write_atomically,
 )
-from seq2seq.training import evaluate, train
+from seq2seq.training import train
 
 SMALL = [
     "model=rnn",

@@ -134,7 +134,7 @@ def test_resuming_inside_an_epoch_ends_with_identical_weights(
 
 def test_the_carried_state_matters(tmp_path: Path) -> None:
     """Against a loop by hand: the state goes on within an epoch and starts again with the next."""
-    from seq2seq.training import build
+    from seq2seq.build import build
 
     trained = seq2seq.train(overrides(tmp_path, "model=lstm", "callbacks.figures=null"))
     task, module = build(trained.config)

@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 from torch import Tensor, nn
 
-from seq2seq.runs import Run, load_model
+from seq2seq.build import load_model
+from seq2seq.runs import Run
 from seq2seq.seeds import generator
 
 Array = NDArray[np.float64]
@@ -134,7 +135,7 @@ def perturb_run(
     Raises:
         ValueError: the run has no readable checkpoint.
     """
-    from seq2seq.training import build  # brings Lightning, which nothing else here needs
+    from seq2seq.build import build  # brings Lightning, which nothing else here needs
 
     run = run if isinstance(run, Run) else Run(run)
     model = load_model(run)

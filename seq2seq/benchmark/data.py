@@ -8,7 +8,7 @@ from seq2seq.seeds import generator
 
 def measure(seconds: float = 2.0) -> None:
     """Sequences per second that each task and input draws, on one core."""
-    from seq2seq.training import build, threads
+    from seq2seq.build import build, threads
 
     print("task                 input    length    sequences/s")
     tasks = {"shift": 128, "convolution": 128, "linear_functional": 128, "lorenz96": 128}

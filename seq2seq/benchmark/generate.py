@@ -5,9 +5,9 @@ import time
 from typing import cast
 
 from seq2seq.benchmark import configure
+from seq2seq.build import build, threads
 from seq2seq.generate import stream
 from seq2seq.models.token import TokenModel
-from seq2seq.training import build, threads
 
 
 def measure(characters: int = 1000) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from seq2seq.benchmark import configure
+from seq2seq.build import build, threads
 from seq2seq.seeds import generator
-from seq2seq.training import build, threads
 
 
 def measure(seconds: float = 1.0, batch: int = 4) -> None:

@@ -66,7 +66,7 @@ def _framework(overrides: list[str], blocks: int, block: int) -> list[float]:
 
 
 def _raw_loop(overrides: list[str], blocks: int, block: int) -> list[float]:
-    from seq2seq.training import build, threads
+    from seq2seq.build import build, threads
 
     cfg = configure(*overrides)
     task, module = build(cfg)

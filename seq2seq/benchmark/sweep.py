@@ -13,11 +13,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from seq2seq import schema
+from seq2seq.batched.chunk import Chunk
+from seq2seq.batched.member import Member
 from seq2seq.benchmark import configure
+from seq2seq.build import build
 from seq2seq.runs import Run, find
-from seq2seq.sweep.chunk import Chunk
-from seq2seq.sweep.member import Member
-from seq2seq.training import build, quiet
+from seq2seq.training import quiet
 
 TRAIN = schema.CONFIGS.parent / "train.py"
 MEDIUM = ["task.length=48", "task.batch_size=64"]

@@ -58,8 +58,8 @@ class Models(Page):
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
         import torch
 
+        from seq2seq.build import threads
         from seq2seq.explorer import drawing
-        from seq2seq.training import threads
 
         run, task, model = trained.load(trained.find(self.outputs, values["model"]))
         block, shown = divmod(seed, SEQUENCES)

@@ -37,8 +37,8 @@ class Text(Page):
         yield Choice("top_k", "Drawn from", CUTS)
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
+        from seq2seq.build import threads
         from seq2seq.generate import stream
-        from seq2seq.training import threads
 
         run = trained.find(self.outputs, values["model"])
         model, vocabulary = trained.load_text(run)

@@ -123,8 +123,7 @@ def load(run: Run) -> Loaded:
 
 @functools.lru_cache(maxsize=8)
 def _load(folder: Path, _: int) -> Loaded:
-    from seq2seq.runs import load_model
-    from seq2seq.training import build
+    from seq2seq.build import build, load_model
 
     run = _run(folder)
     with refusing(run):

@@ -8,10 +8,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from seq2seq.build import build, threads
 from seq2seq.runs import Run
 from seq2seq.seeds import generator
 from seq2seq.sweep.jobs import Job, is_done, labels
-from seq2seq.training import build, threads
 
 
 def show_estimate(jobs: Sequence[Job], measured_steps: int = 3) -> None:

@@ -22,8 +22,8 @@ from optuna.trial import Trial, TrialState
 from rich.console import Console
 from rich.table import Table
 
-from seq2seq.locks import Claims
 from seq2seq.runs import Run
+from seq2seq.runs.locks import Claims
 from seq2seq.schema import ConfigError
 from seq2seq.sweep.jobs import Job, make_parents, plan
 from seq2seq.sweep.sweeper import launch_jobs

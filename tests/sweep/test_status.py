@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from seq2seq.locks import Claims
+from seq2seq.runs.locks import Claims
 from seq2seq.sweep import status
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "runs.py"

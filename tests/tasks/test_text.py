@@ -13,9 +13,9 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from seq2seq import schema
+from seq2seq.build import build
 from seq2seq.tasks import corpora
 from seq2seq.tasks.text import IGNORED, ScoringWindows, Text
-from seq2seq.training import build
 
 LETTERS = "".join(chr(97 + (i * i) % 23) for i in range(4000)) + "\n"
 

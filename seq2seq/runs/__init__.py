@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.locks import is_held
+from seq2seq.runs.locks import is_held
 from seq2seq.schema import signature
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from torch import nn
 
 #: A run with one of these statuses is complete: asked for again, it is skipped.
 FINAL = ("finished", "diverged")
@@ -320,41 +319,6 @@ def load_weights(path: Path) -> dict[str, Any]:
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
         raise ValueError(f"cannot read the weights {path}: {reason}") from error
-
-
-def load_model(run: "Run | str | Path") -> "nn.Module":
-    """The trained model of a run, in evaluation mode, built from its config and last checkpoint.
-
-    Raises:
-        ValueError: the run has no readable checkpoint, or one of another model.
-        ConfigError: its config names a class that the project does not register.
-    """
-    from seq2seq.training import build
-
-    run = run if isinstance(run, Run) else Run(run)
-    stored = run.vocabulary if run.vocabulary.exists() else None
-    _, module = build(run.config, stored)
-    if run.weights.exists():
-        _fill(module.model, load_weights(run.weights), run.weights)
-        return module.model.eval()
-    errors = []
-    for path in run.checkpoints:
-        try:
-            _fill(module, load_checkpoint(path)["state_dict"], path)
-        except ValueError as error:
-            errors.append(str(error))
-            continue
-        return module.model.eval()
-    raise ValueError(errors[0] if errors else f"no checkpoint in {run.folder}; train it first")
-
-
-def _fill(module: "nn.Module", parameters: dict[str, Any], path: Path) -> None:
-    try:
-        module.load_state_dict(parameters)
-    except Exception as error:
-        lines = [" ".join(line.split()) for line in str(error).splitlines()]
-        reason = (lines[1:] or lines)[0][:160]
-        raise ValueError(f"{path} does not fit the model of its config: {reason}") from error
 
 
 def score(result: Mapping[str, Any]) -> float | None:

@@ -23,7 +23,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from seq2seq import schema
-from seq2seq.locks import Claims
+from seq2seq.batched.chunk import Absent, Chunk, Objective, Slot, members_of
+from seq2seq.batched.member import PLANNED, Member, unheard_hooks
+from seq2seq.batched.stack import AttentionRule, batchable
+from seq2seq.build import threads
 from seq2seq.objective import Sampled
 from seq2seq.runs import (
     FINAL,
@@ -35,11 +38,9 @@ from seq2seq.runs import (
     score,
     write_atomically,
 )
+from seq2seq.runs.locks import Claims
 from seq2seq.schema import ConfigError
 from seq2seq.seeds import generator
-from seq2seq.sweep.chunk import Absent, Chunk, Objective, Slot, members_of
-from seq2seq.sweep.member import PLANNED, Member, unheard_hooks
-from seq2seq.sweep.stack import AttentionRule, batchable
 from seq2seq.tasks.task import SequenceTask
 from seq2seq.training import (
     begin,
@@ -48,7 +49,6 @@ from seq2seq.training import (
     find_checkpoint,
     interruptible,
     quiet,
-    threads,
 )
 
 log = logging.getLogger("seq2seq")

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from seq2seq.batched import optimizer
+from seq2seq.batched.member import Member
+from seq2seq.batched.stack import AttentionRule, batchable
 from seq2seq.callbacks import ProgressReport
 from seq2seq.module import READ_EVERY, weight
-from seq2seq.sweep import optimizer
-from seq2seq.sweep.member import Member
-from seq2seq.sweep.stack import AttentionRule, batchable
 from seq2seq.tasks.task import SequenceTask
 
 log = logging.getLogger("seq2seq")

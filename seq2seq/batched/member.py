@@ -13,12 +13,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from omegaconf import DictConfig
 from torch import Tensor
 
+from seq2seq.build import build
 from seq2seq.callbacks import Checkpoints, ProgressReport
 from seq2seq.module import History, SequenceModule
 from seq2seq.runs import Run, checkpoint_step, load_checkpoint, write_atomically
 from seq2seq.tasks.text import Text
 from seq2seq.training import (
-    build,
     build_callbacks,
     build_loggers,
     finite,
@@ -72,7 +72,7 @@ class Member:
 
     Args:
         cfg: the run's config.
-        task, module: from `seq2seq.training.build`.
+        task, module: from `seq2seq.build.build`.
 
     Attributes:
         seconds: what the run has taken: of the time of its chunk an equal share.

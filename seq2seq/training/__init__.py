@@ -25,25 +25,21 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import schema
+from seq2seq.build import build, refusing, threads
 from seq2seq.callbacks import Interruption, Pruning, Together, members
-from seq2seq.locks import Claims
-from seq2seq.models.model import RecurrentModel
-from seq2seq.models.token import TokenModel
-from seq2seq.module import SequenceModule, weight
+from seq2seq.module import SequenceModule
 from seq2seq.runs import (
     FINAL,
     Run,
     checkpoint_step,
     load_checkpoint,
-    load_model,
     run_folder,
     telling,
     write_atomically,
 )
+from seq2seq.runs.locks import Claims
 from seq2seq.schema import ConfigError
-from seq2seq.seeds import stream_seed
 from seq2seq.tasks.text import Text
-from seq2seq.tasks.vocabulary import Vocabulary
 
 log = logging.getLogger("seq2seq")
 
@@ -92,68 +88,10 @@ def check(cfg: DictConfig) -> None:
 def _check_shared(nodes: str) -> None:
     """Build the trainer and the callbacks, once for all jobs of a sweep that share them."""
     cfg = OmegaConf.create(json.loads(nodes))
-    with quiet(), _refusing("trainer"):
+    with quiet(), refusing("trainer"):
         instantiate(cfg.trainer, logger=False)
-    with _refusing("callbacks"):
+    with refusing("callbacks"):
         build_callbacks(cfg)
-
-
-def build(cfg: DictConfig, stored: Path | None = None) -> tuple[Any, SequenceModule]:
-    """The task and the module with its freshly initialised model; draws no data.
-
-    The parameters come from their own stream of `seed`, whatever else has drawn before. A model of
-    text needs the size of its vocabulary: that of `stored`, a run's `vocabulary.json`, or else that
-    of the corpus, which is read for it.
-
-    Raises:
-        ConfigError: a constructor refused its arguments.
-    """
-    schema.check(cfg)
-    with _refusing("task"):
-        task = instantiate(cfg.task)
-        if isinstance(task, Text):
-            if stored is not None:
-                task.vocabulary = Vocabulary.from_json(stored.read_text(encoding="utf-8"))
-            input_dim = task.embedding_size or cfg.model.hidden_size
-            output_dim = input_dim if task.tied else len(task.vocabulary)
-        else:
-            input_dim, output_dim = task.input_dim, task.output_dim
-    with _refusing("model"), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(stream_seed(cfg.seed, "initialisation"))
-        model = instantiate(cfg.model, input_dim=input_dim, output_dim=output_dim)
-        if isinstance(task, Text):
-            task.contiguous = isinstance(model, RecurrentModel)
-            model = TokenModel(model, len(task.vocabulary), task.tied)
-    with _refusing("objective"):
-        objective = instantiate(cfg.objective)
-        if not objective.uses_samples:
-            objective.bind(model, task)
-            task.uses_samples = False
-    with _refusing("optimizer"):
-        optimizer = instantiate(cfg.optimizer)
-        optimizer([torch.nn.Parameter(torch.zeros(1))])
-    module = SequenceModule(
-        model,
-        objective,
-        task.loss,
-        task.metrics,
-        optimizer,
-        instantiate(cfg.scheduler) if cfg.get("scheduler") is not None else None,
-        gradient_clip_val=cfg.gradient_clip_val,
-        seed=cfg.seed,
-        restarts=task.restarts if isinstance(task, Text) and task.contiguous else None,
-    )
-    return task, module
-
-
-@contextmanager
-def _refusing(key: str) -> Iterator[None]:
-    """Turn what a constructor says of its arguments into one line that names the config node."""
-    try:
-        yield
-    except Exception as error:
-        text = str(error.__cause__ if error.__cause__ is not None else error)
-        raise ConfigError(f"{key}: {' '.join(text.split())}") from None
 
 
 def build_callbacks(cfg: DictConfig) -> list[lightning.Callback]:
@@ -347,39 +285,6 @@ def _evaluate(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> 
     return finite(measured)
 
 
-def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, float]:
-    """Test a trained model on its own task, changed by `overrides` such as `task.length=512`.
-
-    A run with classes from outside the project needs `allow=[their package]` again.
-
-    Returns `test/loss`, what follows from it (`test/nmse`), and the reference predictors' losses.
-
-    Raises:
-        ConfigError: there is no such run, or an override changes more than the task.
-        ValueError: the run has no readable checkpoint.
-    """
-    run = run if isinstance(run, Run) else Run(run)
-    if run.status == "new":
-        raise ConfigError(f"no run in {run.folder}; give the folder that holds config.yaml")
-    for override in overrides:
-        if not override.startswith(("task.", "allow=")) or "=" not in override:
-            raise ConfigError(f"only task.<key>=<value> may be changed, got {override}")
-    cfg = OmegaConf.merge(run.config, OmegaConf.from_dotlist(list(overrides)))
-    assert isinstance(cfg, DictConfig)
-    model = load_model(Run(run.folder, cfg.allow))
-    task, _ = build(cfg, run.vocabulary if run.vocabulary.exists() else None)
-    parameter = next(model.parameters())
-    total = count = 0.0
-    with torch.inference_mode(), threads(cfg.threads):
-        for x, y in task.test_dataloader():
-            x, y = (part.to(parameter) if part.is_floating_point() else part for part in (x, y))
-            total += float(task.loss(model(x), y)) * weight(y)
-            count += weight(y)
-    measured = {"loss": total / count} | task.metrics("test", total / count)
-    references = {f"reference/{key}": value for key, value in task.reference_losses().items()}
-    return {f"test/{key}": value for key, value in measured.items()} | references
-
-
 def finite(measured: dict[str, float]) -> dict[str, float | None]:
     """JSON knows no infinity: None in place of what is not finite."""
     return {key: value if math.isfinite(value) else None for key, value in measured.items()}
@@ -416,17 +321,6 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-@contextmanager
-def threads(number: int) -> Iterator[None]:
-    """The last bit of a gradient depends on the number of threads, so it belongs to the run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
+from seq2seq.batched.recurrence import Network, Recurrent
 from seq2seq.models.rnn import RNN
 from seq2seq.models.ssm import DiagonalRNN
 from seq2seq.models.tcn import CausalConvolution
-from seq2seq.sweep.recurrence import Network, Recurrent
 
 #: Times per hidden unit up to which a convolution as a matrix is cheaper than a recurrence.
 LONGEST = 64

@@ -1,0 +1,123 @@
+"""From a config to the task and the module, and from a run's folder to its trained model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import nn
+
+from seq2seq import schema
+from seq2seq.models.model import RecurrentModel
+from seq2seq.models.token import TokenModel
+from seq2seq.module import SequenceModule
+from seq2seq.runs import Run, load_checkpoint, load_weights
+from seq2seq.schema import ConfigError
+from seq2seq.seeds import stream_seed
+from seq2seq.tasks.text import Text
+from seq2seq.tasks.vocabulary import Vocabulary
+
+
+def build(cfg: DictConfig, stored: Path | None = None) -> tuple[Any, SequenceModule]:
+    """The task and the module with its freshly initialised model; draws no data.
+
+    The parameters come from their own stream of `seed`, whatever else has drawn before. A model of
+    text needs the size of its vocabulary: that of `stored`, a run's `vocabulary.json`, or else that
+    of the corpus, which is read for it.
+
+    Raises:
+        ConfigError: a constructor refused its arguments.
+    """
+    schema.check(cfg)
+    with refusing("task"):
+        task = instantiate(cfg.task)
+        if isinstance(task, Text):
+            if stored is not None:
+                task.vocabulary = Vocabulary.from_json(stored.read_text(encoding="utf-8"))
+            input_dim = task.embedding_size or cfg.model.hidden_size
+            output_dim = input_dim if task.tied else len(task.vocabulary)
+        else:
+            input_dim, output_dim = task.input_dim, task.output_dim
+    with refusing("model"), torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(stream_seed(cfg.seed, "initialisation"))
+        model = instantiate(cfg.model, input_dim=input_dim, output_dim=output_dim)
+        if isinstance(task, Text):
+            task.contiguous = isinstance(model, RecurrentModel)
+            model = TokenModel(model, len(task.vocabulary), task.tied)
+    with refusing("objective"):
+        objective = instantiate(cfg.objective)
+        if not objective.uses_samples:
+            objective.bind(model, task)
+            task.uses_samples = False
+    with refusing("optimizer"):
+        optimizer = instantiate(cfg.optimizer)
+        optimizer([torch.nn.Parameter(torch.zeros(1))])
+    module = SequenceModule(
+        model,
+        objective,
+        task.loss,
+        task.metrics,
+        optimizer,
+        instantiate(cfg.scheduler) if cfg.get("scheduler") is not None else None,
+        gradient_clip_val=cfg.gradient_clip_val,
+        seed=cfg.seed,
+        restarts=task.restarts if isinstance(task, Text) and task.contiguous else None,
+    )
+    return task, module
+
+
+@contextmanager
+def refusing(key: str) -> Iterator[None]:
+    """Turn what a constructor says of its arguments into one line that names the config node."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error.__cause__ if error.__cause__ is not None else error)
+        raise ConfigError(f"{key}: {' '.join(text.split())}") from None
+
+
+def load_model(run: Run | str | Path) -> nn.Module:
+    """The trained model of a run, in evaluation mode, built from its config and last checkpoint.
+
+    Raises:
+        ValueError: the run has no readable checkpoint, or one of another model.
+        ConfigError: its config names a class that the project does not register.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    stored = run.vocabulary if run.vocabulary.exists() else None
+    _, module = build(run.config, stored)
+    if run.weights.exists():
+        _fill(module.model, load_weights(run.weights), run.weights)
+        return module.model.eval()
+    errors = []
+    for path in run.checkpoints:
+        try:
+            _fill(module, load_checkpoint(path)["state_dict"], path)
+        except ValueError as error:
+            errors.append(str(error))
+            continue
+        return module.model.eval()
+    raise ValueError(errors[0] if errors else f"no checkpoint in {run.folder}; train it first")
+
+
+def _fill(module: nn.Module, parameters: dict[str, Any], path: Path) -> None:
+    try:
+        module.load_state_dict(parameters)
+    except Exception as error:
+        lines = [" ".join(line.split()) for line in str(error).splitlines()]
+        reason = (lines[1:] or lines)[0][:160]
+        raise ValueError(f"{path} does not fit the model of its config: {reason}") from error
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """The last bit of a gradient depends on the number of threads, so it belongs to the run."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,45 @@
+"""Test a trained model on its own task, or on that task changed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from seq2seq.build import build, load_model, threads
+from seq2seq.module import weight
+from seq2seq.runs import Run
+from seq2seq.schema import ConfigError
+
+
+def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, float]:
+    """Test a trained model on its own task, changed by `overrides` such as `task.length=512`.
+
+    A run with classes from outside the project needs `allow=[their package]` again.
+
+    Returns `test/loss`, what follows from it (`test/nmse`), and the reference predictors' losses.
+
+    Raises:
+        ConfigError: there is no such run, or an override changes more than the task.
+        ValueError: the run has no readable checkpoint.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    if run.status == "new":
+        raise ConfigError(f"no run in {run.folder}; give the folder that holds config.yaml")
+    for override in overrides:
+        if not override.startswith(("task.", "allow=")) or "=" not in override:
+            raise ConfigError(f"only task.<key>=<value> may be changed, got {override}")
+    cfg = OmegaConf.merge(run.config, OmegaConf.from_dotlist(list(overrides)))
+    assert isinstance(cfg, DictConfig)
+    model = load_model(Run(run.folder, cfg.allow))
+    task, _ = build(cfg, run.vocabulary if run.vocabulary.exists() else None)
+    parameter = next(model.parameters())
+    total = count = 0.0
+    with torch.inference_mode(), threads(cfg.threads):
+        for x, y in task.test_dataloader():
+            x, y = (part.to(parameter) if part.is_floating_point() else part for part in (x, y))
+            total += float(task.loss(model(x), y)) * weight(y)
+            count += weight(y)
+    measured = {"loss": total / count} | task.metrics("test", total / count)
+    references = {f"reference/{key}": value for key, value in task.reference_losses().items()}
+    return {f"test/{key}": value for key, value in measured.items()} | references
