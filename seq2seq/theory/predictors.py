@@ -60,11 +60,29 @@ def horizon_gram(covariance: ArrayLike) -> Array:
 
 
 def kernel_moments(kernel: ArrayLike, covariance: ArrayLike) -> Moments:
-    """Exact moments of y_t = Σ_s kernel[s] x_{t−s} for an input of `covariance` (L, L)."""
-    rho = np.asarray(kernel, dtype=np.float64)
-    gram = horizon_gram(covariance)
-    cross = gram @ rho
-    return Moments(gram, cross[:, None], float(rho @ cross))
+    """Exact moments of y_t = Σ_s kernel[s] x_{t−s} for an input of `covariance`, (L,) or (L, L).
+
+    One of shape (L,) is that of a stationary input at each lag: gram[s, r] is then
+    covariance[|s − r|]·(L − max(s, r))/L. Only the lags that a predictor may use are worked out,
+    and the sums over all of them by FFT, in time L log L.
+    """
+    rho, c = (np.asarray(part, dtype=np.float64) for part in (kernel, covariance))
+    if c.ndim == 2:
+        gram = horizon_gram(c)
+        cross = gram @ rho
+        return Moments(gram, cross[:, None], float(rho @ cross))
+    length = len(c)
+    share = (length - np.arange(length)) / length
+    # gram = share_s·c for r ≤ s, a convolution, and c·share_r for r ≥ s, a correlation: half of the
+    # diagonal in each.
+    size = 1 << (2 * length - 1).bit_length()
+    half = np.fft.rfft(np.r_[c[0] / 2, c[1:]], size)
+    past = np.fft.irfft(half * np.fft.rfft(rho, size), size)[:length]
+    future = np.fft.irfft(half.conj() * np.fft.rfft(share * rho, size), size)[:length]
+    cross = share * past + future
+    lag = np.arange(min(length, MAX_FEATURES))
+    gram = c[abs(lag[:, None] - lag)] * share[np.maximum(lag[:, None], lag)]
+    return Moments(gram, cross[lag, None], float(rho @ cross))
 
 
 def operator_moments(operator: ArrayLike, covariance: ArrayLike) -> Moments:

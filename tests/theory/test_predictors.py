@@ -68,6 +68,36 @@ def test_exact_losses_match_brute_force(taps):
     assert losses[key] == pytest.approx(brute_force_losses(varying, c, taps), abs=1e-9)
 
 
+@pytest.mark.parametrize("length", [1, 2, 9, 128, 512])
+@pytest.mark.parametrize("correlation", ["white", "ar1", "gp"])
+def test_an_autocovariance_stands_for_its_matrix(length, correlation):
+    lag = np.arange(length)
+    autocovariance = {"white": 1.0 * (lag == 0), "ar1": 0.9**lag, "gp": np.exp(-(lag**2) / 200)}
+    c = 1.7 * autocovariance[correlation]
+    for kernel in (
+        np.exp(-0.1 * lag),
+        (1 + lag) ** -0.7 * np.cos(lag),
+        RNG.standard_normal(length),
+    ):
+        dense, by_lag = (predictors.kernel_moments(kernel, of) for of in (toeplitz(c), c))
+        np.testing.assert_allclose(by_lag.gram, dense.gram, rtol=1e-12)
+        scale = np.abs(dense.cross).max()
+        np.testing.assert_allclose(by_lag.cross, dense.cross, atol=1e-13 * scale)
+        expected, losses = predictors.tap_losses(dense), predictors.tap_losses(by_lag)
+        # What is left after more taps than the input has freedoms is rounding of the whole.
+        assert losses == pytest.approx(expected, rel=1e-10, abs=1e-11 * expected["zero"])
+
+
+def test_a_long_horizon_keeps_the_lags_of_the_largest_predictor():
+    lag = np.arange(2000)
+    kernel, c = np.exp(-0.003 * lag), 0.9**lag
+    moments = predictors.kernel_moments(kernel, c)
+    assert moments.gram.shape == (predictors.MAX_FEATURES,) * 2
+    dense = predictors.kernel_moments(kernel, toeplitz(c))
+    assert moments.power == pytest.approx(dense.power, rel=1e-12)
+    np.testing.assert_allclose(moments.cross[:, 0], dense.cross[:1024, 0], rtol=1e-12)
+
+
 def test_smooth_shift_in_closed_form():
     losses = predictors.tap_losses(
         predictors.kernel_moments(np.eye(32)[8], gp_covariance(32, scale=0.2))
