@@ -9,8 +9,10 @@ e = ρ − ρ̂, and for a zero-mean input of covariance C[t, t'] = E[x_t x_t'] 
 
 White input of variance σ² leaves Σ_s w_s e_s² with w_s = σ²(L−s)/L for the average over the horizon
 and w_s = σ² for the last time, the loss of Li, Han, E and Li, "Approximation and Optimization
-Theory for Linear Continuous-Time Recurrent Neural Networks", JMLR 23 (2022), section 2. Kernels are
-responses to a unit input at one step: where ρ(t) is a density in time, its values times dt.
+Theory for Linear Continuous-Time Recurrent Neural Networks", JMLR 23 (2022), section 2. Any
+stationary input, C[t, t'] = c(|t − t'|) and σ² = c(0), leaves a convolution, with the same w:
+2 Σ_s (w_s/σ²) e_s (c(0) e_s/2 + Σ_{0<r≤s} c(r) e_{s−r}). Kernels are responses to a unit input at
+one step: where ρ(t) is a density in time, its values times dt.
 """
 
 import math
@@ -24,14 +26,18 @@ from seq2seq.theory.predictors import horizon_gram
 
 Horizon = Literal["average", "last"]
 
+#: Most lags for which a stationary input's form is kept as a matrix: up to some 700 its product is
+#: faster than FFT, while 50,000 would take 20 GB.
+MOST_DENSE = 512
+
 
 class PopulationLoss:
     """The quadratic form above for one target, a differentiable function of the learned kernel.
 
     Args:
         true_kernel: ρ, (L,), the target's response at lags 0 … L−1, the same for each channel.
-        covariance: the variance σ² of a white input, or C, (L, L), of any input. Channels are
-            independent and share it.
+        covariance: the variance σ² of a white input, c, (L,), of a stationary one, or C, (L, L),
+            of any input. Channels are independent and share it.
         horizon: `average` over the L steps, or the `last` of them.
 
     Raises:
@@ -44,7 +50,20 @@ class PopulationLoss:
         if horizon not in ("average", "last"):
             raise ValueError(f"objective.horizon must be average or last, got horizon={horizon!r}")
         self.true_kernel = torch.as_tensor(true_kernel, dtype=torch.float64)
-        self.weights = weights(len(self.true_kernel), covariance, horizon)
+        length = len(self.true_kernel)
+        c = torch.as_tensor(covariance, dtype=torch.float64)
+        self._half_spectrum: Tensor | None = None
+        if c.shape == (length,):
+            lag = torch.arange(length)
+            if not c[1:].any():
+                c = c[0]
+            elif length <= MOST_DENSE:
+                c = c[(lag[:, None] - lag).abs()]
+            else:
+                half = torch.where(lag == 0, 0.5, c / c[0])
+                self._half_spectrum = torch.fft.rfft(half, 2 * length)
+                c = c[0]
+        self.weights = weights(length, c, horizon)
 
     def __call__(self, learned_kernel: Tensor) -> Tensor:
         """The loss of ρ̂, (L,), or (L, channels, channels) from each input to each output channel.
@@ -70,6 +89,10 @@ class PopulationLoss:
             target = target * torch.eye(channels, dtype=true.dtype, device=true.device).flatten()
         error = target - learned_kernel.double().reshape(length, -1)
         weighted = form[:, None] * error if form.ndim == 1 else form @ error
+        if self._half_spectrum is not None:
+            half = self._half_spectrum.to(learned_kernel.device)[:, None]
+            past = torch.fft.irfft(half * torch.fft.rfft(error, 2 * length, dim=0), dim=0)
+            error = 2 * past[:length]
         return (error * weighted).sum() / channels
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from seq2seq.theory import population
 from seq2seq.theory.population import PopulationLoss, population_loss, weights
 
 L = 24
@@ -31,6 +32,26 @@ def test_it_is_the_sum_over_times(covariance):
     last = population_loss(LEARNED, RHO, covariance, "last")
     assert average.item() == pytest.approx(per_time.mean().item(), rel=1e-12)
     assert last.item() == pytest.approx(per_time[-1].item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("most_dense", [0, L])
+@pytest.mark.parametrize("horizon", ["average", "last"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_an_autocovariance_stands_for_its_matrix(monkeypatch, most_dense, horizon, channels):
+    monkeypatch.setattr(population, "MOST_DENSE", most_dense)
+    random = torch.Generator().manual_seed(2)
+    learned = torch.randn(L, channels, channels, generator=random, dtype=torch.float64)
+    by_lag = PopulationLoss(RHO, gp()[0], horizon)
+    expected = PopulationLoss(RHO, gp(), horizon)(learned)
+    assert by_lag(learned).item() == pytest.approx(expected.item(), rel=1e-12)
+    assert (by_lag.weights.ndim == 1) == (most_dense == 0)
+    assert torch.autograd.gradcheck(by_lag, learned.requires_grad_())
+
+
+def test_a_white_autocovariance_is_a_variance():
+    by_lag = PopulationLoss(RHO, torch.eye(L, dtype=torch.float64)[0] * 3)
+    assert torch.equal(by_lag.weights, weights(L, 3.0))
+    assert torch.equal(by_lag(LEARNED), PopulationLoss(RHO, 3.0)(LEARNED))
 
 
 def test_white_weights_are_those_of_the_formula():
