@@ -79,7 +79,7 @@ class Population:
                 f"objective=population needs a linear model, got {type(model).__name__}; choose "
                 "model=diagonal_rnn or linear_rnn, or objective=sampled"
             )
-        covariance = process.covariance(task.length)
+        covariance = process.autocovariance(task.length)
         self._error = PopulationLoss(kernel, covariance, self.horizon)
         self._length = task.length
 

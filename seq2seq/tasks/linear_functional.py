@@ -102,7 +102,7 @@ class LinearFunctional(SequenceTask):
         return x * float(predictors.tap_weights(self._moments(), taps=1)[0, 0])
 
     def _moments(self) -> predictors.Moments:
-        return predictors.kernel_moments(self._kernel, self._process.covariance(self.length))
+        return predictors.kernel_moments(self._kernel, self._process.autocovariance(self.length))
 
     def _impulse_response(self, length: int) -> Tensor:
         """ρ(s·dt)·dt, zero-padded or cut to (length,)."""
@@ -127,5 +127,5 @@ class LinearFunctional(SequenceTask):
 @functools.lru_cache(maxsize=64)
 def _tap_losses(kernel: bytes, process: InputProcess, length: int) -> dict[str, float]:
     """The runs of a sweep that differ only in their seeds share this, as it takes many a step."""
-    moments = predictors.kernel_moments(np.frombuffer(kernel), process.covariance(length))
+    moments = predictors.kernel_moments(np.frombuffer(kernel), process.autocovariance(length))
     return predictors.tap_losses(moments)

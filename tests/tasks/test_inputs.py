@@ -3,7 +3,7 @@ import torch
 import yaml
 
 from seq2seq.schema import CONFIGS
-from seq2seq.tasks import AR1, GP, Uniform, White
+from seq2seq.tasks import AR1, GP, Uniform, White, inputs
 
 PROCESSES = [
     White(),
@@ -57,6 +57,50 @@ def test_gp_factor_reproduces_the_kernel(length):
     torch.testing.assert_close(factor.T @ factor, GP().covariance(length), rtol=0, atol=1e-12)
     lag = torch.arange(length, dtype=torch.float64) * 0.1
     torch.testing.assert_close(GP().covariance(length)[0], torch.exp(-(lag**2) / 2))
+
+
+#: Smooth, rough and nearly constant on the steps below, and dt beyond the length scale.
+LONG = [GP(), GP(2.0, 0.3), GP(1.0, 5.0), GP(1.0, 0.05), GP(0.5, 1e3), GP(1.0, 1e300)]
+
+
+@pytest.mark.parametrize("process", LONG, ids=repr)
+@pytest.mark.parametrize("length", [1, 100, 129])
+def test_long_gp_paths_have_the_stated_covariance(process, length, monkeypatch):
+    """Exactly: E[x xᵀ] summed over the components of the noise that the path is linear in."""
+    monkeypatch.setattr(inputs, "MOST_FACTORED", 0)
+
+    def unit(rows, width, generator, dtype):
+        """Row by row one component of the noise; those of complex noise have the variance 1/2."""
+        noise = torch.zeros(rows, width, dtype=dtype)
+        noise[:width] = torch.eye(width)
+        if dtype.is_complex:
+            noise[width : 2 * width] = 1j * torch.eye(width)
+            noise *= 0.5**0.5
+        return noise
+
+    monkeypatch.setattr(torch, "randn", unit)
+    x = draw(process, 600, length)[..., 0]
+    torch.testing.assert_close(x.T @ x, process.covariance(length), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("process", LONG, ids=repr)
+def test_samples_of_long_gp_paths_have_the_stated_covariance(process, monkeypatch):
+    monkeypatch.setattr(inputs, "MOST_FACTORED", 0)
+    monkeypatch.setattr(inputs, "BLOCK", 10_000)
+    test_samples_have_the_stated_covariance(process)
+    test_samples_depend_on_the_generator_alone(process)
+
+
+@pytest.mark.parametrize("length_scale", [0.05, 1.0, 30.0, 500.0])
+def test_the_embedding_is_nonnegative_to_rounding(length_scale):
+    length, step = 50_000, 0.1 / length_scale
+    amplitude, period = inputs._spectrum(length, step)
+    assert length <= period <= 4 * length
+    lag = torch.arange(period, dtype=torch.float64)
+    lag = step * torch.minimum(lag, period - lag)
+    values = torch.fft.rfft(torch.exp(-(lag**2) / 2)).real
+    assert values.min() > -1e-14 * values.max()
+    assert values[len(amplitude) :].abs().sum() < 1e-9 * values.sum()
 
 
 def test_gp_paths_are_smooth():

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -96,6 +99,58 @@ def test_references_follow_the_input():
     assert more["memoryless"] / more["zero"] < 0.8 * losses["memoryless"] / losses["zero"]
     x = torch.ones(1, 4, 1)
     assert white.memoryless_prediction(x).flatten().tolist() == pytest.approx([0.1] * 4)
+
+
+LONG = """
+import resource, time
+import torch
+from seq2seq.models import DiagonalRNN
+from seq2seq.objective import Population
+from seq2seq.tasks import AR1, GP, Convolution, LinearFunctional, Shift, Uniform, White
+
+torch.set_num_threads(1)
+with open("/proc/self/statm") as statm:
+    mapped = int(statm.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (mapped + 10**9, mapped + 10**9))
+length = 50_000
+for build in (
+    lambda: LinearFunctional("power_law", length, input=White(2.0)),
+    lambda: Convolution(length=length, input=Uniform()),
+    lambda: LinearFunctional("exponential", length, input=AR1()),
+    lambda: Shift(30_000, length, input=GP()),
+    lambda: Shift(8, length, input=GP(1.0, 1e4)),
+):
+    start = time.process_time()
+    task = build()
+    x, y = task.sample(8, torch.Generator().manual_seed(0))
+    losses = task.reference_losses()
+    task.memoryless_prediction(x)
+    population = Population()
+    population.bind(model := DiagonalRNN(1, 1, 4), task)
+    loss = population(model, None, None)
+    loss.backward()
+    seconds = time.process_time() - start
+    assert x.shape == y.shape == (8, length, 1) and len(losses) == 12
+    print(seconds, float(y.square().mean()), losses["zero"], losses["memoryless"], loss.item())
+"""
+
+
+def test_50000_steps_take_less_than_a_gigabyte_and_20_seconds():
+    """Building, drawing, the references and the population loss, for each input process."""
+    command = [sys.executable, "-c", LONG]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [[float(value) for value in line.split()] for line in done.stdout.splitlines()]
+    assert len(rows) == 5
+    for seconds, _, zero, memoryless, loss in rows:
+        assert seconds < 20
+        assert 0 <= memoryless <= zero
+        assert loss > 0
+    for _, drawn, zero, *_ in rows[:4]:  # the last one's paths are half a length scale each
+        assert drawn == pytest.approx(zero, rel=0.05)
+    shift, smooth = rows[3:]
+    assert shift[2:4] == pytest.approx([0.4, 0.4])
+    assert smooth[2:4] == pytest.approx([1 - 8 / 50_000, 0], abs=2e-4)
 
 
 @pytest.mark.parametrize(
