@@ -48,8 +48,8 @@ def main() -> int:
     if {"--help", "-h"} & set(sys.argv):
         show_help()
         return 0
-    schema.register()
     try:
+        schema.register(sys.argv[1:])
         run_job()
         return 0
     except KeyboardInterrupt:
@@ -65,7 +65,7 @@ def main() -> int:
 def show_help() -> None:
     """Usage and all choices, read from the names of the config files: Hydra's own takes seconds."""
     print(HELP)
-    for group, names in schema.choices().items():
+    for group, names in schema.choices(sys.argv[1:]).items():
         print(f"  {group}: {', '.join(names)}")
 
 

@@ -3,8 +3,6 @@
 import hashlib
 import io
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from seq2seq.files import write_atomically
 
 
 def cached(
@@ -42,7 +42,8 @@ def cached(
     np.savez(buffer, *(tensor.cpu().numpy() for tensor in tensors))
     payload = buffer.getvalue()
     try:
-        _write(path, _digest(name, payload) + payload)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, _digest(name, payload) + payload)
     except OSError as error:
         warnings.warn(f"data not cached in {folder} ({error}); set paths.cache", stacklevel=2)
     return tensors
@@ -50,15 +51,3 @@ def cached(
 
 def _digest(name: str, payload: bytes) -> bytes:
     return hashlib.sha256(name.encode() + payload).hexdigest().encode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -1,7 +1,6 @@
 """Texts to learn from: one's own files, Python's documentation, and published corpora."""
 
 import codecs
-import difflib
 import hashlib
 import http.client
 import os
@@ -13,6 +12,8 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from seq2seq.errors import nearest
 
 BLOCK = 2**20
 #: A piece of a corpus: a UTF-8 file, or the text itself.
@@ -113,11 +114,9 @@ def check_name(name: str) -> None:
         ValueError: with the nearest name.
     """
     if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"corpus must be one of {', '.join(NAMES)}, got corpus={name!r}{hint} "
-            "(task.path=<file> reads a text of your own)"
+            f"corpus must be one of {', '.join(NAMES)}, got corpus={name!r}"
+            f"{nearest(name, NAMES, otherwise='')} (task.path=<file> reads a text of your own)"
         )
 
 

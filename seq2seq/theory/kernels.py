@@ -10,7 +10,6 @@ Networks", JMLR 23 (2022); sparse and bump-like memory in Jiang, Li and Li, "App
 Convolutional Architectures for Time Series Modelling", ICML 2021.
 """
 
-import difflib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from seq2seq.errors import nearest
 
 Array = NDArray[np.float64]
 
@@ -222,20 +223,17 @@ def build(family: str, parameters: Mapping[str, Any] | None = None) -> Kernel:
             value that the family refuses.
     """
     if family not in FAMILIES:
-        raise ValueError(f"filter must be a kernel family, got {family!r}{_hint(family, FAMILIES)}")
+        raise ValueError(
+            f"filter must be a kernel family, got {family!r}{nearest(family, FAMILIES)}"
+        )
     kind = FAMILIES[family]
     known = [parameter.name for parameter in fields(kind)]  # type: ignore[arg-type]
     for name in parameters or {}:
         if name not in known:
             raise ValueError(
-                f"filter.{name} must be a parameter of {family}, got {name!r}{_hint(name, known)}"
+                f"filter.{name} must be a parameter of {family}, got {name!r}{nearest(name, known)}"
             )
     return kind(**(parameters or {}))
-
-
-def _hint(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
 
 
 def _positive(kernel: Kernel, *names: str) -> None:

@@ -59,8 +59,8 @@ def configure(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         ConfigError: the overrides do not make a config that can be run.
     """
-    schema.register()
     try:
+        schema.register(overrides)
         if GlobalHydra.instance().is_initialized():
             cfg = compose("train", overrides=list(overrides))
         else:

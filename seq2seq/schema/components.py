@@ -1,0 +1,144 @@
+"""Schemas as Hydra wants them: a dataclass per class that a config may name, and the root's."""
+
+import argparse
+import functools
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import MISSING, OmegaConf
+
+from seq2seq.errors import ConfigError
+from seq2seq.schema.signatures import NO_DEFAULT, UNKNOWN, package_path, signature
+
+PACKAGE = Path(__file__).parents[1]
+#: In a checkout the configs lie beside the package, in an installed wheel inside it.
+CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
+
+
+@dataclass
+class Component:
+    """Anything a config group chooses: a class to build, with its arguments."""
+
+    _target_: str = MISSING
+    _partial_: bool = False
+
+
+@dataclass
+class Paths:
+    """Where things are written; never part of a run's identity."""
+
+    outputs: str = "outputs"
+    cache: str = "outputs/.cache"
+
+
+@dataclass
+class Config:
+    """The root config of `train.py`; a group's node takes the type of its own schema."""
+
+    task: Any = MISSING
+    model: Any = MISSING
+    objective: Any = MISSING
+    optimizer: Any = MISSING
+    scheduler: Any = None
+    trainer: Any = MISSING
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    logger: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    threads: int = 1
+    gradient_clip_val: float | None = None
+    name: str | None = None
+    claim: str | None = None
+    force: bool = False
+    dry_run: bool = False
+    allow: list[str] = field(default_factory=list)
+    paths: Paths = field(default_factory=Paths)
+
+
+@functools.cache
+def component_schema(target: str) -> type[Component]:
+    """A dataclass with the arguments of `target`; a required one is MISSING (`???`).
+
+    So is one whose default the source does not tell: `check` removes it unless a value was given.
+    """
+    columns: list[Any] = []
+    for parameter in signature(target):
+        default = parameter.default
+        if default is NO_DEFAULT or default is UNKNOWN:
+            default = MISSING
+        if isinstance(default, (list, dict, set)):
+            column = field(default_factory=functools.partial(type(default), default))
+        else:
+            column = field(default=default)
+        columns.append((parameter.name, parameter.type, column))
+    return make_dataclass(target.rsplit(".", 1)[1], columns, bases=(Component,))
+
+
+def register(arguments: Sequence[str] = ()) -> None:
+    """Register every `<name>_schema` in Hydra's ConfigStore; calling it again changes nothing.
+
+    A group's YAML that lists `<its name>_schema` in its defaults is checked, key by key and type by
+    type, against the constructor signature of its `_target_`. Configs may multiply, as in
+    `length: ${mul:3,${task.k}}`.
+
+    Args:
+        arguments: of the command line, which may name further folders of configs.
+
+    Raises:
+        ConfigError: a YAML lists its schema but names no class, or one that is not found.
+    """
+    OmegaConf.register_new_resolver("mul", lambda *factors: math.prod(factors), replace=True)
+    store = ConfigStore.instance()
+    store.store(name="train_schema", node=Config)
+    # As Hydra takes the first of several files of one name, its schema is stored last.
+    for group, path in reversed([*_groups(arguments)]):
+        text = path.read_text(encoding="utf-8")
+        if f"{path.stem}_schema" in text:
+            target = re.search(r"^_target_:\s*(\S+)", text, re.MULTILINE)
+            if target is None:
+                raise ConfigError(f"{path} lists {path.stem}_schema but has no _target_; add one")
+            node = component_schema(target.group(1))
+            store.store(group=group, name=f"{path.stem}_schema", node=node)
+
+
+def choices(arguments: Sequence[str] = ()) -> dict[str, list[str]]:
+    """The groups of configs, as in `task` or `task/input`, and what can be chosen in each."""
+    found: dict[str, list[str]] = {}
+    for group, path in _groups(arguments):
+        found.setdefault(group, []).append(path.stem)
+    return dict(sorted(found.items()))
+
+
+def _groups(arguments: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    for folder in _folders(arguments):
+        for path in sorted(folder.glob("*/**/*.yaml")):
+            yield path.parent.relative_to(folder).as_posix(), path
+
+
+def _folders(arguments: Sequence[str]) -> list[Path]:
+    """Where Hydra looks for configs: the project's, `--config-dir`, and `hydra.searchpath`."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--config-name", "-cn", default="train")
+    given, overrides = parser.parse_known_args(list(arguments))
+    folders = [CONFIGS, *([Path(given.config_dir)] if given.config_dir else [])]
+    named = [text for text in overrides if re.match(r"\+{0,2}hydra\.searchpath=", text)]
+    if named:
+        further: Any = OverridesParser.create().parse_override(named[-1]).value()
+    else:
+        primary = [f / f"{given.config_name.removesuffix('.yaml')}.yaml" for f in folders]
+        cfg = OmegaConf.load(next((path for path in primary if path.exists()), primary[0]))
+        further = OmegaConf.select(cfg, "hydra.searchpath", default=None)
+    for place in further or ():
+        scheme, _, rest = str(place).rpartition("://")
+        if scheme == "pkg":
+            top, *below = rest.split(".")
+            folders.append(package_path(top).parent.joinpath(*below))
+        elif scheme in ("file", ""):
+            folders.append(Path(rest))
+    return folders

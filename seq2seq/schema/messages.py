@@ -1,0 +1,82 @@
+"""One line for whatever is raised while a config is composed."""
+
+import re
+from dataclasses import fields
+from typing import Any
+
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException, ValidationError
+
+from seq2seq.errors import nearest
+from seq2seq.schema.components import Config
+
+
+def explain(error: BaseException) -> str:
+    """One line for an error raised while composing, parsing or checking a config."""
+    if isinstance(error, MissingConfigException):
+        return _explain_missing_choice(error)
+    if isinstance(error, OverrideParseException):
+        reason = " ".join(str(error).split())
+        return f"cannot read {error.override}: {reason}; quote it for the shell, as in 'key=[1,2]'"
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    source = re.match(r"In '([^']+)':", str(error))
+    where = f" (in configs/{source.group(1)}.yaml)" if source else ""
+    for link in chain:
+        if isinstance(link, ValidationError) and link.full_key:
+            kind = getattr(link, "ref_type", None)
+            value = re.search(r"[Vv]alue '(.*?)'", str(link)) or re.search(
+                r"value: (.*)", str(link)
+            )
+            got = f", got {value.group(1)}" if value else ""
+            return f"{_full_key(link)} must be {_expected(kind, link)}{got}{where}"
+        if (
+            isinstance(link, OmegaConfBaseException)
+            and link.key is not None
+            and "not in" in str(link)
+        ):
+            return f"unknown key {_full_key(link)}{nearest(str(link.key), _siblings(link))}{where}"
+    text = str(error) if str(error) else type(error).__name__
+    missing = re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text)
+    if missing:
+        known = [column.name for column in fields(Config)]
+        return f"unknown key {missing.group(1)}{nearest(missing.group(1), known)}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(line for line in lines if not line.startswith(("See https", "Set the env")))
+
+
+def _full_key(error: OmegaConfBaseException) -> str:
+    return str(error.full_key or error.key)
+
+
+def _expected(kind: Any, error: BaseException) -> str:
+    text = str(error)
+    for word, name in (
+        ("Integer", "a whole number"),
+        ("Float", "a number"),
+        ("Boolean", "true or false"),
+        ("subclass of", "a group choice (write group=name with a slash, as in task/input=white)"),
+        ("String", "a text"),
+    ):
+        if word in text:
+            return name
+    return str(kind or "of another type")
+
+
+def _siblings(error: OmegaConfBaseException) -> list[str]:
+    if error.object_type is not None and hasattr(error.object_type, "__dataclass_fields__"):
+        names = [column.name for column in fields(error.object_type)]
+        return [name for name in names if name not in ("defaults", "_target_", "_partial_")]
+    parent = error.parent_node
+    return [str(key) for key in parent] if isinstance(parent, DictConfig) else []
+
+
+def _explain_missing_choice(error: MissingConfigException) -> str:
+    wanted = error.missing_cfg_file or ""
+    group, _, name = wanted.rpartition("/")
+    options = sorted(str(o) for o in error.options or () if not str(o).endswith("_schema"))
+    what = f"{group}={name}: no such {group.rpartition('/')[2]}" if group else f"no config {name!r}"
+    known = f" (known: {', '.join(options)})" if options else ""
+    return f"{what}{nearest(name, options, otherwise='')}{known}"
