@@ -44,6 +44,8 @@ class Checkpoints(Callback):
         every_n_seconds: also write one when the last is this old.
     """
 
+    changes_course = False
+
     def __init__(self, every_n_steps: int = 500, every_n_seconds: float = 60.0) -> None:
         if every_n_steps < 1:
             raise ValueError(
@@ -197,6 +199,8 @@ class Pruning(Callback):
         warmup_steps: steps before this one may be ended.
     """
 
+    changes_course = False
+
     def __init__(
         self,
         journal: str,
@@ -339,6 +343,8 @@ class Snapshots(Callback):
         growth: ratio of the steps of successive snapshots, above 1.
     """
 
+    changes_course = False
+
     def __init__(self, growth: float = 1.25) -> None:
         if not growth > 1:
             raise ValueError(f"callbacks.snapshots.growth must be above 1, got {growth}")
@@ -396,6 +402,8 @@ class Snapshots(Callback):
 class References(Callback):
     """Log the reference predictors' losses, so that TensorBoard draws them beside the model's."""
 
+    changes_course = False
+
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Arrange one chart with the model's losses and every reference."""
         references = trainer.datamodule.reference_losses()  # type: ignore[attr-defined]
@@ -425,6 +433,8 @@ class ProgressReport(Callback):
     Args:
         refresh_per_second: how often the bar is drawn.
     """
+
+    changes_course = False
 
     def __init__(self, refresh_per_second: float = 4.0) -> None:
         self.refresh_per_second = refresh_per_second
@@ -525,6 +535,8 @@ class Figures(Callback):
         every_n_validations: how many validations apart.
         sequences: how many sequences of the validation set are drawn.
     """
+
+    changes_course = False
 
     def __init__(self, every_n_validations: int = 4, sequences: int = 3) -> None:
         if every_n_validations < 1 or sequences < 1:

@@ -54,6 +54,7 @@ def _full_key(error: OmegaConfBaseException) -> str:
 def _expected(kind: Any, error: BaseException) -> str:
     text = str(error)
     for word, name in (
+        ("not Optional", "given a value, not null"),
         ("Integer", "a whole number"),
         ("Float", "a number"),
         ("Boolean", "true or false"),

@@ -54,6 +54,7 @@ def all_parameters(target: str) -> tuple[tuple[Parameter, ...], bool]:
     return (), False
 
 
+@functools.cache
 def class_attribute(target: str, name: str, default: Any) -> Any:
     """What the class says of itself under `name`, in its own body or in one it is derived from."""
     definition, path = locate(target)

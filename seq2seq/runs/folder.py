@@ -1,0 +1,195 @@
+"""The folder of one run and the files in it."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from seq2seq.files import write_atomically
+from seq2seq.runs.identity import resolved
+from seq2seq.runs.locks import is_held
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: A run with one of these statuses is complete: asked for again, it is skipped.
+FINAL = ("finished", "diverged")
+
+
+class Run:
+    """One run folder, read when asked for.
+
+    Args:
+        folder: where it lies; holds `config.yaml`, `history.npz`, `checkpoints/`, TensorBoard
+            events and, written last, `result.json`.
+        allow: packages beside the project whose classes its config may name. What the stored
+            config itself allows does not count: the folder may come from a stranger.
+    """
+
+    def __init__(self, folder: str | Path, allow: Iterable[str] = ()) -> None:
+        self.folder = Path(folder)
+        self.allow = tuple(allow)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, {self.status})"
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @cached_property
+    def plain_config(self) -> dict[str, Any]:
+        """The resolved config as plain dictionaries.
+
+        Raises:
+            ValueError: `config.yaml` is not what a run writes.
+        """
+        path = self.folder / "config.yaml"
+        try:
+            loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise ValueError(f"cannot read the config {path}: {reason}") from error
+        if not isinstance(loaded, dict):
+            raise ValueError(f"cannot read the config {path}: it is {type(loaded).__name__}")
+        return loaded
+
+    @property
+    def config(self) -> DictConfig:
+        """The resolved config, allowing what the reader allows."""
+        return OmegaConf.create(self.plain_config | {"allow": list(self.allow)})
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What `result.json` holds; empty while the run has not ended."""
+        try:
+            loaded: dict[str, Any] = json.loads((self.folder / "result.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return loaded
+
+    @property
+    def status(self) -> str:
+        """`finished`, `diverged`, `failed`, `stopped`, or else `running`, `killed` or `new`.
+
+        A run is `running` while a living process has locked it, on this machine or on another that
+        shares the folder; one that has begun and neither ended nor runs was `killed`.
+        """
+        status = self.result.get("status")
+        if status:
+            return str(status)
+        if is_held(self.folder):
+            return "running"
+        return "killed" if (self.folder / "config.yaml").exists() else "new"
+
+    @property
+    def history(self) -> dict[str, "np.ndarray"]:
+        """Arrays `step`, `loss` (training loss of every step) and `lr`."""
+        import numpy as np
+
+        with np.load(self.folder / "history.npz", allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+
+    @property
+    def vocabulary(self) -> Path:
+        """The file of token names that a run on text has."""
+        return self.folder / "vocabulary.json"
+
+    @property
+    def weights(self) -> Path:
+        """The file of parameters that a published run has in place of checkpoints."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints, the last one first."""
+        found = (self.folder / "checkpoints").glob("step=*.ckpt")
+        return sorted(found, key=checkpoint_step, reverse=True)
+
+    def write_config(self, cfg: DictConfig) -> None:
+        """Make the folder and store the resolved config in it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = yaml.dump(resolved(cfg), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+        write_atomically(self.folder / "config.yaml", text.encode())
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Write `result.json`, the mark of a run that has ended."""
+        data = json.dumps(result, indent=1).encode()
+        write_atomically(self.folder / "result.json", data)
+
+    def clear(self) -> None:
+        """Remove what an earlier training left, keeping Hydra's record of the job."""
+        (self.folder / "result.json").unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        for pattern in ("history.npz", "kernel.npz", "eigenvalues.npz", "traceback.txt", ".slots"):
+            (self.folder / pattern).unlink(missing_ok=True)
+        for events in self.folder.glob("events.out.tfevents.*"):
+            events.unlink()
+
+    def shorter(self) -> "Run | None":
+        """The longest run of the same trajectory with fewer steps, if one was finished."""
+        wanted = re.search(r"-steps=(\d+)-([0-9a-f]{8})$", self.name)
+        if wanted is None:
+            return None
+        steps, digest = int(wanted.group(1)), wanted.group(2)
+        found: list[tuple[int, Run]] = []
+        for folder in self.folder.parent.glob(f"*-{digest}"):
+            other = re.search(r"-steps=(\d+)-", folder.name)
+            if other and int(other.group(1)) < steps and Run(folder).checkpoints:
+                found.append((int(other.group(1)), Run(folder)))
+        return max(found, key=lambda pair: pair[0])[1] if found else None
+
+
+# Those in C, where there are such, take a tenth of the time.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def checkpoint_step(path: Path) -> int:
+    """The number of steps taken when the checkpoint `step=<n>.ckpt` was written."""
+    return int(path.stem.partition("=")[2])
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without executing anything in it.
+
+    Raises:
+        ValueError: the file is damaged, cut short, or holds more than tensors and plain values.
+    """
+    import torch
+
+    try:
+        loaded: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        loaded["state_dict"], loaded["global_step"]
+    except Exception as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise ValueError(f"cannot read the checkpoint {path}: {reason}") from error
+    return loaded
+
+
+def load_weights(path: Path) -> dict[str, Any]:
+    """Read the parameters of a model, a file that can hold nothing but tensors.
+
+    Raises:
+        ValueError: the file is damaged, cut short, or of another kind.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ValueError(f"cannot read the weights {path}: {reason}") from error
+
+
+def score(result: Mapping[str, Any]) -> float | None:
+    """What a search minimises: `val/nmse`, or `val/loss` for a task of tokens; None without one."""
+    value: float | None = result.get("val/nmse", result.get("val/loss"))
+    return value

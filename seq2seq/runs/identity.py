@@ -1,0 +1,167 @@
+"""What a run is: the part of its config that its numbers depend on, and its folder's name."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from seq2seq.schema import class_attribute, signature
+
+#: Root keys that do not change the numbers. `max_steps` is left out of the hash and stands in the
+#: folder's name instead, so that a longer run finds the shorter one that it can continue.
+NOT_IDENTITY = ("logger", "name", "claim", "force", "dry_run", "allow", "paths", "hydra")
+NOT_IDENTITY_TRAINER = (
+    "max_steps",
+    "logger",
+    "log_every_n_steps",
+    "enable_progress_bar",
+    "enable_model_summary",
+    "enable_checkpointing",
+    "profiler",
+    "default_root_dir",
+)
+#: Counted among the callbacks of every run, as it was when hashes came into use.
+REFERENCES = {"references": {"_target_": "seq2seq.callbacks.References"}}
+#: Keys of callbacks that were not counted before 0.2.0, whatever stood there.
+FORMERLY_LEFT_OUT = ("progress", "figures", "checkpoints", "snapshots", "pruning")
+
+
+def identity(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved config without what leaves the numbers unchanged."""
+    plain = resolved(cfg)
+    kept = {key: value for key, value in plain.items() if key not in NOT_IDENTITY}
+    kept["trainer"] = _without(plain["trainer"], NOT_IDENTITY_TRAINER)
+    callbacks = (plain.get("callbacks") or {}).items()
+    kept["callbacks"] = REFERENCES | {k: node for k, node in callbacks if _changes_course(node)}
+    kept["task"] = _without(plain["task"], ("cache",))
+    if plain["task"].get("path"):
+        kept["task"]["content"] = _content_hash(Path(plain["task"]["path"]))
+    return kept
+
+
+def _changes_course(callback: Any) -> bool:
+    """Whether a run with this callback may end elsewhere; its class says so if it does not."""
+    if not isinstance(callback, Mapping):
+        return False  # null: there is none
+    return bool(class_attribute(str(callback["_target_"]), "changes_course", True))
+
+
+def _content_hash(path: Path) -> str | None:
+    """Of a file, or of the files of a folder: changed data make another run."""
+    digest = hashlib.sha256()
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    try:
+        for file in files:
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    except OSError:
+        return None  # the task itself says what is wrong with it
+    return digest.hexdigest()
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """The config as plain dictionaries, interpolations resolved, without Hydra's own node."""
+    own = {str(key): cfg[key] for key in cfg if key != "hydra"}
+    return {
+        key: _given(OmegaConf.to_container(value, resolve=True))
+        if OmegaConf.is_config(value)
+        else value
+        for key, value in own.items()
+    }
+
+
+def _given(value: Any) -> Any:
+    """Without the keys of a mapping that have no value."""
+    if isinstance(value, dict):
+        return {key: _given(item) for key, item in value.items() if item != MISSING}
+    return value
+
+
+def _without(mapping: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if key not in names}
+
+
+def trajectory_hash(cfg: DictConfig) -> str:
+    """Eight hex digits that runs share exactly when one of them continues the other."""
+    return _digest(identity(cfg))
+
+
+def _digests(cfg: DictConfig) -> Iterator[str]:
+    """The hash, and that of versions before 0.2.0 where it told the run from all others."""
+    kept, callbacks = identity(cfg), resolved(cfg).get("callbacks") or {}
+    yield _digest(kept)
+    if not any(_changes_course(callbacks.get(key)) for key in FORMERLY_LEFT_OUT):
+        yield _digest(kept | {"callbacks": _without(callbacks, FORMERLY_LEFT_OUT)})
+
+
+def _digest(kept: Mapping[str, Any]) -> str:
+    text = json.dumps(kept, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def run_folder(cfg: DictConfig) -> Path:
+    """`<paths.outputs>/<name or task>/<what differs from the defaults>-steps=<n>-<hash>`.
+
+    Steps and hash tell the run. A folder that has them is the run's, whatever else it is called:
+    what differs from the defaults changes with these.
+    """
+    task = _snake(_class_name(cfg.task))
+    group = cfg.name or task
+    parts = [
+        _snake(str(value)) if component else f"{key.rpartition('.')[2]}={_short(value)}"
+        for key, value, component in _telling(cfg)
+    ]
+    readable = "-".join(parts if group != task else parts[1:])[:150]
+    parent, steps = Path(cfg.paths.outputs) / group, f"steps={cfg.trainer.max_steps}"
+    digests = [*_digests(cfg)]
+    folder = parent / f"{readable}-{steps}-{digests[0]}"
+    if not folder.exists() and parent.exists():
+        for digest in digests:
+            for found in parent.glob(f"*-{steps}-{digest}"):
+                return found
+    return folder
+
+
+def telling(cfg: DictConfig) -> dict[str, Any]:
+    """Dotted keys and values that tell a run from others: what is not at its default, and seed."""
+    return {key: value for key, value, _ in _telling(cfg)}
+
+
+def _telling(cfg: DictConfig) -> Iterator[tuple[str, Any, bool]]:
+    yield from _component("task", cfg.task)
+    yield from _component("model", cfg.model)
+    if cfg.optimizer.get("lr") not in (None, 1e-3):
+        yield "optimizer.lr", cfg.optimizer.lr, False
+    yield "seed", cfg.seed, False
+
+
+def _component(path: str, node: DictConfig) -> Iterator[tuple[str, Any, bool]]:
+    """A component's class, then what sweeps are about and what is not at its default."""
+    yield path, _class_name(node), True
+    for parameter in signature(str(node._target_)):
+        key, value = f"{path}.{parameter.name}", node.get(parameter.name)
+        usual = value == parameter.default and parameter.name not in ("k", "hidden_size")
+        if parameter.name in ("seed", "cache") or usual:
+            continue
+        if isinstance(value, DictConfig) and "_target_" in value:
+            yield from _component(key, value)
+        elif value is not None:
+            yield key, value, False
+
+
+def _class_name(node: DictConfig) -> str:
+    return str(node._target_).rsplit(".", 1)[1]
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _short(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    text = re.sub(r"[^A-Za-z0-9.+_]+", "_", text).strip("_")
+    return text if len(text) <= 24 else hashlib.sha256(text.encode()).hexdigest()[:6]
