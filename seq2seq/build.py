@@ -75,7 +75,10 @@ def refusing(key: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        text = str(error.__cause__ if error.__cause__ is not None else error)
+        cause = error.__cause__ if error.__cause__ is not None else error
+        text = str(cause)
+        if isinstance(cause, TypeError):
+            text += "; give values of the kinds that its constructor names"
         raise ConfigError(f"{key}: {' '.join(text.split())}") from None
 
 

@@ -50,6 +50,10 @@ def config(*overrides: str):
         "name=other",
         "force=true",
         "callbacks.progress=null",
+        "callbacks.references=null",
+        "~callbacks.references",
+        "+callbacks.pictures={_target_:seq2seq.callbacks.Figures}",
+        "+callbacks.nothing=null",
         "callbacks.figures.sequences=2",
         "trainer.log_every_n_steps=7",
         "task.k=8",
@@ -63,7 +67,11 @@ def test_what_leaves_the_numbers_unchanged_leaves_the_identity(same):
 @pytest.mark.parametrize(
     "other",
     ["seed=1", "threads=2", "task.k=7", "model.hidden_size=8", "optimizer.lr=2e-3",
-     "gradient_clip_val=null", "trainer.precision=64-true", "task.seed=1", "model=rnn"],
+     "gradient_clip_val=null", "trainer.precision=64-true", "task.seed=1", "model=rnn",
+     "callbacks.stop_at_target.target=0.1",
+     "callbacks.progress={_target_:seq2seq.callbacks.StopAtTarget}",
+     "+callbacks.escape={_target_:seq2seq.callbacks.StopAfterEscape}",
+     "+callbacks.timer={_target_:lightning.pytorch.callbacks.Timer}"],
 )  # fmt: skip
 def test_what_changes_the_numbers_changes_the_identity(other):
     assert trajectory_hash(config(other)) != trajectory_hash(config())
@@ -75,6 +83,35 @@ def test_a_folder_tells_task_model_and_what_was_chosen():
     for part in ("k=4", "rnn-cell=lstm", "lr=0.01", "seed=3", "steps="):
         assert part in folder.name
     assert run_folder(config("name=study")).parts[1] == "study"
+
+
+def test_hashes_are_those_of_former_versions():
+    """Else every run that was kept would be trained again."""
+    hashes = {"": "abf9a29c", "model=lru": "46d289f0", "experiment=plateau_shift": "abb032ad"}
+    assert {o: trajectory_hash(config(*o.split())) for o in hashes} == hashes
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        (["model=lru"], "k=8-gp-lru-hidden_size=32-max_phase=3.14159-seed=0-steps=1500-46d289f0"),
+        (["callbacks.references=null"], "k=8-gp-tcn-hidden_size=32-seed=0-steps=1500-24af6993"),
+    ],
+)
+def test_folders_of_former_versions_are_found(overrides, name, tmp_path):
+    overrides = [*overrides, f"paths.outputs={tmp_path}"]
+    assert run_folder(config(*overrides)).name != name
+    (tmp_path / "shift" / name).mkdir(parents=True)
+    assert run_folder(config(*overrides)).name == name
+    assert run_folder(config(*overrides, "trainer.max_steps=20")).name != name
+
+
+def test_a_stop_under_the_key_of_a_watcher_is_another_run_than_the_former_default(tmp_path):
+    former = tmp_path / "shift" / "k=8-gp-tcn-hidden_size=32-seed=0-steps=1500-abf9a29c"
+    former.mkdir(parents=True)
+    stop = "callbacks.progress={_target_:seq2seq.callbacks.StopAtTarget,target:0.5}"
+    assert run_folder(config(f"paths.outputs={tmp_path}")) == former
+    assert run_folder(config(f"paths.outputs={tmp_path}", stop)) != former
 
 
 def test_changed_data_make_another_run(tmp_path):

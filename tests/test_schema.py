@@ -1,8 +1,14 @@
 """Schemas from signatures, and the checks of composed configs."""
 
+import inspect
+import math
+import re
+import subprocess
+import sys
+
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
 from seq2seq import schema, training
@@ -54,6 +60,213 @@ def test_every_experiment_is_legal_and_states_its_claim(experiment):
     for key in cfg.hydra.sweeper.params or {}:
         path = key.split("/")[0]
         assert OmegaConf.select(cfg, path, throw_on_missing=False) is not None, key
+
+
+def registered() -> list[str]:
+    """Every class that a config of the project names."""
+    texts = [path.read_text() for path in schema.CONFIGS.rglob("*.yaml")]
+    targets = {name for text in texts for name in re.findall(r"_target_:\s*([\w.]+)", text)}
+    return sorted(name for name in targets if not name.startswith("hydra_plugins."))
+
+
+@pytest.mark.parametrize("target", registered())
+def test_signatures_from_source_are_those_that_python_tells(target):
+    told = inspect.signature(get_object(target)).parameters.values()
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    told = [p for p in told if p.kind not in variable and p.name not in schema.RUN_TIME]
+    read = schema.signature(target)
+    assert [p.name for p in read] == [p.name for p in told]
+    for ours, theirs in zip(read, told, strict=True):
+        if ours.default is schema.UNKNOWN:  # read from the environment
+            assert (target.rsplit(".")[-1], ours.name) == ("MLFlowLogger", "tracking_uri")
+        elif ours.default is schema.NO_DEFAULT:
+            assert theirs.default is inspect.Parameter.empty
+        elif repr(theirs.default) != "<factory>":
+            assert ours.default == theirs.default
+            assert type(ours.default) is type(theirs.default)
+
+
+SOURCE = """
+import abc
+import dataclasses
+import math
+from dataclasses import KW_ONLY, dataclass, field
+from typing import ClassVar, Optional, Union
+
+import torch
+from torch import nn
+
+import seq2seq.models as models
+from seq2seq.theory.kernels import Exponential
+
+SIZES = (4, 2 * 4)
+DEPTH: int = 2
+TWICE = 1
+TWICE = 2
+
+
+@dataclass
+class Base(abc.ABC):
+    kind: ClassVar[str] = "base"
+    length: int
+    rate: float = -math.inf
+    hidden: int = field(default=3, init=False)
+    sizes: list[int] = field(default_factory=lambda: [1, 2])
+    _: KW_ONLY
+    seed: int = 7
+
+
+@dataclass(kw_only=True)
+class Derived(Base):
+    length: int = 64
+    phase: float = 2 * math.pi / 3
+    names: dict = dataclasses.field(default_factory=dict)
+    late: Optional[int] = None
+
+
+class Plain(Derived):
+    length = 5
+    changes_course = False
+
+
+class Own(models.RNN):
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        hidden_size: int = SIZES[0] if False else 4,
+        num_layers: int = DEPTH,
+        sizes: tuple[int, ...] = SIZES,
+        far: float = float("inf"),
+        root: float = math.sqrt(2) - 1,
+        twice: int = TWICE,
+        call=torch.tanh,
+        flag: Union[bool, None] = not True,
+    ) -> None:
+        super().__init__(input_dim, output_dim, hidden_size=4, num_layers=num_layers)
+        self.call, self.sizes = call, sizes
+
+
+class Inherits(models.LRU):
+    pass
+
+
+class Bare(nn.Module):
+    pass
+
+
+class Shut(nn.Module):
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+
+
+class Open(Own):
+    def __init__(self, **others) -> None:
+        super().__init__(**others)
+"""
+
+
+@pytest.fixture
+def outside(tmp_path, monkeypatch):
+    """A module from outside and, for its models, YAMLs that list their schema first."""
+    (tmp_path / "from_outside.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    folder = tmp_path / "conf" / "model"
+    folder.mkdir(parents=True)
+    for name in ("Own", "Inherits", "Bare", "Shut", "Open"):
+        text = f"defaults: [{name.lower()}_schema, _self_]\n_target_: from_outside.{name}\n"
+        (folder / f"{name.lower()}.yaml").write_text(text)
+    yield tmp_path
+    for cached in ("_find", "all_parameters", "class_attribute"):
+        getattr(schema.signatures, cached).cache_clear()
+    schema.component_schema.cache_clear()
+    sys.modules.pop("from_outside", None)
+
+
+@pytest.mark.parametrize("name", ["Base", "Derived", "Plain", "Own", "Inherits"])
+def test_dataclasses_and_constants_are_read_as_python_makes_them(name, outside):
+    told = inspect.signature(get_object(f"from_outside.{name}")).parameters
+    read = {p.name: p.default for p in schema.signature(f"from_outside.{name}")}
+    assert list(read) == [key for key in told if key not in schema.RUN_TIME]
+    unknown = {key for key, default in read.items() if default is schema.UNKNOWN}
+    assert unknown == ({"hidden_size", "twice", "call", "flag"} if name == "Own" else set())
+    for key, default in read.items():
+        if repr(told[key].default) == "<factory>":
+            assert default == {"sizes": [1, 2], "names": {}}[key]
+        elif default is schema.NO_DEFAULT:
+            assert told[key].default is inspect.Parameter.empty
+        elif default is not schema.UNKNOWN:
+            assert default == told[key].default
+
+
+def test_what_a_class_says_of_itself_is_read_through_those_it_is_derived_from(outside):
+    assert schema.class_attribute("from_outside.Plain", "changes_course", True) is False
+    assert schema.class_attribute("from_outside.Plain", "seed", None) == 7
+    assert schema.class_attribute("from_outside.Derived", "changes_course", True) is True
+    assert schema.class_attribute("lightning.pytorch.callbacks.Timer", "changes_course", 3) == 3
+
+
+def ask(outside, *overrides):
+    path = f"hydra.searchpath=[file://{outside}/conf]"
+    return training.configure([path, "allow=[from_outside]", *overrides])
+
+
+def test_a_default_that_the_source_does_not_tell_is_the_constructors(outside):
+    cfg = ask(outside, "model=own")
+    assert cfg.model.num_layers == 2
+    assert cfg.model.far == math.inf
+    assert "call" not in cfg.model
+    assert "hidden_size" not in cfg.model
+    model = instantiate(cfg.model, input_dim=1, output_dim=1)
+    assert model.call is get_object("torch.tanh")
+    assert model.sizes == [4, 8]
+    assert ask(outside, "model=own", "model.call=3").model.call == 3
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["model=own", "model.num_layer=3"],
+            "unknown key model.num_layer; did you mean 'num_layers'",
+        ),
+        (["model=own", "model.num_layers=a"], "model.num_layers must be a whole number, got a"),
+        (
+            ["model=own", "model.num_layers=null"],
+            "model.num_layers must be given a value, not null",
+        ),
+        (["model=own", "model.sizes=null"], "model.sizes must not be null; it is tuple[int, ...]"),
+        (["model=own", "allow=[]"], "add allow=[from_outside]"),
+        (["model=bare"], "from_outside.Bare must take input_dim and output_dim, the channels of"),
+        (["model=shut"], "by name; it takes width: add"),
+        (["model=inherits", "model.max_phase=-1"], "model.max_phase must be positive"),
+        (["model=rnn", "task=convolution", "task.filter=[[a],3]"], "task: "),
+    ],
+)
+def test_schemas_of_outside_models_refuse_as_the_projects_own_do(outside, overrides, message):
+    with pytest.raises(ConfigError) as caught:
+        ask(outside, *overrides)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_constructor_that_takes_whatever_it_is_given_may_be_a_model(outside):
+    assert ask(outside, "model=open").model._target_ == "from_outside.Open"
+
+
+def test_the_command_line_finds_schemas_of_further_folders(outside):
+    (outside / "conf" / "mine.yaml").write_text(
+        f"defaults: [train, _self_]\nhydra:\n  searchpath: ['file://{outside}/conf']\n"
+    )
+    places = [f"--config-dir={outside}/conf"], ["hydra.searchpath=[conf]"]
+    program = schema.CONFIGS.parent / "train.py"
+    for place in (*places, ["--config-dir=conf", "--config-name=mine"]):
+        done = subprocess.run(
+            [sys.executable, str(program), *place, "model=own", "model.num_layer=3"],
+            cwd=outside, env={"PYTHONPATH": str(outside)}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert "unknown key model.num_layer; did you mean 'num_layers'?" in done.stderr
 
 
 def test_signatures_are_read_through_reexports_without_importing():
