@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq import locks
+from seq2seq.runs import locks
 from seq2seq.runs.locks import Claims, is_held
 
 HOLD = """

@@ -235,7 +235,6 @@ def test_a_default_that_the_source_does_not_tell_is_the_constructors(outside):
             ["model=own", "model.num_layers=null"],
             "model.num_layers must be given a value, not null",
         ),
-        (["model=own", "model.sizes=null"], "model.sizes must not be null; it is tuple[int, ...]"),
         (["model=own", "allow=[]"], "add allow=[from_outside]"),
         (["model=bare"], "from_outside.Bare must take input_dim and output_dim, the channels of"),
         (["model=shut"], "by name; it takes width: add"),

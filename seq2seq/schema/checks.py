@@ -2,7 +2,6 @@
 
 import ast
 import functools
-import re
 from collections.abc import Iterator
 from dataclasses import field, fields, make_dataclass
 from typing import Any
@@ -14,7 +13,6 @@ from seq2seq.errors import ConfigError, nearest
 from seq2seq.schema.components import CONFIGS, Config
 from seq2seq.schema.signatures import (
     NO_DEFAULT,
-    PRIMITIVES,
     UNKNOWN,
     Parameter,
     all_parameters,
@@ -35,9 +33,6 @@ TRUSTED = {
     "callbacks": ("seq2seq.callbacks", "lightning"),
     "logger": ("lightning",),
 }
-
-#: Words of annotations that, alone or together, do not permit null.
-PLAIN = {*PRIMITIVES, "list", "tuple", "dict", "Sequence", "Iterable", "Mapping", "Callable"}
 
 
 def check(cfg: DictConfig) -> None:
@@ -158,9 +153,6 @@ def _check_value(path: str, parameter: Parameter, value: Any) -> None:
         raise ConfigError(
             f"{path} must be one of {', '.join(map(str, parameter.choices))}; got {value}"
         )
-    words = set(re.findall(r"\w+", parameter.annotation))
-    if value is None and parameter.default is not None and words and words <= PLAIN:
-        raise ConfigError(f"{path} must not be null; it is {parameter.annotation}")
     if parameter.type is not Any:
         holder = _holder(parameter.type)
         plain = (

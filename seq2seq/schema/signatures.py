@@ -49,7 +49,7 @@ def all_parameters(target: str) -> tuple[tuple[Parameter, ...], bool]:
     for index, (kind, file) in enumerate(ancestry):
         if init := _init(kind):
             return tuple(_arguments(init, file)), init.args.kwarg is not None
-        if _is_dataclass(kind) or "NamedTuple" in map(ast.unparse, kind.bases):
+        if _is_dataclass(kind):
             return tuple(_fields(ancestry[index:])), False
     return (), False
 
@@ -61,7 +61,7 @@ def class_attribute(target: str, name: str, default: Any) -> Any:
     if isinstance(definition, ast.ClassDef):
         for kind, file in _ancestry(definition, path):
             for bound, value in _bindings(kind.body):
-                if bound == name and value is not None:
+                if bound == name:
                     told = _value_or_unknown(value, file)
                     return default if told is UNKNOWN else told
     return default
@@ -98,16 +98,14 @@ def _find(target: str) -> tuple[ast.AST, Path]:
     """The class, function or expression that a dotted name stands for, and the file it is in."""
     top, *rest = target.split(".")
     path = package_path(top)
-    while rest:
-        name = rest[0]
-        folder = path.parent / name
-        if path.name == "__init__.py" and (folder / "__init__.py").exists():
-            path = folder / "__init__.py"
-        elif path.name == "__init__.py" and folder.with_suffix(".py").exists():
-            path = folder.with_suffix(".py")
-        else:
-            return _find_in(path, name, target)
-        rest = rest[1:]
+    while rest and path.name == "__init__.py":
+        inner = path.parent / rest[0] / "__init__.py", path.with_name(f"{rest[0]}.py")
+        files = [file for file in inner if file.exists()]
+        if not files:
+            break
+        path, rest = files[0], rest[1:]
+    if rest:
+        return _find_in(path, rest[0], target)
     raise ConfigError(f"_target_={target} names a module; name a class or function in it")
 
 
@@ -116,7 +114,7 @@ def _find_in(path: Path, name: str, target: str) -> tuple[ast.AST, Path]:
     for node in _statements(body):
         if isinstance(node, Definition) and node.name == name:
             return node, path
-    values = [value for bound, value in _bindings(body) if bound == name and value is not None]
+    values = [value for bound, value in _bindings(body) if bound == name]
     if len(values) == 1:  # of one that is bound again, only running the module tells the value
         return values[0], path
     imported = _imports(path)
@@ -136,12 +134,14 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
                 yield from _statements(getattr(node, part, []))
 
 
-def _bindings(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr | None]]:
-    """Names that are assigned to or annotated, with their values."""
+def _bindings(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
+    """Names that are assigned to, with their values."""
     for node in _statements(body):
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if isinstance(node, ast.Assign | ast.AnnAssign):
-            yield from ((name.id, node.value) for name in targets if isinstance(name, ast.Name))
+        match node:
+            case ast.Assign([ast.Name(name)], ast.expr() as value):
+                yield name, value
+            case ast.AnnAssign(ast.Name(name), _, ast.expr() as value):
+                yield name, value
 
 
 @functools.cache
@@ -154,12 +154,10 @@ def _imports(path: Path) -> dict[str, str]:
                 name = alias.asname or alias.name.partition(".")[0]
                 found[name] = alias.name if alias.asname else name
         elif isinstance(node, ast.ImportFrom):
-            package = dotted(path).split(".") if path.name == "__init__.py" else []
-            package = package or dotted(path).split(".")[:-1]
-            home = [".".join(package[: len(package) - node.level + 1])] if node.level else []
-            home += [node.module] if node.module else []
+            package = dotted(path if path.name == "__init__.py" else path.with_name("__init__.py"))
+            home = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             for alias in node.names:
-                found[alias.asname or alias.name] = ".".join([*home, alias.name])
+                found[alias.asname or alias.name] = f"{home}.{alias.name}"
     return found
 
 
@@ -228,11 +226,10 @@ def _is_dataclass(kind: ast.ClassDef) -> bool:
 
 
 def _fields(ancestry: list[tuple[ast.ClassDef, Path]]) -> list[Parameter]:
-    """The constructor arguments of a dataclass or NamedTuple, keyword-only ones last."""
+    """The constructor arguments of a dataclass, keyword-only ones last."""
     found: dict[str, tuple[bool, Parameter | None]] = {}
     for kind, path in reversed(ancestry):
-        named = "NamedTuple" in map(ast.unparse, kind.bases)
-        if not (_is_dataclass(kind) or named):
+        if not _is_dataclass(kind):
             continue
         keyword_only = any(_option(decorator, "kw_only") for decorator in kind.decorator_list)
         for node in kind.body:
@@ -259,8 +256,7 @@ def _field(
             return keyword_only, None
         value = options.get("default")
         if factory := options.get("default_factory"):
-            made = factory.body if isinstance(factory, ast.Lambda) else ast.Call(factory, [], [])
-            value = made
+            value = getattr(factory, "body", ast.Call(factory, [], []))  # of a lambda
     return keyword_only, _parameter(name, node.annotation, value, path)
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seq2seq import locks, train
-from seq2seq.runs import Run, collect, load_checkpoint
+from seq2seq import train
+from seq2seq.runs import Run, collect, load_checkpoint, locks
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 TINY = [
