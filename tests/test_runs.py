@@ -109,7 +109,7 @@ def test_folders_of_former_versions_are_found(overrides, name, tmp_path):
 def test_a_stop_under_the_key_of_a_watcher_is_another_run_than_the_former_default(tmp_path):
     former = tmp_path / "shift" / "k=8-gp-tcn-hidden_size=32-seed=0-steps=1500-abf9a29c"
     former.mkdir(parents=True)
-    stop = "callbacks.progress={_target_:seq2seq.callbacks.StopAtTarget,target:0.5}"
+    stop = "callbacks.progress={_target_:seq2seq.callbacks.StopAtTarget}"
     assert run_folder(config(f"paths.outputs={tmp_path}")) == former
     assert run_folder(config(f"paths.outputs={tmp_path}", stop)) != former
 
