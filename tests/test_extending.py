@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.request import urlopen
 
+import matplotlib
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +33,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.
             path.write_text(text, encoding="utf-8")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"HOME": str(home), "PATH": path}
+    environment |= {"MPLCONFIGDIR": matplotlib.get_configdir()}  # its list of fonts takes seconds
 
     def start(command: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -49,8 +51,8 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.
 @pytest.fixture(scope="module")
 def trained(shell: Callable[..., subprocess.Popen[str]]) -> str:
     """What the commands printed: a run, a sweep as one program, its report."""
-    process = shell(COMMANDS)
-    output, _ = process.communicate(timeout=200)
+    with shell(COMMANDS) as process:
+        output, _ = process.communicate()
     assert process.returncode == 0, output
     return output
 
@@ -64,8 +66,8 @@ def test_runs_are_read_from_python(
     shell: Callable[..., subprocess.Popen[str]], trained: str
 ) -> None:
     reading = next(text for _, text in BLOCKS if text.startswith("from pathlib"))
-    process = shell(f"export PYTHONPATH=~/lab; python - <<'END'\n{reading}END\n")
-    output, _ = process.communicate(timeout=100)
+    with shell(f"export PYTHONPATH=~/lab; python - <<'END'\n{reading}END\n") as process:
+        output, _ = process.communicate()
     assert process.returncode == 0, output
     assert output.count("Leaky(") == 3
     assert output.count("Memoryless(") == 2
