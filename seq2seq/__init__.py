@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from seq2seq.runs import collect as collect
     from seq2seq.training import train as train
 
+__version__ = "0.2.0"
+
 __all__ = ["Run", "collect", "load_model", "load_pretrained", "train"]
 
 _HOMES = {
