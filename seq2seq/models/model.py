@@ -1,7 +1,6 @@
-"""What every sequence model offers, and the checks its constructor shares with the others."""
+"""What every sequence model offers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -64,28 +63,3 @@ class RecurrentModel(SequenceModel):
     @abstractmethod
     def eigenvalues(self) -> list[Tensor]:
         """Per layer, the complex eigenvalues of the map h_t -> h_{t+1}, without nonlinearity."""
-
-
-def check_size(key: str, value: int, least: int = 1) -> None:
-    """Raise ValueError unless `value` is an integer of at least `least`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{key} must be an integer >= {least}, got {value!r}; set {key}={least}")
-
-
-def check_positive(key: str, value: float) -> None:
-    """Raise ValueError unless `value` is above 0."""
-    if not value > 0:
-        raise ValueError(f"{key} must be positive, got {value!r}; set {key}=1.0")
-
-
-def check_dropout(value: float) -> None:
-    """Raise ValueError unless `value` is a probability below 1."""
-    if not 0 <= value < 1:
-        raise ValueError(f"model.dropout must be in [0, 1), got {value!r}; set model.dropout=0.0")
-
-
-def check_choice(key: str, value: str, choices: Sequence[str]) -> None:
-    """Raise ValueError unless `value` is one of `choices`."""
-    if value not in choices:
-        listed = ", ".join(choices)
-        raise ValueError(f"{key} must be one of {listed}, got {value!r}; set {key}={choices[0]}")

@@ -7,14 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.models.model import (
-    RecurrentModel,
-    State,
-    check_choice,
-    check_dropout,
-    check_positive,
-    check_size,
-)
+from seq2seq import checks
+from seq2seq.models.model import RecurrentModel, State
 
 CELLS = ("tanh", "relu", "linear", "lstm", "gru")
 INITIALISATIONS = ("default", "orthogonal", "identity")
@@ -73,12 +67,12 @@ class RNN(RecurrentModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_choice("model.cell", cell, CELLS)
-        check_size("model.hidden_size", hidden_size)
-        check_size("model.num_layers", num_layers)
-        check_choice("model.initialisation", initialisation, INITIALISATIONS)
-        check_positive("model.gain", gain)
-        check_dropout(dropout)
+        checks.one_of("model.cell", cell, CELLS)
+        checks.integer("model.hidden_size", hidden_size)
+        checks.integer("model.num_layers", num_layers)
+        checks.one_of("model.initialisation", initialisation, INITIALISATIONS)
+        checks.positive("model.gain", gain)
+        checks.within("model.dropout", dropout, "[0, 1)", 0.0)
         self.input_dim, self.output_dim = input_dim, output_dim
         self.hidden_size, self.num_layers = hidden_size, num_layers
         self.cell = cell

@@ -9,14 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.models.model import (
-    RecurrentModel,
-    State,
-    check_choice,
-    check_dropout,
-    check_positive,
-    check_size,
-)
+from seq2seq import checks
+from seq2seq.models.model import RecurrentModel, State
 from seq2seq.models.scan import diagonal_scan
 
 # Each parameterisation as the decay rate −Re λ > 0 for the weight w, and its inverse.
@@ -236,15 +230,15 @@ class DiagonalRNN(StateSpaceModel):
         activation: Literal["linear", "tanh", "relu"] = "linear",
     ) -> None:
         super().__init__()
-        check_size("model.hidden_size", hidden_size)
-        check_size("model.num_layers", num_layers)
-        check_choice("model.spectrum", spectrum, SPECTRA)
-        check_choice("model.parameterisation", parameterisation, list(PARAMETERISATIONS))
-        check_positive("model.dt", dt)
-        check_range("model.min_decay", min_decay, "model.max_decay", max_decay)
-        check_choice("model.activation", activation, list(ACTIVATIONS))
+        checks.integer("model.hidden_size", hidden_size)
+        checks.integer("model.num_layers", num_layers)
+        checks.one_of("model.spectrum", spectrum, SPECTRA)
+        checks.one_of("model.parameterisation", parameterisation, list(PARAMETERISATIONS))
+        checks.positive("model.dt", dt)
+        checks.ordered("model.min_decay", min_decay, "model.max_decay", max_decay)
+        checks.one_of("model.activation", activation, list(ACTIVATIONS))
         if spectrum == "complex":
-            check_even("model.hidden_size", hidden_size)
+            checks.even("model.hidden_size", hidden_size)
         if max_frequency < 0:
             raise ValueError(
                 f"model.max_frequency must not be negative, got {max_frequency}; "
@@ -388,17 +382,17 @@ class LRU(StateSpaceModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_size("model.hidden_size", hidden_size)
-        check_size("model.num_layers", num_layers)
-        check_size("model.state_dim", state_dim)
-        check_even("model.state_dim", state_dim)
+        checks.integer("model.hidden_size", hidden_size)
+        checks.integer("model.num_layers", num_layers)
+        checks.integer("model.state_dim", state_dim)
+        checks.even("model.state_dim", state_dim)
         if not 0 <= min_radius <= max_radius <= 1:
             raise ValueError(
                 f"0 <= model.min_radius <= model.max_radius <= 1 must hold, got {min_radius}, "
                 f"{max_radius}; set model.min_radius=0.9 model.max_radius=0.999"
             )
-        check_positive("model.max_phase", max_phase)
-        check_dropout(dropout)
+        checks.positive("model.max_phase", max_phase)
+        checks.within("model.dropout", dropout, "[0, 1)", 0.0)
         self.input_dim, self.output_dim = input_dim, output_dim
         self.hidden_size, self.num_layers = hidden_size, num_layers
         self.embedding = nn.Linear(input_dim, hidden_size)
@@ -509,13 +503,13 @@ class S4D(StateSpaceModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_size("model.hidden_size", hidden_size)
-        check_size("model.num_layers", num_layers)
-        check_size("model.state_dim", state_dim)
-        check_even("model.state_dim", state_dim)
-        check_choice("model.initialisation", initialisation, S4D_INITIALISATIONS)
-        check_range("model.dt_min", dt_min, "model.dt_max", dt_max)
-        check_dropout(dropout)
+        checks.integer("model.hidden_size", hidden_size)
+        checks.integer("model.num_layers", num_layers)
+        checks.integer("model.state_dim", state_dim)
+        checks.even("model.state_dim", state_dim)
+        checks.one_of("model.initialisation", initialisation, S4D_INITIALISATIONS)
+        checks.ordered("model.dt_min", dt_min, "model.dt_max", dt_max)
+        checks.within("model.dropout", dropout, "[0, 1)", 0.0)
         self.input_dim, self.output_dim = input_dim, output_dim
         self.hidden_size, self.num_layers = hidden_size, num_layers
         self.embedding = nn.Linear(input_dim, hidden_size)
@@ -530,18 +524,3 @@ class S4D(StateSpaceModel):
 def log_uniform(low: float, high: float, count: int) -> Tensor:
     """`count` draws whose logarithm is uniform in [log low, log high]."""
     return low * (high / low) ** torch.rand(count)
-
-
-def check_even(key: str, value: int) -> None:
-    """Raise ValueError unless `value` is even, as complex numbers take two real ones."""
-    if value % 2:
-        raise ValueError(f"{key} must be even here, got {value}; set {key}={value + 1}")
-
-
-def check_range(low_key: str, low: float, high_key: str, high: float) -> None:
-    """Raise ValueError unless 0 < low <= high."""
-    check_positive(low_key, low)
-    if not low <= high:
-        raise ValueError(
-            f"{low_key} must not exceed {high_key}, got {low} and {high}; set {high_key}={low}"
-        )

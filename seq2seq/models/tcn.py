@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.models.model import SequenceModel, State, check_choice, check_dropout, check_size
+from seq2seq import checks
+from seq2seq.models.model import SequenceModel, State
 
 VARIANTS = ("residual", "plain")
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -89,13 +90,13 @@ class TCN(SequenceModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_size("model.hidden_size", hidden_size)
-        check_size("model.num_layers", num_layers)
-        check_size("model.kernel_size", kernel_size)
-        check_size("model.dilation_base", dilation_base)
-        check_choice("model.variant", variant, VARIANTS)
-        check_choice("model.activation", activation, list(ACTIVATIONS))
-        check_dropout(dropout)
+        checks.integer("model.hidden_size", hidden_size)
+        checks.integer("model.num_layers", num_layers)
+        checks.integer("model.kernel_size", kernel_size)
+        checks.integer("model.dilation_base", dilation_base)
+        checks.one_of("model.variant", variant, VARIANTS)
+        checks.one_of("model.activation", activation, list(ACTIVATIONS))
+        checks.within("model.dropout", dropout, "[0, 1)", 0.0)
         self.input_dim, self.output_dim = input_dim, output_dim
         self.hidden_size, self.num_layers = hidden_size, num_layers
         residual = variant == "residual"

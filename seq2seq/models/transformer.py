@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.models.model import SequenceModel, State, check_choice, check_dropout, check_size
+from seq2seq import checks
+from seq2seq.models.model import SequenceModel, State
 
 POSITIONAL = ("sinusoidal", "learned", "rotary", "none")
 
@@ -116,14 +117,14 @@ class Transformer(SequenceModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_size("model.hidden_size", hidden_size)
-        check_size("model.num_layers", num_layers)
-        check_size("model.num_heads", num_heads)
-        check_choice("model.positional", positional, POSITIONAL)
-        check_size("model.max_length", max_length)
+        checks.integer("model.hidden_size", hidden_size)
+        checks.integer("model.num_layers", num_layers)
+        checks.integer("model.num_heads", num_heads)
+        checks.one_of("model.positional", positional, POSITIONAL)
+        checks.integer("model.max_length", max_length)
         if window is not None:
-            check_size("model.window", window)
-        check_dropout(dropout)
+            checks.integer("model.window", window)
+        checks.within("model.dropout", dropout, "[0, 1)", 0.0)
         if hidden_size % num_heads:
             raise ValueError(
                 f"model.num_heads must divide model.hidden_size, got num_heads={num_heads}, "

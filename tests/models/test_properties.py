@@ -222,8 +222,8 @@ def test_sizes_are_checked() -> None:
     builders: list[type[nn.Module]] = [RNN, TCN, Transformer, LRU, S4D]
     for builder in [*builders, DiagonalRNN]:
         for key in ("hidden_size", "num_layers"):
-            with pytest.raises(ValueError, match=f"model.{key} must be an integer >= 1, got 0"):
+            with pytest.raises(ValueError, match=f"model.{key} must be at least 1, got {key}=0"):
                 builder(IN, OUT, **{key: 0})
     for builder in builders:
-        with pytest.raises(ValueError, match=r"model.dropout must be in \[0, 1\), got 1.5"):
+        with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\), got dropout=1.5"):
             builder(IN, OUT, dropout=1.5)

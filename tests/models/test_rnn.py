@@ -98,9 +98,12 @@ def test_eigenvalues_are_those_of_the_recurrent_matrix() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cell": "elman"}, "model.cell must be one of tanh, relu, linear, lstm, gru, got 'elman'"),
+        (
+            {"cell": "elman"},
+            "model.cell must be one of tanh, relu, linear, lstm, gru, got cell='",
+        ),
         ({"initialisation": "zero"}, "model.initialisation must be one of"),
-        ({"gain": 0.0}, "model.gain must be positive, got 0.0"),
+        ({"gain": 0.0}, "model.gain must be positive, got gain=0.0"),
     ],
 )
 def test_bad_values_are_refused(arguments: dict[str, str | float], message: str) -> None:

@@ -227,14 +227,14 @@ def test_long_sequences_keep_their_phase(build: object) -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: DiagonalRNN(1, 1, 5), "model.hidden_size must be even here, got 5"),
+        (lambda: DiagonalRNN(1, 1, 5), "model.hidden_size must be even here, got hidden_size=5"),
         (lambda: DiagonalRNN(1, 1, spectrum="imaginary"), "model.spectrum must be one of"),
         (
             lambda: DiagonalRNN(1, 1, parameterisation="log"),
             "model.parameterisation must be one of",
         ),
         (lambda: DiagonalRNN(1, 1, activation="gelu"), "model.activation must be one of"),
-        (lambda: DiagonalRNN(1, 1, dt=0.0), "model.dt must be positive, got 0.0"),
+        (lambda: DiagonalRNN(1, 1, dt=0.0), "model.dt must be positive, got dt=0.0"),
         (
             lambda: DiagonalRNN(1, 1, min_decay=2.0),
             "model.min_decay must not exceed model.max_decay, got 2.0 and 1.0",
@@ -244,10 +244,10 @@ def test_long_sequences_keep_their_phase(build: object) -> None:
             "model.max_decay must be below 2.0 for model.parameterisation=stable, got 2.0",
         ),
         (lambda: DiagonalRNN(1, 1, max_frequency=-1.0), "model.max_frequency must not be negative"),
-        (lambda: LRU(1, 1, state_dim=7), "model.state_dim must be even here, got 7"),
+        (lambda: LRU(1, 1, state_dim=7), "model.state_dim must be even here, got state_dim=7"),
         (lambda: LRU(1, 1, min_radius=0.9, max_radius=0.5), "model.min_radius <= model.max_radius"),
-        (lambda: LRU(1, 1, max_phase=0.0), "model.max_phase must be positive, got 0.0"),
-        (lambda: S4D(1, 1, state_dim=7), "model.state_dim must be even here, got 7"),
+        (lambda: LRU(1, 1, max_phase=0.0), "model.max_phase must be positive, got max_phase=0.0"),
+        (lambda: S4D(1, 1, state_dim=7), "model.state_dim must be even here, got state_dim=7"),
         (
             lambda: S4D(1, 1, initialisation="legs"),
             "model.initialisation must be one of lin",

@@ -78,10 +78,13 @@ def test_weight_normalisation_starts_neutral() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"variant": "dense"}, "model.variant must be one of residual, plain, got 'dense'"),
-        ({"activation": "gelu"}, "model.activation must be one of relu, tanh, linear, got 'gelu'"),
-        ({"kernel_size": 0}, "model.kernel_size must be an integer >= 1, got 0"),
-        ({"dilation_base": -1}, "model.dilation_base must be an integer >= 1, got -1"),
+        ({"variant": "dense"}, "model.variant must be one of residual, plain, got variant='dense'"),
+        (
+            {"activation": "gelu"},
+            "model.activation must be one of relu, tanh, linear, got activation=",
+        ),
+        ({"kernel_size": 0}, "model.kernel_size must be at least 1, got kernel_size=0"),
+        ({"dilation_base": -1}, "model.dilation_base must be at least 1, got dilation_base=-1"),
     ],
 )
 def test_bad_values_are_refused(arguments: dict[str, str | int], message: str) -> None:

@@ -114,8 +114,8 @@ def test_learned_positions_run_out() -> None:
             {"positional": "rotary", "hidden_size": 6, "num_heads": 2},
             "model.positional=rotary needs an even model.hidden_size / model.num_heads, got 6 / 2",
         ),
-        ({"window": 0}, "model.window must be an integer >= 1, got 0"),
-        ({"max_length": 0}, "model.max_length must be an integer >= 1, got 0"),
+        ({"window": 0}, "model.window must be at least 1, got window=0"),
+        ({"max_length": 0}, "model.max_length must be at least 1, got max_length=0"),
     ],
 )
 def test_bad_values_are_refused(arguments: dict[str, str | int], message: str) -> None:

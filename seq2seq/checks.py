@@ -1,0 +1,58 @@
+"""What constructors demand of their arguments: a rule, the value and the remedy, in one line.
+
+`key` is the full config key, as in `task.input.scale`.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+
+def integer(key: str, value: Any, least: int = 1) -> None:
+    """Raise ValueError unless `value` is a whole number of at least `least`."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        refuse(key, value, "be a whole number", least)
+    if value < least:
+        refuse(key, value, f"be at least {least}", least)
+
+
+def positive(key: str, value: float, remedy: float = 1.0) -> None:
+    """Raise ValueError unless `value` is above 0 and finite."""
+    if not 0 < value < math.inf:
+        refuse(key, value, "be positive", remedy)
+
+
+def within(key: str, value: float, interval: str, remedy: float) -> None:
+    """Raise ValueError unless `value` lies in `interval`, as in "[0, 1)"."""
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = low <= value if interval[0] == "[" else low < value
+    below = value <= high if interval[-1] == "]" else value < high
+    if not (above and below):
+        refuse(key, value, f"lie in {interval}", remedy)
+
+
+def one_of(key: str, value: Any, choices: Sequence[Any]) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        refuse(key, value, f"be one of {', '.join(map(str, choices))}", choices[0])
+
+
+def even(key: str, value: int) -> None:
+    """Raise ValueError unless `value` is even, as complex numbers take two real ones."""
+    if value % 2:
+        refuse(key, value, "be even here", value + 1)
+
+
+def ordered(low_key: str, low: float, high_key: str, high: float) -> None:
+    """Raise ValueError unless 0 < low <= high."""
+    positive(low_key, low)
+    if not low <= high:
+        raise ValueError(
+            f"{low_key} must not exceed {high_key}, got {low} and {high}; set {high_key}={low}"
+        )
+
+
+def refuse(key: str, value: Any, rule: str, remedy: Any) -> NoReturn:
+    """Raise ValueError: `key` must `rule`."""
+    name = key.rpartition(".")[2]
+    raise ValueError(f"{key} must {rule}, got {name}={value!r}; set {key}={remedy}")
