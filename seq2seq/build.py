@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 from torch import nn
 
 from seq2seq import schema
-from seq2seq.models.model import RecurrentModel
 from seq2seq.models.token import TokenModel
 from seq2seq.module import SequenceModule
 from seq2seq.runs import Run, load_checkpoint, load_weights
@@ -44,8 +43,10 @@ def build(cfg: DictConfig, stored: Path | None = None) -> tuple[Any, SequenceMod
     with refusing("model"), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream_seed(cfg.seed, "initialisation"))
         model = instantiate(cfg.model, input_dim=input_dim, output_dim=output_dim)
+        if not hasattr(model, "input_dim"):  # any module may stand here; ours know their channels
+            model.input_dim, model.output_dim = input_dim, output_dim
         if isinstance(task, Text):
-            task.contiguous = isinstance(model, RecurrentModel)
+            task.contiguous = getattr(model, "carries_state", False) is True
             model = TokenModel(model, len(task.vocabulary), task.tied)
     with refusing("objective"):
         objective = instantiate(cfg.objective)

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq.build import load_model
-from seq2seq.models.model import RecurrentModel, SequenceModel, State
+from seq2seq.models.model import SequenceModel, State
 from seq2seq.models.token import TokenModel
 from seq2seq.runs import Run
 from seq2seq.seeds import generator
@@ -24,9 +25,26 @@ def load(run: Run | str | Path) -> tuple[TokenModel, Vocabulary]:
     run = run if isinstance(run, Run) else Run(run)
     if not run.vocabulary.exists():
         raise ValueError(f"run must be the folder of a run on text, got {run.folder}")
-    model = load_model(run)
-    assert isinstance(model, TokenModel)
+    model = cast(TokenModel, load_model(run))
     return model, Vocabulary.from_json(run.vocabulary.read_text(encoding="utf-8"))
+
+
+def has_step(model: nn.Module) -> bool:
+    """Whether a model can go on value by value; one of tokens says if what it wraps can."""
+    return bool(getattr(model, "has_step", hasattr(type(model), "step")))
+
+
+def needs_step(model: nn.Module) -> None:
+    """Refuse a model that only maps whole sequences.
+
+    Raises:
+        ValueError: it has no step form.
+    """
+    if not has_step(model):
+        raise ValueError(
+            f"{type(model).__name__} has no step form; give it initial_state(batch_size, device, "
+            "dtype) and step(x_t, state)"
+        )
 
 
 def stream(
@@ -49,8 +67,9 @@ def stream(
     for attention without a window. The same arguments give the same text.
 
     Raises:
-        ValueError: a length, temperature, top_k or top_p out of range.
+        ValueError: no step form, or a length, temperature, top_k or top_p out of range.
     """
+    needs_step(model)
     for name, value, least in (("length", length, 0), ("top_k", top_k, 1)):
         if value is not None and value < least:
             raise ValueError(f"{name} must be at least {least}, got {name}={value}")
@@ -100,7 +119,7 @@ def _read(model: TokenModel, numbers: list[int]) -> tuple[Tensor, State]:
     """Scores after reading `numbers`, and the state; recurrent models read all of them at once."""
     weight = model.embedding.weight
     model.eval()
-    if model.recurrent:
+    if model.carries_state:
         scores, state = model(torch.tensor([numbers], device=weight.device), return_state=True)
         return scores[:, -1], state
     state = model.initial_state(1, weight.device, weight.dtype)
@@ -147,6 +166,7 @@ def rollout(model: SequenceModel, prefix: Tensor, steps: int) -> Tensor:
     Raises:
         ValueError: the model's outputs cannot be its inputs, or the prefix is empty.
     """
+    needs_step(model)
     if model.input_dim != model.output_dim:
         raise ValueError(
             "a rollout needs a model whose outputs are its inputs, got "
@@ -156,7 +176,7 @@ def rollout(model: SequenceModel, prefix: Tensor, steps: int) -> Tensor:
     if T < 1 or steps < 1:
         raise ValueError(f"a rollout needs a prefix and steps of at least 1, got {T} and {steps}")
     model.eval()
-    if isinstance(model, RecurrentModel):
+    if getattr(model, "carries_state", False) is True:
         output, state = model(prefix, return_state=True)
         o_t = output[:, -1]
     else:

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from seq2seq.models.impulse import impulse_response, rest_response
-from seq2seq.models.model import SequenceModel
+from seq2seq import checks
+from seq2seq.models.impulse import responses
 from seq2seq.seeds import generator
 from seq2seq.theory.population import PopulationLoss
+
+HORIZONS = ("average", "last")
 
 Batch = tuple[Tensor, Tensor]
 
@@ -28,7 +30,7 @@ class Sampled:
     uses_samples = True
 
     def __init__(self, horizon: Literal["average", "last"] = "average") -> None:
-        _check_horizon(horizon)
+        checks.one_of("objective.horizon", horizon, HORIZONS)
         self.horizon = horizon
 
     def __call__(
@@ -57,7 +59,7 @@ class Population:
     uses_samples = False
 
     def __init__(self, horizon: Literal["average", "last"] = "average") -> None:
-        _check_horizon(horizon)
+        checks.one_of("objective.horizon", horizon, HORIZONS)
         self.horizon: Literal["average", "last"] = horizon
 
     def bind(self, model: Any, task: Any) -> None:
@@ -74,7 +76,7 @@ class Population:
                 f"{type(task).__name__}; choose task=linear_functional, convolution or shift, or "
                 "objective=sampled"
             )
-        if not isinstance(model, SequenceModel) or not _is_linear(model):
+        if not _is_linear(model, task.input_dim):
             raise ValueError(
                 f"objective=population needs a linear model, got {type(model).__name__}; choose "
                 "model=diagonal_rnn or linear_rnn, or objective=sampled"
@@ -83,16 +85,11 @@ class Population:
         self._error = PopulationLoss(kernel, covariance, self.horizon)
         self._length = task.length
 
-    def __call__(self, model: SequenceModel, batch: Any, loss: Any) -> Tensor:
+    def __call__(self, model: nn.Module, batch: Any, loss: Any) -> Tensor:
         """The expected loss of `model`, a float64 scalar; `batch` and `loss` are not looked at."""
-        rest = rest_response(model, self._length)
+        kernel, rest = responses(model, self._length)
         rest = rest if self.horizon == "average" else rest[-1:]
-        return self._error(impulse_response(model, self._length)) + rest.double().square().mean()
-
-
-def _check_horizon(horizon: str) -> None:
-    if horizon not in ("average", "last"):
-        raise ValueError(f"objective.horizon must be average or last, got {horizon!r}")
+        return self._error(kernel) + rest.double().square().mean()
 
 
 def _is_convolution(task: Any, kernel: Tensor) -> bool:
@@ -104,10 +101,10 @@ def _is_convolution(task: Any, kernel: Tensor) -> bool:
     return _close(task.targets(x), operator @ x)
 
 
-def _is_linear(model: SequenceModel) -> bool:
+def _is_linear(model: nn.Module, input_dim: int) -> bool:
     """Whether a random input, large enough to bend any activation, is answered by superposition."""
     length = 16
-    x = 10 * _probe(2, length, model.input_dim)
+    x = 10 * _probe(2, length, input_dim)
     delayed = torch.cat([torch.zeros_like(x[:1, :1]), x[:1, :-1]], 1)
     inputs = torch.cat([0 * x[:1], x, x[:1] - 2 * x[1:], delayed])
     with torch.no_grad():

@@ -6,7 +6,7 @@ import torch
 
 from seq2seq import train
 from seq2seq.models import LRU, RNN, S4D, TCN, DiagonalRNN
-from seq2seq.models.impulse import impulse_response, rest_response
+from seq2seq.models.impulse import impulse_response, responses
 from seq2seq.objective import Population, Sampled
 from seq2seq.schema import ConfigError
 from seq2seq.seeds import generator
@@ -54,7 +54,7 @@ def test_biases_count():
     model, task = MODELS["dense"](), Shift(3, LENGTH, input=White())
     population = Population("last")
     population.bind(model, task)
-    before, rest = population(model, (), None).item(), rest_response(model, LENGTH)[-1].item()
+    before, rest = population(model, (), None).item(), responses(model, LENGTH)[1][-1].item()
     with torch.no_grad():
         model.readout.bias += 1
     assert population(model, (), None).item() - before == pytest.approx((rest + 1) ** 2 - rest**2)
@@ -94,7 +94,7 @@ def test_its_gradient_is_that_of_finite_differences(name):
 def test_rest_and_impulse_response_make_up_the_output(name):
     model = MODELS[name]()
     x = torch.randn(1, LENGTH, 1, generator=generator(0, "x"), dtype=torch.float64)
-    kernel, rest = impulse_response(model, LENGTH)[:, 0, 0], rest_response(model, LENGTH)[:, 0]
+    kernel, rest = (part.flatten() for part in responses(model, LENGTH))
     lags = torch.arange(LENGTH)[:, None] - torch.arange(LENGTH)
     operator = torch.where(lags >= 0, kernel[lags.clamp(min=0)], 0.0)
     assert torch.allclose(model(x)[0, :, 0], operator @ x[0, :, 0] + rest, atol=1e-12)
@@ -130,7 +130,7 @@ def test_a_kernel_that_the_first_input_does_not_obey_is_refused():
 
 @pytest.mark.parametrize("objective", [Sampled, Population])
 def test_an_unknown_horizon_is_refused(objective):
-    with pytest.raises(ValueError, match="average or last, got 'first'"):
+    with pytest.raises(ValueError, match="average, last, got horizon='first'"):
         objective("first")
 
 

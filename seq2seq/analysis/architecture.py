@@ -1,17 +1,12 @@
 """Which inputs reach one output of a model, through which layers: read off the object, and drawn.
 
-A model is rows of nodes, one node per layer and time, the inputs below and the outputs above. What
-a node reads comes from the layers themselves: the taps and dilation of each convolution, the mask
-of each attention, and for a recurrence its own predecessor, which carries the state. A node of the
-inputs reaches the output y_T exactly if ∂y_T/∂x_s need not vanish.
+What the nodes read comes from the model, see `seq2seq.models.graph`.
 
 The strip below a drawing is measured, not deduced: the size of that derivative. The receptive field
 says what an architecture can see, the derivative how much its weights make of it.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
@@ -24,17 +19,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq.analysis import memory
 from seq2seq.analysis.plots import BLUE, DARK, GREEN, GREY, PURPLE, VERMILION, style
-from seq2seq.models import TCN, Transformer, ssm
-from seq2seq.models.model import RecurrentModel, SequenceModel
-from seq2seq.models.rnn import RNN
-from seq2seq.models.tcn import CausalConvolution
-from seq2seq.models.token import TokenModel
+from seq2seq.models.graph import Graph, Mask, graph
 
-Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
 
 #: Derivatives below this share of the largest are not told apart from zero.
@@ -43,123 +33,8 @@ FLOOR = 1e-6
 #: Shades that attention weights are drawn in.
 SHADES = 8
 
-CELLS = {"tanh": "tanh RNN", "relu": "ReLU RNN", "linear": "linear RNN"}
 
-
-@dataclass(frozen=True)
-class Row:
-    """The nodes of one layer, and what they read.
-
-    Attributes:
-        name, detail: how the row is labelled; neighbours of one name are one layer.
-        reads: (time, time); [t, s] is whether node t reads node s of the row below.
-        carries: whether node t also reads node t−1 of its own row.
-        skip: how many rows down the node of the same time lies that is added; 0 for none.
-    """
-
-    name: str
-    detail: str
-    reads: Mask
-    carries: bool = False
-    skip: int = 0
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The rows above the inputs, from the lowest to the outputs.
-
-    Attributes:
-        rows: of which the last is the outputs.
-        receptive_field: of the model; None if it sees all inputs.
-    """
-
-    rows: tuple[Row, ...]
-    receptive_field: int | None
-
-    @property
-    def length(self) -> int:
-        """Time steps."""
-        return len(self.rows[0].reads)
-
-    @cached_property
-    def reached(self) -> Mask:
-        """(1 + rows, time): the nodes that the last output depends on, the inputs first."""
-        found = np.zeros((len(self.rows) + 1, self.length), bool)
-        found[-1, -1] = True
-        for level in range(len(self.rows), 0, -1):
-            row = self.rows[level - 1]
-            if row.carries:  # and so do all earlier nodes of the row
-                found[level] = found[level, ::-1].cumsum()[::-1] > 0
-            found[level - 1] |= row.reads[found[level]].any(0)
-            if row.skip:
-                found[level - row.skip] |= found[level]
-        return found
-
-
-def graph(model: SequenceModel, length: int) -> Graph:
-    """The nodes and edges of a model on sequences of `length` steps.
-
-    Raises:
-        ValueError: a model of an architecture that is not known here.
-    """
-    if isinstance(model, TokenModel):
-        model = model.model
-    readout = Row("output y", "", np.eye(length, dtype=bool))
-    return Graph((*_layers(model, length), readout), model.receptive_field)
-
-
-def _layers(model: SequenceModel, length: int) -> Iterator[Row]:
-    if isinstance(model, TCN):
-        return _convolutions(model, length)
-    if isinstance(model, Transformer):
-        return _attention(model, length)
-    if isinstance(model, RecurrentModel):
-        return _recurrences(model, length)
-    raise ValueError(
-        f"{type(model).__name__} has no drawing; known are recurrent models, TCN and Transformer"
-    )
-
-
-def _convolutions(model: TCN, length: int) -> Iterator[Row]:
-    age = np.subtract.outer(np.arange(length), np.arange(length))
-    for index, layer in enumerate(model.layers, 1):
-        parts = [part for part in layer.children() if isinstance(part, CausalConvolution)]
-        for number, part in enumerate(parts, 1):
-            taps = part.dilation * np.arange(part.kernel_size)
-            detail = f"dilation {part.dilation}, kernel {part.kernel_size}"
-            skip = number if model.residual and number == len(parts) else 0
-            yield Row(f"layer {index}", detail, np.isin(age, taps), skip=skip)
-
-
-def _attention(model: Transformer, length: int) -> Iterator[Row]:
-    visible = model.visible(torch.arange(length)).numpy()
-    detail = f"{model.num_heads} head" + "s" * (model.num_heads > 1)
-    if model.window is not None:
-        detail += f", window {model.window}"
-    for index in range(1, len(model.layers) + 1):
-        yield Row(f"layer {index}: attention", detail, visible, skip=1)
-
-
-def _recurrences(model: RecurrentModel, length: int) -> Iterator[Row]:
-    kind, gated = type(model).__name__, False
-    if isinstance(model, RNN):
-        kind, gated = CELLS.get(model.cell, model.cell.upper()), model.cell in ("lstm", "gru")
-    assert model.state_size is not None
-    state = model.state_size // len(model.layers)
-    layers = zip(model.layers, model.eigenvalues(), strict=True)
-    for index, (layer, eigenvalues) in enumerate(layers, 1):
-        detail = f"state of {state:,}"
-        if not gated:  # what forgets is then the gates, not these
-            detail += f", |λ| ≤ {float(eigenvalues.abs().max()):.3g}"
-        same = np.eye(length, dtype=bool)
-        skip = 1 if isinstance(layer, ssm.Block) else 0
-        yield Row(f"layer {index}: {kind}", detail, same, carries=True, skip=skip)
-
-
-# ---------------------------------------------------------------------------------------- drawing
-
-
-def draw(model: SequenceModel, x: Tensor, head: int | None = None, width: float = 7.2) -> Figure:
+def draw(model: nn.Module, x: Tensor, head: int | None = None, width: float = 7.2) -> Figure:
     """What the last output depends on: the graph, and below it |∂y_T/∂x_s|, measured on x.
 
     Edges of attention are shaded by the share of the output's attention that runs through them in
@@ -167,17 +42,17 @@ def draw(model: SequenceModel, x: Tensor, head: int | None = None, width: float 
     ways (Abnar and Zuidema 2020, without the residual connections).
 
     Args:
-        model: any of the package's models.
+        model: one that says what its layers read.
         x: inputs (sequences, time, input_dim), for a model of text integers (sequences, time).
         head: whose attention is drawn; None for the mean over heads.
         width: of the figure in inches.
 
     Raises:
-        ValueError: a model of another architecture, or a head that it does not have.
+        ValueError: a model that does not say, or a head that it does not have.
     """
     x, model = _real(model, x)
     found = graph(model, x.shape[1])
-    weights = attention_weights(model, x[:1], head) if isinstance(model, Transformer) else []
+    weights = attention_weights(model, x[:1], head) if attends(model) else []
     single = len({row.name for row in found.rows}) == len(found.rows)
     inches = 0.7 if weights else 0.5 if single else 0.34  # from row to row
     above, strip, foot = inches * len(found.rows) + 0.5, 0.65, 0.45
@@ -195,12 +70,12 @@ def draw(model: SequenceModel, x: Tensor, head: int | None = None, width: float 
 
 
 def draw_attention(
-    model: SequenceModel, x: Tensor, head: int | None = None, width: float = 7.2
+    model: nn.Module, x: Tensor, head: int | None = None, width: float = 7.2
 ) -> Figure:
     """Each layer's attention weights on one sequence, rows being queries and columns keys.
 
     Args:
-        model: a Transformer, also one of text.
+        model: one with attention, also one of text.
         x: inputs (sequences, time, input_dim), or integers; the first sequence is drawn.
         head: which head; None for the mean over heads.
         width: of the figure in inches.
@@ -209,24 +84,22 @@ def draw_attention(
         ValueError: another model, or a head that it does not have.
     """
     x, inner = _real(model, x)
-    if not isinstance(inner, Transformer):
-        raise ValueError(f"{type(inner).__name__} has no attention; give a Transformer")
     weights = attention_weights(inner, x[:1], head)
     with style():
         columns = max(1, min(len(weights), int(width / 2.2)))
-        rows, side = -(-len(weights) // columns), min((width - 1.2) / columns - 0.2, 2.6)
-        height = rows * (side + 0.35) + 0.45
+        lines, side = -(-len(weights) // columns), min((width - 1.2) / columns - 0.2, 2.6)
+        height = lines * (side + 0.35) + 0.45
         figure = Figure(figsize=(columns * (side + 0.2) + 1.2, height))
         # On any background: what is masked stays empty, what is seen is tinted.
         shades = LinearSegmentedColormap.from_list("", [(*to_rgb(GREY), 0.15), to_rgb(BLUE)])
         # The first queries have few keys to choose from: theirs would be the only dark cells.
         norm = Normalize(0, max(float(weight[len(weight) // 2 :].max()) for weight in weights))
-        visible = inner.visible(torch.arange(x.shape[1])).numpy()
+        rows = graph(inner, x.shape[1]).rows
         for index, weight in enumerate(weights):
             row, column = divmod(index, columns)
             foot = height - (row + 1) * (side + 0.35)
             ax = _place(figure, 0.5 + column * (side + 0.2), foot, side, side)
-            seen = np.ma.masked_where(~visible, weight)
+            seen = np.ma.masked_where(~rows[index].reads, weight)
             # Without interpolation an SVG holds one pixel per weight.
             image = ax.imshow(seen, cmap=shades, norm=norm, interpolation="none")
             ax.set_title(f"layer {index + 1}", loc="left", y=1.0)  # a given place needs no search
@@ -240,18 +113,27 @@ def draw_attention(
     return figure
 
 
-def attention_weights(model: Transformer, x: Tensor, head: int | None = None) -> list[Array]:
+def attends(model: nn.Module) -> bool:
+    """Whether the model tells its attention weights."""
+    return hasattr(type(model), "attention")
+
+
+def attention_weights(model: nn.Module, x: Tensor, head: int | None = None) -> list[Array]:
     """Per layer the weights (queries, keys) on the first sequence, of one head or their mean.
 
     Raises:
-        ValueError: a head that the model does not have.
+        ValueError: a model without attention, or a head that it does not have.
     """
-    if head is not None and not 0 <= head < model.num_heads:
-        raise ValueError(
-            f"head must be below model.num_heads={model.num_heads}, got head={head}; count from 0"
-        )
+    if not attends(model):
+        raise ValueError(f"{type(model).__name__} has no method attention(x); choose another model")
     with torch.no_grad():
-        layers = [layer[0].double().cpu().numpy() for layer in model.attention(x)]
+        found: list[Tensor] = model.attention(x)  # type: ignore[operator]
+    heads = found[0].shape[1]
+    if head is not None and not 0 <= head < heads:
+        raise ValueError(
+            f"head must be below model.num_heads={heads}, got head={head}; count from 0"
+        )
+    layers = [layer[0].double().cpu().numpy() for layer in found]
     return [layer.mean(0) if head is None else layer[head] for layer in layers]
 
 
@@ -261,12 +143,10 @@ def _place(figure: Figure, left: float, foot: float, width: float, height: float
     return figure.add_axes((left / across, foot / up, width / across, height / up))
 
 
-def _real(model: SequenceModel, x: Tensor) -> tuple[Tensor, SequenceModel]:
-    """The model behind the token embedding, if there is one, and what it is given."""
-    if not isinstance(model, TokenModel):
-        return x, model
-    with torch.no_grad():
-        return model.embedding(x), model.model
+def _real(model: nn.Module, x: Tensor) -> tuple[Tensor, nn.Module]:
+    """The model behind the embedding of tokens, if there is one, and what it is given."""
+    behind = getattr(model, "on_channels", None)
+    return behind(x) if callable(behind) else (x, model)
 
 
 def _draw_graph(ax: Axes, found: Graph, weights: Sequence[Array], gap: float) -> None:

@@ -392,10 +392,12 @@ class Snapshots(Callback):
     def _take(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         step = trainer.global_step
         self._next = max(step + 1, int(self.growth * step))
-        eigenvalues = getattr(pl_module.model, "eigenvalues", None)
-        if eigenvalues is not None and (not self._steps or self._steps[-1] < step):
-            with torch.no_grad():
-                self._eigenvalues.append(np.stack([part.cpu().numpy() for part in eigenvalues()]))
+        if not hasattr(type(pl_module.model), "eigenvalues"):
+            return
+        with torch.no_grad():
+            spectra = [part.cpu().numpy() for part in pl_module.model.eigenvalues()]
+        if spectra and (not self._steps or self._steps[-1] < step):
+            self._eigenvalues.append(np.stack(spectra))
             self._steps.append(step)
 
 
@@ -568,8 +570,10 @@ class Figures(Callback):
             return
         task = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(task, tasks.Text):
-            from seq2seq.generate import write
+            from seq2seq.generate import has_step, write
 
+            if not has_step(pl_module.model):
+                return
             text = write(pl_module.model, task.vocabulary, length=400)
             for writer in writers:  # indented, so that line breaks stay
                 writer.add_text("sample", textwrap.indent(text, "    "), trainer.global_step)

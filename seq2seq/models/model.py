@@ -1,10 +1,15 @@
 """What every sequence model offers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from seq2seq.models.graph import Row
+from seq2seq.models.impulse import Responses, probe
 
 State = Any  # any nesting of tensors and tuples; only the model that made it looks inside
 
@@ -16,7 +21,14 @@ class SequenceModel(nn.Module, ABC):
     `receptive_field` is the number of latest inputs, the current one included, that an output can
     depend on (None: all of them). `state_size` is how many real numbers `step` carries per
     sequence (None: it grows with time).
+
+    A model may also have `rows(length)`, its graph of layers (see `graph`); `attention(x)`, its
+    attention weights, (batch, heads, time, time) per layer; and `batched_forward()`, its forward
+    for many members at once (see `batching`).
     """
+
+    #: Whether `forward` takes a state, and with `return_state` returns the last one.
+    carries_state: bool = False
 
     input_dim: int
     output_dim: int
@@ -43,6 +55,10 @@ class SequenceModel(nn.Module, ABC):
     @abstractmethod
     def state_size(self) -> int | None: ...
 
+    def responses(self, length: int) -> Responses:
+        """The responses to impulses and to nothing, as `impulse.responses` says; by probing."""
+        return probe(self, length, self.input_dim, next(self.parameters()))
+
 
 class RecurrentModel(SequenceModel):
     """A sequence model whose state has a fixed size and can be handed from one call to the next.
@@ -50,8 +66,8 @@ class RecurrentModel(SequenceModel):
     Cutting a sequence into pieces and passing the state along gives the outputs of the whole.
     """
 
+    carries_state = True
     receptive_field = None
-    layers: nn.ModuleList
 
     @abstractmethod
     def forward(self, x: Tensor, state: State = None, return_state: bool = False) -> Any:
@@ -60,6 +76,25 @@ class RecurrentModel(SequenceModel):
         With `return_state` a pair: the outputs and the state after the last input.
         """
 
-    @abstractmethod
     def eigenvalues(self) -> list[Tensor]:
-        """Per layer, the complex eigenvalues of the map h_t -> h_{t+1}, without nonlinearity."""
+        """Per layer, the complex eigenvalues of the map h_t -> h_{t+1}, without nonlinearity.
+
+        An empty list where there are none, as by default.
+        """
+        return []
+
+    def rows(self, length: int) -> Iterator[Row]:
+        """One row per layer, whose nodes read the node below and carry the state."""
+        return self._rows(length, type(self).__name__)
+
+    def _rows(
+        self, length: int, title: str, gated: bool = False, residual: bool = False
+    ) -> Iterator[Row]:
+        """With the layers' title; with gates, what is forgotten is not up to the eigenvalues."""
+        spectra = [] if gated else self.eigenvalues()
+        for index in range(self.num_layers):
+            detail = f"state of {(self.state_size or 0) // self.num_layers:,}"
+            if spectra:
+                detail += f", |λ| ≤ {float(spectra[index].abs().max()):.3g}"
+            name = f"layer {index + 1}: {title}"
+            yield Row(name, detail, np.eye(length, dtype=bool), True, int(residual))

@@ -1,6 +1,7 @@
 """Recurrent networks: tanh, relu, linear, LSTM and GRU cells."""
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
@@ -8,9 +9,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq import checks
+from seq2seq.models.batching import superposed
+from seq2seq.models.graph import Row
+from seq2seq.models.impulse import Responses
 from seq2seq.models.model import RecurrentModel, State
+from seq2seq.models.recurrence import Network, run_network
 
-CELLS = ("tanh", "relu", "linear", "lstm", "gru")
+#: The cells, as a drawing names them.
+CELLS = {
+    "tanh": "tanh RNN",
+    "relu": "ReLU RNN",
+    "linear": "linear RNN",
+    "lstm": "LSTM",
+    "gru": "GRU",
+}
 INITIALISATIONS = ("default", "orthogonal", "identity")
 
 
@@ -67,7 +79,7 @@ class RNN(RecurrentModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        checks.one_of("model.cell", cell, CELLS)
+        checks.one_of("model.cell", cell, list(CELLS))
         checks.integer("model.hidden_size", hidden_size)
         checks.integer("model.num_layers", num_layers)
         checks.one_of("model.initialisation", initialisation, INITIALISATIONS)
@@ -139,6 +151,18 @@ class RNN(RecurrentModel):
     def state_size(self) -> int:
         return self.num_layers * self.hidden_size * (2 if self.cell == "lstm" else 1)
 
+    def rows(self, length: int) -> Iterator[Row]:
+        return self._rows(length, CELLS[self.cell], gated=self.cell in ("lstm", "gru"))
+
+    def batched_forward(self) -> Callable[[Tensor], Tensor]:
+        """The recurrence of all members, or for a linear one the convolution with its kernel."""
+        network = Network(self.cell, self.hidden_size, self.num_layers)
+
+        def forward(x: Tensor) -> Tensor:
+            return run_network(network, x, *self.parameters())
+
+        return superposed(forward, self.hidden_size) if self.cell == "linear" else forward
+
     @property
     def has_kernel(self) -> bool:
         """Whether `kernel` exists: for one linear layer."""
@@ -161,6 +185,12 @@ class RNN(RecurrentModel):
             states = torch.cat([states, power @ states])
             power = power @ power
         return self.readout.weight @ states[:length]
+
+    def responses(self, length: int) -> Responses:
+        if not self.has_kernel:
+            return super().responses(length)
+        nothing = self.readout.weight.new_zeros(1, length, self.input_dim)
+        return self.kernel(length), self(nothing)[0]
 
     def eigenvalues(self) -> list[Tensor]:
         """Eigenvalues of W per layer; for gated cells, of the block that proposes a new state.

@@ -1,12 +1,14 @@
 """Tokens in, scores of the next token out, around any sequence model."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2seq.models.model import RecurrentModel, SequenceModel, State
+from seq2seq.models.graph import Row, rows
+from seq2seq.models.model import SequenceModel, State
 
 
 class TokenModel(SequenceModel):
@@ -25,7 +27,8 @@ class TokenModel(SequenceModel):
     def __init__(self, model: SequenceModel, vocabulary_size: int, tied: bool = False) -> None:
         super().__init__()
         self.input_dim, self.output_dim = 1, vocabulary_size
-        self.hidden_size, self.num_layers = model.hidden_size, model.num_layers
+        self.carries_state = getattr(model, "carries_state", False) is True
+        self.has_step = hasattr(type(model), "step")
         self.embedding = nn.Embedding(vocabulary_size, model.input_dim)
         self.model = model
         self.bias = nn.Parameter(torch.zeros(vocabulary_size)) if tied else None
@@ -50,15 +53,19 @@ class TokenModel(SequenceModel):
     def initial_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> State:
         return self.model.initial_state(batch_size, device, dtype)
 
-    @property
-    def recurrent(self) -> bool:
-        """Whether a state of fixed size can be handed from one call of `forward` to the next."""
-        return isinstance(self.model, RecurrentModel)
+    def on_channels(self, x: Tensor) -> tuple[Tensor, SequenceModel]:
+        """The embedded tokens, and the model that reads them."""
+        with torch.no_grad():
+            return self.embedding(x), self.model
+
+    def rows(self, length: int) -> Iterator[Row]:
+        """Those of the model behind the embedding."""
+        return rows(self.model, length)
 
     @property
     def receptive_field(self) -> int | None:
-        return self.model.receptive_field
+        return getattr(self.model, "receptive_field", None)
 
     @property
     def state_size(self) -> int | None:
-        return self.model.state_size
+        return getattr(self.model, "state_size", None)

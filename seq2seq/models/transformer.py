@@ -1,6 +1,7 @@
 """A decoder-only Transformer with full or sliding-window causal attention."""
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq import checks
+from seq2seq.models.graph import Row
 from seq2seq.models.model import SequenceModel, State
 
 POSITIONAL = ("sinusoidal", "learned", "rotary", "none")
@@ -235,3 +237,12 @@ class Transformer(SequenceModel):
         if self.window is None:
             return None
         return 2 * self.num_layers * self.hidden_size * (self.window - 1)
+
+    def rows(self, length: int) -> Iterator[Row]:
+        """One row per layer, which attends to what is visible."""
+        detail = f"{self.num_heads} head" + "s" * (self.num_heads > 1)
+        if self.window is not None:
+            detail += f", window {self.window}"
+        visible = self.visible(torch.arange(length)).numpy()
+        for index in range(1, self.num_layers + 1):
+            yield Row(f"layer {index}: attention", detail, visible, skip=1)

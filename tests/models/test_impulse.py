@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from seq2seq.models.diagonal_rnn import DiagonalRNN
 from seq2seq.models.impulse import impulse_response
 from seq2seq.models.model import SequenceModel
 from seq2seq.models.rnn import RNN
-from seq2seq.models.ssm import DiagonalRNN
 from seq2seq.models.tcn import TCN
 
 IN, OUT, T = 2, 3, 40

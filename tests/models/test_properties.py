@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from seq2seq.models.diagonal_rnn import PARAMETERISATIONS, DiagonalRNN
+from seq2seq.models.lru import LRU
 from seq2seq.models.model import RecurrentModel, SequenceModel
 from seq2seq.models.rnn import CELLS, INITIALISATIONS, RNN
-from seq2seq.models.ssm import LRU, PARAMETERISATIONS, S4D, S4D_INITIALISATIONS, DiagonalRNN
+from seq2seq.models.s4d import S4D, S4D_INITIALISATIONS
 from seq2seq.models.tcn import ACTIVATIONS, TCN, VARIANTS
 from seq2seq.models.transformer import POSITIONAL, Transformer
 

@@ -8,19 +8,12 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
+from seq2seq.models.convolution import causal_convolution
+from seq2seq.models.diagonal_rnn import PARAMETERISATIONS, DiagonalRNN
 from seq2seq.models.impulse import impulse_response
-from seq2seq.models.ssm import (
-    LRU,
-    PARAMETERISATIONS,
-    S4D,
-    Block,
-    DiagonalRNN,
-    LRULayer,
-    S4DLayer,
-    StateSpaceModel,
-    causal_convolution,
-    geometric_sums,
-)
+from seq2seq.models.lru import LRU, LRULayer
+from seq2seq.models.s4d import S4D, S4DLayer
+from seq2seq.models.state_space import Block, StateSpaceModel, geometric_sums
 
 IN, OUT, T, B = 2, 3, 70, 2
 

@@ -46,7 +46,7 @@ def test_steps_equal_the_parallel_pass(name: str, tied: bool) -> None:
     torch.testing.assert_close(torch.stack(outputs, 1), y, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS if build(n).recurrent])
+@pytest.mark.parametrize("name", [n for n in MODELS if build(n).carries_state])
 @pytest.mark.parametrize("tied", [False, True])
 def test_a_carried_state_continues_the_text(name: str, tied: bool) -> None:
     model, x = build(name, tied), tokens()
@@ -56,7 +56,7 @@ def test_a_carried_state_continues_the_text(name: str, tied: bool) -> None:
 
 
 def test_only_recurrent_models_carry() -> None:
-    assert {n for n in MODELS if not build(n).recurrent} == {"tcn", "transformer"}
+    assert {n for n in MODELS if not build(n).carries_state} == {"tcn", "transformer"}
     assert build("lstm").state_size == 2 * 2 * 6
     assert build("tcn").receptive_field == MODELS["tcn"](E, V).receptive_field
 

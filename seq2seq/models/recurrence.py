@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seq2seq.models.rnn import RNN
+from seq2seq.models.batching import for_vmap
 
 #: Rows of pre-activations per hidden unit. The GRU's candidate has two, as its reset gate
 #: multiplies what comes from the state and not what comes from the input.
@@ -204,10 +204,6 @@ class Network:
     num_layers: int
     free: dict[Any, list[list[Layer]]] = field(default_factory=lambda: defaultdict(list))
 
-    @classmethod
-    def of(cls, model: RNN) -> "Network":
-        return cls(model.cell, model.hidden_size, model.num_layers)
-
     def layer_parameters(self, parameters: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
         count = (len(parameters) - 2) // self.num_layers
         return [parameters[i * count : (i + 1) * count] for i in range(self.num_layers)]
@@ -284,27 +280,4 @@ class Stacked(torch.autograd.Function):
         return None, dx, *slopes
 
 
-class Recurrent(torch.autograd.Function):
-    """`Stacked` for one member: the form that `torch.func.vmap` turns into all members at once."""
-
-    generate_vmap_rule = False
-
-    @staticmethod
-    def forward(network: Network, x: Tensor, *parameters: Tensor) -> Tensor:
-        return Stacked.forward(_NoContext(), network, x[None], *(p[None] for p in parameters))[0]
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Only the batched form is differentiated."""
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, network: Network, x: Tensor, *parameters: Tensor) -> Any:
-        x, *stacked = (
-            part.expand(info.batch_size, *part.shape) if dim is None else part.movedim(dim, 0)
-            for part, dim in zip((x, *parameters), in_dims[1:], strict=True)
-        )
-        return Stacked.apply(network, x, *stacked), 0
-
-
-class _NoContext:
-    needs_input_grad = (False,)
+run_network = for_vmap(Stacked.apply)

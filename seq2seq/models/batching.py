@@ -1,0 +1,110 @@
+"""Many models of one shape as one program: rules for what `torch.func.vmap` has none, or slow ones.
+
+A module may have a method `batched_forward()`: a function that gives what its `forward` gives and
+that vmap turns into that of many members at the speed of the hardware.
+
+Shapes: M members, B sequences, T times, D inputs, O outputs.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from seq2seq.models.impulse import Responses, probe
+
+#: Times per hidden unit up to which a convolution as a matrix is cheaper than a recurrence.
+LONGEST = 64
+
+
+def for_vmap(stacked: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function of one member that `torch.func.vmap` turns into `stacked`, that of all of them.
+
+    The tensors of `stacked` begin with the axis of the members; it is what is differentiated.
+    """
+
+    class One(torch.autograd.Function):
+        generate_vmap_rule = False
+
+        @staticmethod
+        def forward(*arguments: Any) -> Tensor:
+            lone = [a.detach()[None] if isinstance(a, Tensor) else a for a in arguments]
+            return stacked(*lone)[0]
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            """Only the batched form is differentiated."""
+
+        @staticmethod
+        def vmap(info: Any, in_dims: Any, *arguments: Any) -> tuple[Tensor, int]:
+            leading = []
+            for a, dim in zip(arguments, in_dims, strict=True):
+                if isinstance(a, Tensor):
+                    a = a.expand(info.batch_size, *a.shape) if dim is None else a.movedim(dim, 0)
+                leading.append(a)
+            return stacked(*leading), 0
+
+    return One.apply  # type: ignore[no-any-return]
+
+
+class StackedSuperposition(torch.autograd.Function):
+    """y_t = Σ_s κ_{t−s} x_s for M members: x (M, B, T, D), κ (M, T, O, D) -> (M, B, T, O).
+
+    With the inputs last first, row j of the matrix is κ delayed by the T − 1 − j steps before
+    input j: every row is a window into one sequence, T − 1 zeros and then κ.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
+        M, B, T, D = x.shape
+        padded = F.pad(kernel, (0, 0, 0, 0, T - 1, 0))
+        rows = padded.unfold(1, T, 1).permute(0, 1, 3, 2, 4)  # (M, T, D, O, T): κ at row + time
+        matrix = rows.reshape(M, T * D, -1)
+        late = x.flip(2).reshape(M, B, T * D)
+        ctx.save_for_backward(late, matrix)
+        ctx.sizes = kernel.shape
+        return torch.bmm(late, matrix).unflatten(2, (-1, T)).transpose(2, 3)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> Any:
+        late, matrix = ctx.saved_tensors
+        M, T, outputs, D = ctx.sizes
+        slopes = dy.transpose(2, 3).reshape(M, -1, outputs * T)
+        dx = None
+        if ctx.needs_input_grad[0]:
+            dx = torch.bmm(slopes, matrix.mT).unflatten(2, (T, D)).flip(2)
+        # Row + time is the place in the padded kernel: with T zeros after each row and one row's
+        # length less to a line, equal places stand below each other.
+        rows = F.pad(torch.bmm(late.mT, slopes).view(M, T, D * outputs, T), (0, T))
+        rows = rows.transpose(1, 2).flatten(2)[:, :, : T * (2 * T - 1)]
+        dkernel = rows.unflatten(2, (T, 2 * T - 1)).sum(2)[:, :, T - 1 :]
+        return dx, dkernel.view(M, D, outputs, T).permute(0, 3, 2, 1)
+
+
+superpose = for_vmap(StackedSuperposition.apply)
+
+
+def superposed(
+    forward: Callable[[Tensor], Tensor],
+    hidden_size: int,
+    closed: Callable[[int], Responses] | None = None,
+) -> Callable[[Tensor], Tensor]:
+    """`forward` of a linear model on x (B, T, D), as its kernel's convolution with x.
+
+    The recurrence is gone through for D impulses instead of B sequences, or not at all where a
+    `closed` form of `responses` for T times is known; the rest is one product with the matrix of
+    the convolution, (T·D, T·O), as long as that costs less.
+    """
+
+    def batched(x: Tensor) -> Tensor:
+        B, T, D = x.shape
+        if B <= D + 1 or LONGEST * hidden_size < T:
+            return forward(x)
+        kernel, rest = closed(T) if closed else probe(forward, T, D, x)
+        return superpose(x, kernel) + rest
+
+    return batched

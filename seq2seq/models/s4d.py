@@ -1,0 +1,136 @@
+"""Diagonal structured state spaces."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq import checks
+from seq2seq.models.convolution import causal_convolution
+from seq2seq.models.state_space import (
+    Block,
+    Layer,
+    StateSpaceModel,
+    geometric_sums,
+    log_uniform,
+)
+
+S4D_INITIALISATIONS = ("lin", "inv", "real")
+
+
+class S4DLayer(Layer):
+    """One diagonal system per channel, h' = A h + u, y = 2 Re(C h) + D u, held over steps of Δ.
+
+    Gu et al. 2022 (S4D), sec. 3 and 4: zero-order hold, h_t = e^{ΔA} h_{t−1} + (e^{ΔA} − 1)/A u_t,
+    with Re A = −exp(·) and C of unit variance; B = 1, as only C·B matters. With real A the factor
+    2 Re, which stands for the conjugates, is 1.
+    """
+
+    def __init__(
+        self, hidden_size: int, state_dim: int, initialisation: str, dt_min: float, dt_max: float
+    ) -> None:
+        super().__init__()
+        real = initialisation == "real"
+        N = state_dim if real else state_dim // 2
+        n = torch.arange(N)
+        decay = (n + 1.0 if real else torch.full((N,), 0.5)).repeat(hidden_size, 1)
+        self.decay = nn.Parameter(decay.log())
+        if real:
+            self.frequency = None
+            self.C = nn.Parameter(torch.randn(hidden_size, N))
+        else:
+            lin = math.pi * n
+            inv = state_dim / math.pi * (state_dim / (2 * n + 1) - 1)
+            frequency = lin if initialisation == "lin" else inv
+            self.frequency = nn.Parameter(frequency.repeat(hidden_size, 1))
+            self.C = nn.Parameter(torch.randn(hidden_size, N, 2) / math.sqrt(2))
+        self.dt = nn.Parameter(log_uniform(dt_min, dt_max, hidden_size).log())  # its logarithm
+        self.D = nn.Parameter(torch.randn(hidden_size))
+        self.state_shape = (hidden_size, N)
+
+    def _system(self) -> tuple[Tensor, Tensor, Tensor]:
+        """In float64, (channels, N) each: ΔA, (e^{ΔA} − 1)/A, and the coefficients of h in y."""
+        A, C = -self.decay.double().exp(), self.C.double()
+        if self.frequency is not None:
+            A = torch.complex(A, self.frequency.double())
+            C = 2 * torch.view_as_complex(C)
+        logarithms = self.dt.double().exp()[:, None] * A
+        return logarithms, torch.expm1(logarithms) / A, C
+
+    def logarithms(self) -> Tensor:
+        return self._system()[0]
+
+    def forward(
+        self, x: Tensor, h: Tensor | None, return_state: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        T = x.shape[1]
+        u = x.transpose(1, 2)  # (batch, channels, time)
+        logarithms, B, C = self._system()
+        kernel = geometric_sums(B * C, logarithms, T).to(x.dtype)
+        y = causal_convolution(u, kernel)
+        last = None
+        if h is not None or return_state:
+            t = torch.arange(T + 1, device=x.device, dtype=torch.float64)
+            powers = (logarithms[..., None] * t).exp()  # (channels, N, time)
+            complex_or_real = x.dtype.to_complex() if powers.is_complex() else x.dtype
+            if return_state:
+                response = (B[..., None] * powers[..., :-1].flip(-1)).to(complex_or_real)
+                last = torch.einsum("hnt,bht->bhn", response, u.to(complex_or_real))
+            if h is not None:
+                free = (C[..., None] * powers[..., 1:]).to(complex_or_real)
+                y = y + torch.einsum("hnt,bhn->bht", free, h).real
+                if last is not None:
+                    last = last + powers[..., -1].to(complex_or_real) * h
+        # Back in the order of memory that x has, or all that follows would be slow.
+        return y.transpose(1, 2).contiguous() + self.D * x, last
+
+    def step(self, x_t: Tensor, h: Tensor) -> tuple[Tensor, Tensor | None]:
+        logarithms, B, C = self._system()
+        eigenvalues, B, C = (z.to(h.dtype) for z in (logarithms.exp(), B, C))
+        h = eigenvalues * h + B * x_t[..., None]
+        return (C * h).sum(-1).real + self.D * x_t, h
+
+
+class S4D(StateSpaceModel):
+    """Diagonal structured state spaces in residual blocks: Gu, Gupta, Goel and Ré 2022.
+
+    Each block is x + Dropout(Linear(GELU(S4D(LN x)))); before them a linear embedding, after them
+    a linear readout. `state_dim` N counts the eigenvalues of each channel, conjugates included.
+    `initialisation` (sec. 4): `lin` A_n = −1/2 + iπn, `inv` A_n = −1/2 + i(N/π)(N/(2n+1) − 1),
+    `real` A_n = −(n+1). The step Δ of each channel starts log-uniform in [dt_min, dt_max], so its
+    memory is of the order 1/Δ.
+
+    Raises ValueError for an unknown initialisation, an odd state_dim, steps not positive and in
+    order, and sizes or dropout out of range.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        hidden_size: int = 32,
+        num_layers: int = 2,
+        state_dim: int = 64,
+        initialisation: Literal["lin", "inv", "real"] = "lin",
+        dt_min: float = 0.001,
+        dt_max: float = 0.1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        checks.integer("model.hidden_size", hidden_size)
+        checks.integer("model.num_layers", num_layers)
+        checks.integer("model.state_dim", state_dim)
+        checks.even("model.state_dim", state_dim)
+        checks.one_of("model.initialisation", initialisation, S4D_INITIALISATIONS)
+        checks.ordered("model.dt_min", dt_min, "model.dt_max", dt_max)
+        checks.within("model.dropout", dropout, "[0, 1)", 0.0)
+        self.input_dim, self.output_dim = input_dim, output_dim
+        self.hidden_size, self.num_layers = hidden_size, num_layers
+        self.embedding = nn.Linear(input_dim, hidden_size)
+        self.layers = nn.ModuleList()
+        for _ in range(num_layers):
+            core = S4DLayer(hidden_size, state_dim, initialisation, dt_min, dt_max)
+            mixing = nn.Sequential(nn.GELU(), nn.Linear(hidden_size, hidden_size))
+            self.layers.append(Block(core, mixing, hidden_size, dropout))
+        self.readout = nn.Linear(hidden_size, output_dim)
