@@ -1,15 +1,17 @@
 """The page of the architectures: which inputs reach one output, through which layers."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from seq2seq import schema
 from seq2seq.explorer import trained
 from seq2seq.explorer.page import Block, Choice, Controls, Figure, Note, Page, Slider
 
 if TYPE_CHECKING:
-    from seq2seq.models.model import SequenceModel
     from seq2seq.tasks import InputProcess
 
+#: Configs of models, and what they are called here.
 MODELS = {
     "tcn": "TCN, residual",
     "tcn_plain": "dilated convolutions, plain",
@@ -21,6 +23,14 @@ MODELS = {
     "s4d": "S4D",
     "transformer": "Transformer",
 }
+
+#: Shown where a model's constructor has a parameter of the name.
+SLIDERS = (
+    Slider("num_layers", "Layers", 1, 5, 3),
+    Slider("hidden_size", "Width (hidden_size)", 4, 32, 8, step=4),
+    Slider("kernel_size", "Kernel size", 1, 6, 2),
+    Slider("dilation_base", "Dilation, per layer times", 1, 4, 2),
+)
 
 #: Names of trained models on real sequences begin with one of these.
 TRAINED = ("shift-", "lorenz96-")
@@ -38,17 +48,18 @@ class Architectures(Page):
 
     def controls(self) -> Controls:
         ours = [(str(name), f"{name}, trained") for g in TRAINED for name in trained.packaged(g)]
-        model = yield Choice("model", "Model", [*MODELS.items(), *ours])
+        runs = trained.runs(self.outputs)
+        model = yield Choice("model", "Model", [*MODELS.items(), *ours, *runs])
         length = yield Slider("length", "Length", 8, 64, 32, step=4, unit="steps")
         if model not in MODELS:
             return
-        yield Slider("num_layers", "Layers", 1, 5, 3)
-        yield Slider("hidden_size", "Width (hidden_size)", 4, 32, 8, step=4)
-        if model in ("tcn", "tcn_plain"):
-            yield Slider("kernel_size", "Kernel size", 1, 6, 2)
-            yield Slider("dilation_base", "Dilation, per layer times", 1, 4, 2)
-        if model == "transformer":
+        shown = _parameters(model)
+        for control in SLIDERS:
+            if control.name in shown:
+                yield control
+        if "window" in shown:
             yield Slider("window", "Window, full at the right", 1, length, length, unit="steps")
+        if "num_heads" in shown:
             heads = yield Choice("num_heads", "Heads", ("1", "2", "4"), "2")
             each = [(str(head), f"head {head + 1}") for head in range(int(heads))]
             yield Choice("head", "Attention of", [("mean", "all heads, averaged"), *each])
@@ -56,22 +67,24 @@ class Architectures(Page):
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
         from seq2seq.analysis import architecture
         from seq2seq.explorer import drawing
-        from seq2seq.models import Transformer
         from seq2seq.seeds import generator
         from seq2seq.tasks import White
 
         kind, length = values["model"], values["length"]
         process: InputProcess = White()
+        channels = 1
         if kind in MODELS:
             name, model = MODELS[kind], _built(values, seed)
         else:
             name, (_, task, model) = kind, trained.load(trained.find(self.outputs, kind))
             process = task.input or process  # what it was trained on
-        x = process.sample(4, length, 1, generator(seed, "explorer"))
+            channels = task.input_dim
+        x = process.sample(4, length, channels, generator(seed, "explorer"))
         head = None if values.get("head", "mean") == "mean" else int(values["head"])
         inches = width / drawing.DPI
-        reached = int(architecture.graph(model, length).reached[0].sum())
-        layers = model.num_layers
+        found = architecture.graph(model, length)
+        reached = int(found.reached[0].sum())
+        layers = len({row.name for row in found.rows}) - 1  # beside the outputs
         yield Figure(
             "architecture",
             drawing.svg(architecture.draw(model, x, head, inches)),
@@ -79,7 +92,7 @@ class Architectures(Page):
             "inputs reach the last output.",
         )
         yield Note("numbers", _numbers(model))
-        if isinstance(model, Transformer):
+        if architecture.attends(model):
             yield Figure(
                 "attention",
                 drawing.svg(architecture.draw_attention(model, x, head, inches)),
@@ -87,44 +100,44 @@ class Architectures(Page):
             )
 
 
-def _built(values: Mapping[str, Any], seed: int) -> "SequenceModel":
+@functools.cache
+def _preset(name: str) -> dict[str, Any]:
+    """What `model=<name>` chooses: its own values over those of the presets that it names."""
+    import yaml
+
+    own = yaml.safe_load((schema.CONFIGS / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
+    below = [d for d in own.pop("defaults") if d != "_self_" and not d.endswith("_schema")]
+    return {key: value for one in below for key, value in _preset(one).items()} | own
+
+
+def _parameters(name: str) -> set[str]:
+    """The names of what can be chosen of a model."""
+    return {p.name for p in schema.signature(_preset(name)["_target_"])}
+
+
+def _built(values: Mapping[str, Any], seed: int) -> Any:
     """The model that the controls say, its parameters drawn from the seed."""
     import torch
+    from hydra.utils import instantiate
 
-    from seq2seq import models
-    from seq2seq.models.model import SequenceModel
     from seq2seq.seeds import stream_seed
 
-    kind, size, layers = values["model"], values["hidden_size"], values["num_layers"]
-    made: SequenceModel
+    shown = _parameters(values["model"])
+    chosen = {key: value for key, value in values.items() if key in shown}
+    if "window" in chosen and chosen["window"] == values["length"]:
+        chosen["window"] = None
+    if "num_heads" in chosen:
+        chosen["num_heads"] = int(chosen["num_heads"])
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream_seed(seed, "initialisation"))
-        if kind in ("tcn", "tcn_plain"):
-            made = models.TCN(
-                1,
-                1,
-                size,
-                layers,
-                values["kernel_size"],
-                values["dilation_base"],
-                "plain" if kind == "tcn_plain" else "residual",
-            )
-        elif kind == "transformer":
-            window = None if values["window"] == values["length"] else values["window"]
-            heads = int(values["num_heads"])
-            made = models.Transformer(1, 1, size, layers, heads, window=window)
-        elif kind in ("lru", "s4d", "diagonal_rnn"):
-            classes = {"lru": models.LRU, "s4d": models.S4D, "diagonal_rnn": models.DiagonalRNN}
-            made = classes[kind](1, 1, size, layers)
-        else:
-            made = models.RNN(1, 1, "tanh" if kind == "rnn" else kind, size, layers)
-    return made.eval()
+        preset = _preset(values["model"]) | chosen
+        return instantiate(preset, input_dim=1, output_dim=1).eval()
 
 
-def _numbers(model: "SequenceModel") -> str:
+def _numbers(model: Any) -> str:
     """Parameters, receptive field and state in one line."""
     parameters = sum(p.numel() for p in model.parameters())
-    field, state = model.receptive_field, model.state_size
+    field, state = (getattr(model, name, None) for name in ("receptive_field", "state_size"))
     sees = "Every earlier input" if field is None else f"The last {field:,} inputs"
     carries = "grows with time" if state is None else f"is {state:,} real numbers"
     return (

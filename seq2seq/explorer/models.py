@@ -128,11 +128,12 @@ def _facts(run: Any, model: Any, used: int) -> list[tuple[str, str]]:
     from seq2seq.analysis import memory
 
     rows = [("Parameters", f"{sum(p.numel() for p in model.parameters()):,}")]
-    if model.receptive_field is not None:
-        rows.append(("Receptive field (steps)", f"{model.receptive_field}"))
-    elif model.state_size is not None:
-        rows.append(("Numbers carried from step to step", f"{model.state_size:,}"))
-    else:
+    field, state = (getattr(model, name, None) for name in ("receptive_field", "state_size"))
+    if field is not None:
+        rows.append(("Receptive field (steps)", f"{field}"))
+    elif state is not None:
+        rows.append(("Numbers carried from step to step", f"{state:,}"))
+    elif hasattr(model, "receptive_field"):
         rows.append(("Receptive field (steps)", "all"))
     bracket = memory.effective(run.result)
     if bracket is not None:

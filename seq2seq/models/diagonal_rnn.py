@@ -104,8 +104,7 @@ class DiagonalRNN(StateSpaceModel):
         activation: Literal["linear", "tanh", "relu"] = "linear",
     ) -> None:
         super().__init__()
-        checks.integer("model.hidden_size", hidden_size)
-        checks.integer("model.num_layers", num_layers)
+        self._size(input_dim, output_dim, hidden_size, num_layers)
         checks.one_of("model.spectrum", spectrum, SPECTRA)
         checks.one_of("model.parameterisation", parameterisation, list(PARAMETERISATIONS))
         checks.positive("model.dt", dt)
@@ -123,8 +122,6 @@ class DiagonalRNN(StateSpaceModel):
                 f"model.max_decay must be below {FASTEST_STABLE} for model.parameterisation=stable,"
                 f" got {max_decay}; set model.max_decay=1.0 or model.parameterisation=exp"
             )
-        self.input_dim, self.output_dim = input_dim, output_dim
-        self.hidden_size, self.num_layers = hidden_size, num_layers
         self.embedding = nn.Identity()
         self.layers = nn.ModuleList()
         count = hidden_size // 2 if spectrum == "complex" else hidden_size

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq import checks
-from seq2seq.models.state_space import Block, Layer, StateSpaceModel, run_diagonal
+from seq2seq.models.state_space import BlockModel, Layer, run_diagonal
 
 
 class LRULayer(Layer):
@@ -50,7 +50,7 @@ class LRULayer(Layer):
         return F.linear(states, self.C) + self.D * x, last
 
 
-class LRU(StateSpaceModel):
+class LRU(BlockModel):
     """Linear recurrent units in residual blocks: Orvieto et al. 2023, fig. 1.
 
     Each block is x + Dropout(GLU(GELU(LRU(LN x)))); before them a linear embedding, after them a
@@ -75,8 +75,7 @@ class LRU(StateSpaceModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        checks.integer("model.hidden_size", hidden_size)
-        checks.integer("model.num_layers", num_layers)
+        self._size(input_dim, output_dim, hidden_size, num_layers)
         checks.integer("model.state_dim", state_dim)
         checks.even("model.state_dim", state_dim)
         if not 0 <= min_radius <= max_radius <= 1:
@@ -86,12 +85,8 @@ class LRU(StateSpaceModel):
             )
         checks.positive("model.max_phase", max_phase)
         checks.within("model.dropout", dropout, "[0, 1)", 0.0)
-        self.input_dim, self.output_dim = input_dim, output_dim
-        self.hidden_size, self.num_layers = hidden_size, num_layers
-        self.embedding = nn.Linear(input_dim, hidden_size)
-        self.layers = nn.ModuleList()
-        for _ in range(num_layers):
-            core = LRULayer(hidden_size, state_dim, min_radius, max_radius, max_phase)
-            mixing = nn.Sequential(nn.GELU(), nn.Linear(hidden_size, 2 * hidden_size), nn.GLU())
-            self.layers.append(Block(core, mixing, hidden_size, dropout))
-        self.readout = nn.Linear(hidden_size, output_dim)
+        self._build(
+            lambda: LRULayer(hidden_size, state_dim, min_radius, max_radius, max_phase),
+            lambda: nn.Sequential(nn.GELU(), nn.Linear(hidden_size, 2 * hidden_size), nn.GLU()),
+            dropout,
+        )

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seq2seq import checks
 from seq2seq.models.graph import Row
 from seq2seq.models.impulse import Responses, probe
 
@@ -34,6 +35,12 @@ class SequenceModel(nn.Module, ABC):
     output_dim: int
     hidden_size: int
     num_layers: int
+
+    def _size(self, input_dim: int, output_dim: int, hidden_size: int, num_layers: int) -> None:
+        checks.integer("model.hidden_size", hidden_size)
+        checks.integer("model.num_layers", num_layers)
+        self.input_dim, self.output_dim = input_dim, output_dim
+        self.hidden_size, self.num_layers = hidden_size, num_layers
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

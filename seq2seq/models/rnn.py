@@ -80,13 +80,10 @@ class RNN(RecurrentModel):
     ) -> None:
         super().__init__()
         checks.one_of("model.cell", cell, list(CELLS))
-        checks.integer("model.hidden_size", hidden_size)
-        checks.integer("model.num_layers", num_layers)
+        self._size(input_dim, output_dim, hidden_size, num_layers)
         checks.one_of("model.initialisation", initialisation, INITIALISATIONS)
         checks.positive("model.gain", gain)
         checks.within("model.dropout", dropout, "[0, 1)", 0.0)
-        self.input_dim, self.output_dim = input_dim, output_dim
-        self.hidden_size, self.num_layers = hidden_size, num_layers
         self.cell = cell
         self.layers = nn.ModuleList(
             _layer(cell, input_dim if layer == 0 else hidden_size, hidden_size)

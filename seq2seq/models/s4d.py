@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from seq2seq import checks
 from seq2seq.models.convolution import causal_convolution
 from seq2seq.models.state_space import (
-    Block,
+    BlockModel,
     Layer,
-    StateSpaceModel,
     geometric_sums,
     log_uniform,
 )
@@ -92,7 +91,7 @@ class S4DLayer(Layer):
         return (C * h).sum(-1).real + self.D * x_t, h
 
 
-class S4D(StateSpaceModel):
+class S4D(BlockModel):
     """Diagonal structured state spaces in residual blocks: Gu, Gupta, Goel and Ré 2022.
 
     Each block is x + Dropout(Linear(GELU(S4D(LN x)))); before them a linear embedding, after them
@@ -118,19 +117,14 @@ class S4D(StateSpaceModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        checks.integer("model.hidden_size", hidden_size)
-        checks.integer("model.num_layers", num_layers)
+        self._size(input_dim, output_dim, hidden_size, num_layers)
         checks.integer("model.state_dim", state_dim)
         checks.even("model.state_dim", state_dim)
         checks.one_of("model.initialisation", initialisation, S4D_INITIALISATIONS)
         checks.ordered("model.dt_min", dt_min, "model.dt_max", dt_max)
         checks.within("model.dropout", dropout, "[0, 1)", 0.0)
-        self.input_dim, self.output_dim = input_dim, output_dim
-        self.hidden_size, self.num_layers = hidden_size, num_layers
-        self.embedding = nn.Linear(input_dim, hidden_size)
-        self.layers = nn.ModuleList()
-        for _ in range(num_layers):
-            core = S4DLayer(hidden_size, state_dim, initialisation, dt_min, dt_max)
-            mixing = nn.Sequential(nn.GELU(), nn.Linear(hidden_size, hidden_size))
-            self.layers.append(Block(core, mixing, hidden_size, dropout))
-        self.readout = nn.Linear(hidden_size, output_dim)
+        self._build(
+            lambda: S4DLayer(hidden_size, state_dim, initialisation, dt_min, dt_max),
+            lambda: nn.Sequential(nn.GELU(), nn.Linear(hidden_size, hidden_size)),
+            dropout,
+        )

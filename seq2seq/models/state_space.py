@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -134,10 +134,6 @@ class StateSpaceModel(RecurrentModel):
             for layer in self._layers()
         )
 
-    def rows(self, length: int) -> Iterator[Row]:
-        residual = isinstance(self.layers[0], Block)
-        return self._rows(length, type(self).__name__, residual=residual)
-
     def eigenvalues(self) -> list[Tensor]:
         return [eigenvalue_pairs(layer.logarithms()) for layer in self._layers()]
 
@@ -165,6 +161,22 @@ class Block(Layer):
     def step(self, x_t: Tensor, h: Tensor) -> tuple[Tensor, Tensor | None]:
         z, h_next = self.core.step(self.norm(x_t), h)
         return x_t + self.dropout(self.mixing(z)), h_next
+
+
+class BlockModel(StateSpaceModel):
+    """A linear embedding, residual blocks and a linear readout."""
+
+    def _build(
+        self, core: Callable[[], Layer], mixing: Callable[[], nn.Module], dropout: float
+    ) -> None:
+        self.embedding = nn.Linear(self.input_dim, self.hidden_size)
+        self.layers = nn.ModuleList(
+            Block(core(), mixing(), self.hidden_size, dropout) for _ in range(self.num_layers)
+        )
+        self.readout = nn.Linear(self.hidden_size, self.output_dim)
+
+    def rows(self, length: int) -> Iterator[Row]:
+        return self._rows(length, type(self).__name__, residual=True)
 
 
 def log_uniform(low: float, high: float, count: int) -> Tensor:

@@ -46,15 +46,12 @@ class TCN(SequenceModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        checks.integer("model.hidden_size", hidden_size)
-        checks.integer("model.num_layers", num_layers)
+        self._size(input_dim, output_dim, hidden_size, num_layers)
         checks.integer("model.kernel_size", kernel_size)
         checks.integer("model.dilation_base", dilation_base)
         checks.one_of("model.variant", variant, VARIANTS)
         checks.one_of("model.activation", activation, list(ACTIVATIONS))
         checks.within("model.dropout", dropout, "[0, 1)", 0.0)
-        self.input_dim, self.output_dim = input_dim, output_dim
-        self.hidden_size, self.num_layers = hidden_size, num_layers
         residual = variant == "residual"
         self.layers = nn.ModuleList()
         for layer in range(num_layers):

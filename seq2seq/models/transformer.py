@@ -119,8 +119,7 @@ class Transformer(SequenceModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        checks.integer("model.hidden_size", hidden_size)
-        checks.integer("model.num_layers", num_layers)
+        self._size(input_dim, output_dim, hidden_size, num_layers)
         checks.integer("model.num_heads", num_heads)
         checks.one_of("model.positional", positional, POSITIONAL)
         checks.integer("model.max_length", max_length)
@@ -138,9 +137,8 @@ class Transformer(SequenceModel):
                 f"model.positional=rotary needs an even model.hidden_size / model.num_heads, got "
                 f"{hidden_size} / {num_heads}; set model.hidden_size={2 * hidden_size}"
             )
-        self.input_dim, self.output_dim = input_dim, output_dim
-        self.hidden_size, self.num_layers, self.num_heads = hidden_size, num_layers, num_heads
-        self.positional, self.max_length, self.window = positional, max_length, window
+        self.num_heads, self.positional = num_heads, positional
+        self.max_length, self.window = max_length, window
         self.embedding = nn.Linear(input_dim, hidden_size)
         if positional == "learned":
             self.positions = nn.Parameter(0.02 * torch.randn(max_length, hidden_size))

@@ -18,13 +18,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from seq2seq import schema
 from seq2seq.analysis.report import Sweep, growth
+from seq2seq.batched import chunk, vmap
 from seq2seq.batched.vmap import train_all
 from seq2seq.build import load_model
 from seq2seq.callbacks import StopAtTarget
 from seq2seq.module import READ_EVERY
 from seq2seq.runs import Run, run_folder
 from seq2seq.schema import ConfigError
-from seq2seq.sweep import chunk, vmap
 from seq2seq.training import run
 
 MODELS = (
