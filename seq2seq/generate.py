@@ -29,18 +29,9 @@ def load(run: Run | str | Path) -> tuple[TokenModel, Vocabulary]:
     return model, Vocabulary.from_json(run.vocabulary.read_text(encoding="utf-8"))
 
 
-def has_step(model: nn.Module) -> bool:
-    """Whether a model can go on value by value; one of tokens says if what it wraps can."""
-    return bool(getattr(model, "has_step", hasattr(type(model), "step")))
-
-
 def needs_step(model: nn.Module) -> None:
-    """Refuse a model that only maps whole sequences.
-
-    Raises:
-        ValueError: it has no step form.
-    """
-    if not has_step(model):
+    """Raise ValueError for a model that only maps whole sequences."""
+    if not getattr(model, "has_step", hasattr(type(model), "step")):
         raise ValueError(
             f"{type(model).__name__} has no step form; give it initial_state(batch_size, device, "
             "dtype) and step(x_t, state)"

@@ -570,9 +570,9 @@ class Figures(Callback):
             return
         task = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(task, tasks.Text):
-            from seq2seq.generate import has_step, write
+            from seq2seq.generate import write
 
-            if not has_step(pl_module.model):
+            if not pl_module.model.has_step:
                 return
             text = write(pl_module.model, task.vocabulary, length=400)
             for writer in writers:  # indented, so that line breaks stay

@@ -156,11 +156,7 @@ class DiagonalRNN(StateSpaceModel):
         """
         layer = self.layers[0]
         if not self.has_kernel or not isinstance(layer, DiagonalLayer):
-            raise ValueError(
-                f"a kernel needs model.activation=linear and model.num_layers=1, got "
-                f"activation={self.activation}, num_layers={self.num_layers}; "
-                f"use impulse_response(model, length)"
-            )
+            raise ValueError(self._no_kernel("activation", self.activation))
         c, U = self.readout.weight.double(), layer.input.weight.T.double()
         logarithms = layer.logarithms()
         if logarithms.is_complex():  # c₁ Re h + c₂ Im h = Re((c₁ − i c₂) h)

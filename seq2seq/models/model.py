@@ -83,6 +83,12 @@ class RecurrentModel(SequenceModel):
         With `return_state` a pair: the outputs and the state after the last input.
         """
 
+    def _no_kernel(self, key: str, value: str) -> str:
+        return (
+            f"a kernel needs model.{key}=linear and model.num_layers=1, got {key}={value}, "
+            f"num_layers={self.num_layers}; use impulse_response(model, length)"
+        )
+
     def eigenvalues(self) -> list[Tensor]:
         """Per layer, the complex eigenvalues of the map h_t -> h_{t+1}, without nonlinearity.
 

@@ -171,10 +171,7 @@ class RNN(RecurrentModel):
         By doubling, in log₂(length) products. Raises ValueError unless `has_kernel`.
         """
         if not self.has_kernel:
-            raise ValueError(
-                f"a kernel needs model.cell=linear and model.num_layers=1, got cell={self.cell}, "
-                f"num_layers={self.num_layers}; use impulse_response(model, length)"
-            )
+            raise ValueError(self._no_kernel("cell", self.cell))
         input_weight, recurrent_weight = self.layers[0].parameters()
         states = input_weight[None, :, :-1]  # W^s U; the last column of the weight is b
         power: Tensor = recurrent_weight
