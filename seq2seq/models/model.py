@@ -37,6 +37,7 @@ class SequenceModel(nn.Module, ABC):
     num_layers: int
 
     def _size(self, input_dim: int, output_dim: int, hidden_size: int, num_layers: int) -> None:
+        """Check and keep what every model of the package is given."""
         checks.integer("model.hidden_size", hidden_size)
         checks.integer("model.num_layers", num_layers)
         self.input_dim, self.output_dim = input_dim, output_dim
@@ -55,12 +56,14 @@ class SequenceModel(nn.Module, ABC):
         """The output (batch, output_dim) for the input (batch, input_dim), and the next state."""
 
     @property
-    @abstractmethod
-    def receptive_field(self) -> int | None: ...
+    def receptive_field(self) -> int | None:
+        """All inputs, unless a model says otherwise."""
+        return None
 
     @property
-    @abstractmethod
-    def state_size(self) -> int | None: ...
+    def state_size(self) -> int | None:
+        """As counted in `initial_state`."""
+        return _numbers(self.initial_state(1, torch.device("cpu"), torch.float32))
 
     def responses(self, length: int) -> Responses:
         """The responses to impulses and to nothing, as `impulse.responses` says; by probing."""
@@ -74,7 +77,6 @@ class RecurrentModel(SequenceModel):
     """
 
     carries_state = True
-    receptive_field = None
 
     @abstractmethod
     def forward(self, x: Tensor, state: State = None, return_state: bool = False) -> Any:
@@ -111,3 +113,10 @@ class RecurrentModel(SequenceModel):
                 detail += f", |λ| ≤ {float(spectra[index].abs().max()):.3g}"
             name = f"layer {index + 1}: {title}"
             yield Row(name, detail, np.eye(length, dtype=bool), True, int(residual))
+
+
+def _numbers(state: State) -> int:
+    """How many real numbers a state of one sequence holds."""
+    if isinstance(state, Tensor):
+        return state.numel() * (1 + state.is_complex())
+    return sum(_numbers(part) for part in state)

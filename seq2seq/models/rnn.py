@@ -144,10 +144,6 @@ class RNN(RecurrentModel):
         h = torch.zeros(self.num_layers, batch_size, self.hidden_size, device=device, dtype=dtype)
         return (h, torch.zeros_like(h)) if self.cell == "lstm" else h
 
-    @property
-    def state_size(self) -> int:
-        return self.num_layers * self.hidden_size * (2 if self.cell == "lstm" else 1)
-
     def rows(self, length: int) -> Iterator[Row]:
         return self._rows(length, CELLS[self.cell], gated=self.cell in ("lstm", "gru"))
 

@@ -127,13 +127,6 @@ class StateSpaceModel(RecurrentModel):
     def _layers(self) -> list[Layer]:
         return [layer for layer in self.layers if isinstance(layer, Layer)]
 
-    @property
-    def state_size(self) -> int:
-        return sum(
-            math.prod(layer.state_shape) * (2 if layer.logarithms().is_complex() else 1)
-            for layer in self._layers()
-        )
-
     def eigenvalues(self) -> list[Tensor]:
         return [eigenvalue_pairs(layer.logarithms()) for layer in self._layers()]
 

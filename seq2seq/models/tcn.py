@@ -109,10 +109,6 @@ class TCN(SequenceModel):
         """1 + the delays of all convolutions in line."""
         return 1 + sum(convolution.delay for convolution in self._convolutions())
 
-    @property
-    def state_size(self) -> int:
-        return sum(c.delay * c.weight.shape[1] for c in self._convolutions())
-
     def rows(self, length: int) -> Iterator[Row]:
         """One row per convolution."""
         age = np.subtract.outer(np.arange(length), np.arange(length))

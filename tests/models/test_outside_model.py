@@ -50,10 +50,6 @@ class Forgetting(RecurrentModel):
 
     def initial_state(self, batch_size, device, dtype):
         return torch.zeros(batch_size, self.hidden_size, device=device, dtype=dtype)
-
-    @property
-    def state_size(self):
-        return self.hidden_size
 """
 
 #: A map and nothing else: o_t = C σ(U x_t + V x_{t−1}).
