@@ -54,7 +54,7 @@ class Architectures(Page):
             yield Choice("head", "Attention of", [("mean", "all heads, averaged"), *each])
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
-        from seq2seq.analysis import architecture
+        from seq2seq.analysis.figures import architecture
         from seq2seq.explorer import drawing
         from seq2seq.models import Transformer
         from seq2seq.seeds import generator
@@ -65,7 +65,8 @@ class Architectures(Page):
         if kind in MODELS:
             name, model = MODELS[kind], _built(values, seed)
         else:
-            name, (_, task, model) = kind, trained.load(trained.find(self.outputs, kind))
+            run = trained.find(self.outputs, kind, self.allow)
+            name, (_, task, model) = kind, trained.load(run)
             process = task.input or process  # what it was trained on
         x = process.sample(4, length, 1, generator(seed, "explorer"))
         head = None if values.get("head", "mean") == "mean" else int(values["head"])

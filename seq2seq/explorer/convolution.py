@@ -127,26 +127,26 @@ class Convolution(Page):
 
 
 def _filter(rho: Any, width: int) -> "Drawing":
-    from seq2seq.analysis import plots
+    from seq2seq.analysis import figures
     from seq2seq.explorer import drawing
 
-    with plots.style():
-        figure, (axes,) = drawing.panels(width, (100,), keep="filter")
-        axes.vlines(range(len(rho)), 0, rho, color=plots.GREEN, lw=1.6)
-        drawing.curve(axes, rho, plots.GREEN, "filter ρ")
+    with figures.style():
+        figure, (axes,) = drawing.panels(width, (100,))
+        axes.vlines(range(len(rho)), 0, rho, color=figures.GREEN, lw=1.6)
+        drawing.curve(axes, rho, figures.GREEN, "filter ρ")
         axes.lines[-1].set(linestyle="", marker="o", markersize=4)
         axes.set_xlabel("lag s (steps)")
     return figure
 
 
 def _sequences(x: Any, y: Any, width: int) -> "Drawing":
-    from seq2seq.analysis import plots
+    from seq2seq.analysis import figures
     from seq2seq.explorer import drawing
 
-    with plots.style():
-        figure, (above, below) = drawing.panels(width, (110, 110), keep="convolution")
-        drawing.curve(above, x, plots.BLUE, "input x")
-        drawing.curve(below, y, plots.VERMILION, "output y")
+    with figures.style():
+        figure, (above, below) = drawing.panels(width, (110, 110))
+        drawing.curve(above, x, figures.BLUE, "input x")
+        drawing.curve(below, y, figures.VERMILION, "output y")
         below.set_xlabel("time (steps)")
     return figure
 

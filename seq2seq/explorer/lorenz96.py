@@ -65,15 +65,15 @@ class Lorenz96(Page):
 
 
 def _curves(x: Any, y: Any, z: Any, dt: float, width: int) -> "Drawing":
-    from seq2seq.analysis import plots
+    from seq2seq.analysis import figures
     from seq2seq.explorer import drawing
 
-    with plots.style():
-        figure, axes = drawing.panels(width, (70, 70, 70), keep="lorenz96")
+    with figures.style():
+        figure, axes = drawing.panels(width, (70, 70, 70))
         curves = (
-            (x, plots.BLUE, "forcing x₁"),
-            (y, plots.VERMILION, "slow y₁"),
-            (z, plots.GREEN, "fast z₁,₁"),
+            (x, figures.BLUE, "forcing x₁"),
+            (y, figures.VERMILION, "slow y₁"),
+            (z, figures.GREEN, "fast z₁,₁"),
         )
         for ax, (values, colour, title) in zip(axes, curves, strict=True):
             drawing.curve(ax, values.numpy(), colour, title, step=dt)
@@ -82,12 +82,12 @@ def _curves(x: Any, y: Any, z: Any, dt: float, width: int) -> "Drawing":
 
 
 def _space_time(y: Any, dt: float, width: int) -> "Drawing":
-    from seq2seq.analysis import plots
+    from seq2seq.analysis import figures
     from seq2seq.explorer import drawing
 
     T, K = y.shape
-    with plots.style():
-        figure, (axes,) = drawing.panels(width, (14 * K + 10,), keep="space-time")
+    with figures.style():
+        figure, (axes,) = drawing.panels(width, (14 * K + 10,))
         axes.imshow(
             y.numpy().T,
             origin="lower",

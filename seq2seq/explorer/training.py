@@ -55,10 +55,10 @@ class Training(Page):
         yield Choice("model", "Run" if task == RUNS else "Model", models)
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
-        from seq2seq.analysis import plots, published
+        from seq2seq.analysis import figures, published
         from seq2seq.explorer import drawing
 
-        run = trained.find(self.outputs, values["model"])
+        run = trained.find(self.outputs, values["model"], self.allow)
         with trained.refusing(run):
             references = {
                 key.removeprefix("reference/"): value
@@ -68,11 +68,11 @@ class Training(Page):
             unit = references.get("zero", 1.0)  # models of text have no zero predictor
             level = references.get("memoryless", 0.0) / unit
             label = "this run" if values["task"] == RUNS else run.name
-            curves = [_curve(label, run.history, unit, level, plots.BLUE)]
+            curves = [_curve(label, run.history, unit, level, figures.BLUE)]
             others = published.on_task(run.plain_config["task"])
         for one, line in zip(others, LINES, strict=False):
-            label = f"published {one.model}"
-            curves.append(_curve(label, one.history, one.mean_square, level, plots.VERMILION, line))
+            label, colour = f"published {one.model}", figures.VERMILION
+            curves.append(_curve(label, one.history, one.mean_square, level, colour, line))
         lines = {name: loss / unit for name, loss in references.items()}
         name = "NMSE" if "zero" in references else "cross-entropy (nats per token)"
         yield Figure("curves", drawing.svg(_drawn(curves, lines, name, width)), _described(curves))
@@ -112,22 +112,22 @@ def _curve(
 
 
 def _drawn(curves: list[Curve], lines: Mapping[str, float], unit: str, width: int) -> Any:
-    from seq2seq.analysis import plots
+    from seq2seq.analysis import figures
     from seq2seq.explorer import drawing
 
-    with plots.style():
+    with figures.style():
         figure, (axes,) = drawing.panels(
             width, (HEIGHT,), left=64, right=84, top=14 + 18 * len(curves)
         )
         for curve in curves:
             label = curve.label
-            axes.plot(*plots.thin(curve.history), color=curve.colour, ls=curve.line, label=label)
+            axes.plot(*figures.thin(curve.history), color=curve.colour, ls=curve.line, label=label)
             for one in curve.plateaus:
                 last = one.end if one.escape is None else one.escape
                 axes.plot([one.start, last], [one.level] * 2, color=curve.colour, lw=9, alpha=0.25)
         axes.set_xscale("log")
         axes.set_yscale("log")
-        plots.plain_ticks(axes.yaxis)
+        figures.plain_ticks(axes.yaxis)
         _references(axes, lines)
         axes.set_xlabel("step")
         axes.set_ylabel(unit)
@@ -137,15 +137,15 @@ def _drawn(curves: list[Curve], lines: Mapping[str, float], unit: str, width: in
 
 def _references(axes: "Axes", lines: Mapping[str, float]) -> None:
     """A dashed line per reference predictor that lies within the curves' range, and its name."""
-    from seq2seq.analysis import plots
+    from seq2seq.analysis import figures
 
     low, high = axes.get_ylim()
-    shown = plots.merged({name: loss for name, loss in lines.items() if low < loss < 2 * high})
+    shown = figures.merged({name: loss for name, loss in lines.items() if low < loss < 2 * high})
     axes.set_ylim(low, max([high, *(1.3 * loss for loss, _ in shown)]))
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = [float(to_axes.transform((1, loss))[1]) for loss, _ in shown]
-    for (loss, names), height in zip(shown, plots.spread(heights, 14 / HEIGHT), strict=True):
-        axes.axhline(loss, color=plots.GREY, lw=0.9, ls=(0, (4, 2)), zorder=1)
+    for (loss, names), height in zip(shown, figures.spread(heights, 14 / HEIGHT), strict=True):
+        axes.axhline(loss, color=figures.GREY, lw=0.9, ls=(0, (4, 2)), zorder=1)
         axes.annotate(names, (1.01, height), xycoords="axes fraction", va="center", fontsize=8)
 
 

@@ -51,7 +51,7 @@ def server():
     server.pages["letters"] = Letters()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    assert server.ready.wait(120)
+    list(server.answer(json.loads(request())))  # once torch is imported
     yield server
     server.shutdown()
     thread.join()
@@ -208,10 +208,10 @@ def test_what_a_link_says_cannot_end_the_script_it_is_put_in(ask):
 
 
 def test_figures_are_safe_to_put_in_a_document():
-    from seq2seq.analysis import plots
+    from seq2seq.analysis import figures
     from seq2seq.explorer import drawing
 
-    with plots.style():
+    with figures.style():
         figure, (axes,) = drawing.panels(300, (100,))
         axes.set_title("<script>alert(1)</script>")
     assert "<script>" not in Figure("a", drawing.svg(figure), "").svg

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seq2seq.analysis import memory
-from seq2seq.analysis.plots import BLUE, DARK, GREEN, GREY, PURPLE, VERMILION, style
+from seq2seq.analysis.figures import BLUE, DARK, GREEN, GREY, PURPLE, VERMILION, style
 from seq2seq.models import TCN, Transformer, ssm
 from seq2seq.models.model import RecurrentModel, SequenceModel
 from seq2seq.models.rnn import RNN
