@@ -1,6 +1,6 @@
 """Interactive pages: in a browser with `python scripts/explore.py`, in a notebook with `show`.
 
-Nothing heavy is imported before a page draws its first figure.
+Neither torch nor Lightning is imported before a page draws its first figure.
 """
 
 from collections.abc import Sequence

@@ -141,7 +141,7 @@ Block = Figure | Table | Note | Writing
 
 
 class Page(ABC):
-    """One page. Its module imports nothing heavy before `update` runs.
+    """One page. Its module imports neither torch nor Lightning before `update` runs.
 
     Args:
         outputs: the folder whose runs the page may show.

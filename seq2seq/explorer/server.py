@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from seq2seq import explorer
-from seq2seq.explorer.page import Message, Page, Refused, answer, computing, described
+from seq2seq.explorer.page import Page, Refused, answer, computing, described
 
 FOLDER = Path(__file__).parent
 FILES = {"explorer.js": "text/javascript", "explorer.css": "text/css"}
@@ -32,8 +32,8 @@ FILES = {"explorer.js": "text/javascript", "explorer.css": "text/css"}
 #: Bytes of a request's body.
 MOST = 64 * 1024
 
-#: What pages need, the first page's part first, which does without Lightning.
-NEEDED = ("seq2seq.explorer.drawing", "seq2seq.tasks", "seq2seq.build", "seq2seq.generate")
+#: What pages need: the first page does with torch, the others with Lightning.
+NEEDED = ("torch", "seq2seq.build", "seq2seq.generate")
 
 
 class Server(ThreadingHTTPServer):
@@ -62,14 +62,6 @@ class Server(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/"
-
-    def answer(self, request: Message) -> Generator[Message, None, None]:
-        """What the page that the request names answers to it.
-
-        Raises:
-            KeyError, TypeError, ValueError: it is no such request; raised at once.
-        """
-        return answer(self.pages[request["page"]], request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # A reader who leaves is no error.
@@ -121,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
             )
         try:
             request = json.loads(self.rfile.read(int(length)))
-            messages = self.server.answer(request)
+            messages = answer(self.server.pages[request["page"]], request)
         except (KeyError, RecursionError, TypeError, ValueError) as error:
             return self._refuse(HTTPStatus.BAD_REQUEST, f"The request makes no sense: {error}")
         self.send_response(HTTPStatus.OK)

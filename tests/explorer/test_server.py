@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from seq2seq.explorer.page import Figure, Page, Slider, Writing
+from seq2seq.explorer.page import Figure, Page, Slider, Writing, answer
 from seq2seq.explorer.server import MOST, Server
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "explore.py"
@@ -51,7 +51,7 @@ def server():
     server.pages["letters"] = Letters()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    list(server.answer(json.loads(request())))  # once torch is imported
+    list(answer(server.pages["shift"], json.loads(request())))  # once torch is imported
     yield server
     server.shutdown()
     thread.join()

@@ -7,24 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from seq2seq.analysis.figures.canvas import (
-    BLACK,
-    BLUE,
-    DARK,
-    DASHED,
-    GREY,
-    PALETTE,
-    SKY,
-    VERMILION,
-    Array,
-    Look,
-    array,
-    grid,
-    legend,
-    plain_ticks,
-    single,
-    style,
-)
+from seq2seq.analysis.figures import canvas
+from seq2seq.analysis.figures.canvas import Array, Look, array, style
 from seq2seq.analysis.plateau import RULE, Plateau, Rule, smoothed
 
 History = Mapping[str, ArrayLike]
@@ -48,18 +32,18 @@ def prediction(
         memoryless: what the best predictor without memory answers, of the same shape.
     """
     titles = [""] * len(array(x))
-    figure, axes = grid(titles, 1.7, "time $t$ (steps)", "value", most=1, widest=6.4)
+    figure, axes = canvas.grid(titles, 1.7, "time $t$ (steps)", "value", most=1, widest=6.4)
     lines: list[tuple[ArrayLike | None, Look]] = [
-        (x, {"color": GREY, "lw": 0.8, "label": "input $x_t$"}),
-        (y, {"color": BLACK, "lw": 2.2, "label": "target $y_t$"}),
-        (prediction, {"color": SKY, "ls": "--", "zorder": 3, "label": "prediction"}),
-        (memoryless, {"color": VERMILION, "ls": ":", "label": "without memory"}),
+        (x, {"color": canvas.GREY, "lw": 0.8, "label": "input $x_t$"}),
+        (y, {"color": canvas.BLACK, "lw": 2.2, "label": "target $y_t$"}),
+        (prediction, {"color": canvas.SKY, "ls": "--", "zorder": 3, "label": "prediction"}),
+        (memoryless, {"color": canvas.VERMILION, "ls": ":", "label": "without memory"}),
     ]
     for values, line in lines:
         if values is not None:
             for ax, one in zip(axes, array(values), strict=True):
                 ax.plot(one[:, 0], **line)
-    legend(figure, len(lines))
+    canvas.legend(figure, len(lines))
     return figure
 
 
@@ -71,11 +55,11 @@ def impulse_response(true: ArrayLike, learned: ArrayLike) -> Figure:
         true: (lags,).
         learned: (lags,), or (runs, lags) for one thin line per run.
     """
-    figure, ax = single(5.2, 2.8)
+    figure, ax = canvas.single(5.2, 2.8)
     runs = len(np.atleast_2d(array(learned)))
     draw_responses(ax, true, learned, "learned" + f", {runs} runs" * (runs > 1))
     ax.set(xlabel="lag $s$ (steps)", ylabel="response to an impulse")
-    legend(figure, 2)
+    canvas.legend(figure, 2)
     return figure
 
 
@@ -85,10 +69,10 @@ def draw_responses(ax: Axes, true: ArrayLike, learned: ArrayLike, label: str) ->
     alone = len(responses) == 1
     # Where there are many, markers hide the lines.
     marker = "o" if len(target) <= 64 and alone else ""
-    ax.axhline(0, color=GREY, lw=0.6)
-    ax.plot(target, color=BLACK, lw=2.2, marker=marker, ms=4, label="true kernel")
+    ax.axhline(0, color=canvas.GREY, lw=0.6)
+    ax.plot(target, color=canvas.BLACK, lw=2.2, marker=marker, ms=4, label="true kernel")
     lw, alpha = (1.2, 1.0) if alone else (0.8, 0.7)
-    lines = ax.plot(responses.T, color=VERMILION, lw=lw, alpha=alpha, marker=marker, ms=2.5)
+    lines = ax.plot(responses.T, color=canvas.VERMILION, lw=lw, alpha=alpha, marker=marker, ms=2.5)
     lines[0].set_label(label)
 
 
@@ -109,15 +93,15 @@ def loss_curves(
         references: per predictor its loss, as `reference_losses()` gives them.
         unit: label of the vertical axis.
     """
-    figure, ax = single(6.4, 3.6)
+    figure, ax = canvas.single(6.4, 3.6)
     for index, (label, history) in enumerate(histories.items()):
-        line = ("-", "--", "-.", ":")[index // len(PALETTE) % 4]
+        line = ("-", "--", "-.", ":")[index // len(canvas.PALETTE) % 4]
         ax.plot(*thin(history), ls=line, label=label)
     ax.set(xscale="log", yscale="log", xlabel="step", ylabel=unit)
-    plain_ticks(ax.yaxis)
+    canvas.plain_ticks(ax.yaxis)
     draw_references(ax, references or {})
     if len(histories) > 1:
-        legend(figure, 4)
+        canvas.legend(figure, 4)
     return figure
 
 
@@ -150,12 +134,12 @@ def draw_references(
     below = [name for name, loss in references.items() if not loss >= lowest / 3]
     lines = merged({name: loss for name, loss in references.items() if name not in below})
     for loss, _ in lines:
-        ax.axhline(loss, color=GREY, lw=0.9, ls=DASHED, zorder=1)
+        ax.axhline(loss, color=canvas.GREY, lw=0.9, ls=canvas.DASHED, zorder=1)
     to_axes = ax.transData + ax.transAxes.inverted()
     heights = [float(to_axes.transform((1, loss))[1]) for loss, _ in lines]
     inches = ax.figure.get_figure(root=True).get_size_inches()[1] * ax.get_position().height
     gap = 1.3 * size / 72 / inches
-    text: Look = {"xycoords": "axes fraction", "color": DARK, "fontsize": size}
+    text: Look = {"xycoords": "axes fraction", "color": canvas.DARK, "fontsize": size}
     box: Look = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.4}
     for (_, names), height in zip(lines, spread(heights, gap), strict=True):
         place = (0.02, height + 1.1 * gap) if inside else (1.01, height)
@@ -210,25 +194,25 @@ def plateaus(history: History, found: Sequence[Plateau], rule: Rule = RULE) -> F
         found: what `plateau.find` says of it.
         rule: the rule it was asked with.
     """
-    figure, ax = single(6.4, 3.2)
+    figure, ax = canvas.single(6.4, 3.2)
     every = thin(history, 4 * POINTS)
-    ax.plot(*every, color=GREY, alpha=0.6, lw=0.6, label="loss of each step")
+    ax.plot(*every, color=canvas.GREY, alpha=0.6, lw=0.6, label="loss of each step")
     step, smooth = smoothed(history, rule)
-    ax.plot(*thin({"step": step, "loss": smooth}), color=BLUE, label="smoothed loss")
+    ax.plot(*thin({"step": step, "loss": smooth}), color=canvas.BLUE, label="smoothed loss")
     for one in found:
         span = [one.start, one.end if one.escape is None else one.escape]
         top, bottom = one.level * (1 + rule.tolerance), one.level * (1 - rule.drop)
         label = "plateau: from its level's tolerance to the drop below it"
-        ax.fill_between(span, bottom, top, color=SKY, alpha=0.25, lw=0, label=label)
-        ax.plot(span, [one.level] * 2, color=BLACK, lw=0.9, ls=":")
+        ax.fill_between(span, bottom, top, color=canvas.SKY, alpha=0.25, lw=0, label=label)
+        ax.plot(span, [one.level] * 2, color=canvas.BLACK, lw=0.9, ls=":")
         mark_escape(ax, one, bottom)
     ax.set(xscale="log", yscale="log", xlabel="step", ylabel="training loss")
-    plain_ticks(ax.yaxis)
-    legend(figure, 2)
+    canvas.plain_ticks(ax.yaxis)
+    canvas.legend(figure, 2)
     return figure
 
 
-def mark_escape(ax: Axes, one: Plateau, height: float, color: str = VERMILION) -> None:
+def mark_escape(ax: Axes, one: Plateau, height: float, color: str = canvas.VERMILION) -> None:
     """A triangle down at the escape, one to the right where the run ended before."""
     escape, marker, face = (
         (one.end, ">", "white") if one.escape is None else (one.escape, "v", color)

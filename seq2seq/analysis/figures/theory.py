@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -9,20 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from seq2seq.analysis.figures.canvas import (
-    BLACK,
-    DASHED,
-    GREY,
-    MARKERS,
-    PALETTE,
-    Look,
-    array,
-    entry,
-    grid,
-    legend,
-    style,
-    ticks_at,
-)
+from seq2seq.analysis.figures import canvas
+from seq2seq.analysis.figures.canvas import Look, array, style
 from seq2seq.theory import bounds
 
 if TYPE_CHECKING:
@@ -53,7 +42,8 @@ def spectra(
             recurrence has to be silent on all later ones too.
     """
     n = range(1, sizes + 1)
-    figure, axes = grid(kernels, 2.4, "size $n$", "relative error at least", most=4, widest=4.8)
+    unit = "relative error at least"
+    figure, axes = canvas.grid(kernels, 2.4, "size $n$", unit, most=4, widest=4.8)
     for ax, kernel in zip(axes, kernels.values(), strict=True):
         rho = array(kernel)
         weights = np.ones(len(rho)) if finite else None
@@ -67,7 +57,7 @@ def spectra(
             relative = np.maximum(np.array(errors) / (rho @ rho), SMALLEST)
             ax.plot(n, relative, line, ms=3, label=label)
         ax.set(yscale="log", ylim=(SMALLEST / 2, 2))
-    legend(figure, 2)
+    canvas.legend(figure, 2)
     return figure
 
 
@@ -95,16 +85,10 @@ def order_bounds(panels: Mapping[str, BoundedErrors]) -> Figure:
     """
     labels = list(dict.fromkeys(label for panel in panels.values() for label in panel.errors))
     looks: dict[str, Look] = {
-        label: {
-            "color": PALETTE[index % len(PALETTE)],
-            "marker": MARKERS[index % len(MARKERS)],
-            "mfc": "none",
-            "ms": 4,
-            "ls": "",
-        }
-        for index, label in enumerate(labels)
+        label: {"color": color, "marker": marker, "mfc": "none", "ms": 4, "ls": ""}
+        for label, color, marker in zip(labels, cycle(canvas.PALETTE), cycle(canvas.MARKERS))
     }
-    figure, axes = grid(panels, 2.6, "real states $n$", "test NMSE", widest=6.4, share=False)
+    figure, axes = canvas.grid(panels, 2.6, "real states $n$", "test NMSE", widest=6.4, share=False)
     for ax, panel in zip(axes, panels.values(), strict=True):
         rho, weights = array(panel.kernel), array(panel.weights)
         total = float((weights * rho**2).sum())
@@ -114,8 +98,8 @@ def order_bounds(panels: Mapping[str, BoundedErrors]) -> Figure:
             n = np.unique(np.geomspace(n[0], n[-1], 64).round().astype(int))
         least = np.array([bounds.order_bound(rho, size, weights) for size in n.tolist()]) / total
         seen = least > SMALLEST
-        ax.plot(n[seen], least[seen], color=BLACK, lw=1.0)
-        ax.fill_between(n, 0, np.maximum(least, 0), color=GREY, alpha=0.2, lw=0)
+        ax.plot(n[seen], least[seen], color=canvas.BLACK, lw=1.0)
+        ax.fill_between(n, 0, np.maximum(least, 0), color=canvas.GREY, alpha=0.2, lw=0)
         for label, (states, errors) in panel.errors.items():
             # Equal sizes stand side by side.
             aside = 1.015 ** (2 * labels.index(label) - len(labels) + 1)
@@ -124,9 +108,9 @@ def order_bounds(panels: Mapping[str, BoundedErrors]) -> Figure:
         ax.set_yscale("log")
         found = np.concatenate([array(e) for _, e in panel.errors.values()])
         ax.set_ylim(max(found.min() / 3, SMALLEST), max(2.0, 1.3 * found.max()))
-        ticks_at(ax, sizes)
-    line = entry("least of a linear recurrence", color=BLACK, lw=1.0)
-    legend(figure, 3, line, *(entry(label, **look) for label, look in looks.items()))
+        canvas.ticks_at(ax, sizes)
+    line = canvas.entry("least of a linear recurrence", color=canvas.BLACK, lw=1.0)
+    canvas.legend(figure, 3, line, *(canvas.entry(label, **look) for label, look in looks.items()))
     return figure
 
 
@@ -152,7 +136,7 @@ def perturbation(
         zip(widths, mpl.colormaps["viridis_r"](np.linspace(0.1, 1, len(widths))), strict=True)
     )
     size = "relative size of the noise $\\beta$"
-    figure, axes = grid(panels, 2.6, size, unit, most=4, widest=4.8)
+    figure, axes = canvas.grid(panels, 2.6, size, unit, most=4, widest=4.8)
     for ax, found in zip(axes, panels.values(), strict=True):
         for width, one in sorted(found.items()):
             color = colours[width]
@@ -164,8 +148,8 @@ def perturbation(
                 ax.plot(one.sizes[until - 1], top, "^", color=color, ms=5)
             ax.plot(0.02, one.clean, "_", color=color, transform=ax.get_yaxis_transform())
         if limit is not None:
-            ax.axhline(limit, color=GREY, lw=0.9, ls=DASHED)
+            ax.axhline(limit, color=canvas.GREY, lw=0.9, ls=canvas.DASHED)
         ax.set(xscale="log", yscale="log")
-    entries = (entry(f"width {m}", color=c, marker="o", ms=2.5) for m, c in colours.items())
-    legend(figure, 6, *entries)
+    entries = (canvas.entry(f"width {m}", color=c, marker="o", ms=2.5) for m, c in colours.items())
+    canvas.legend(figure, 6, *entries)
     return figure
