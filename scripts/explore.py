@@ -5,6 +5,7 @@ python scripts/explore.py allow=[my_package]     shows runs with classes of that
 """
 
 import argparse
+import contextlib
 import sys
 import webbrowser
 
@@ -26,14 +27,12 @@ def main() -> int:
         remedy = "choose another with --port, or --port 0 for any that is free"
         print(f"explore.py: port {given.port} cannot be had ({error}); {remedy}", file=sys.stderr)
         return 2
-    with server:
+    with server, contextlib.suppress(KeyboardInterrupt):
         print(f"The explorer is at {server.url} until Ctrl-C.", flush=True)
         if not given.no_browser:
             webbrowser.open(server.url)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print()
+        server.serve_forever()
+    print()
     return 0
 
 
