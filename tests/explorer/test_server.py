@@ -269,3 +269,8 @@ def test_a_port_that_is_none_is_refused(start, port):
     assert process.returncode == 2
     assert "port" in err
     assert "Traceback" not in err
+
+
+def test_only_packages_may_be_allowed_beside_the_options(start):
+    _, err = start("--port", "0", "alow=[mine]").communicate(timeout=30)
+    assert err.endswith("only allow=[package] may follow, got alow=[mine]\n")
