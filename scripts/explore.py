@@ -1,13 +1,16 @@
 """Open the explorer's pages in a browser, served on this machine alone.
 
 python scripts/explore.py --port 8700
+python scripts/explore.py allow=[my_package]     shows runs with classes of that package, too
 """
 
 import argparse
+import contextlib
 import sys
 import webbrowser
 
 from seq2seq.explorer.server import Server
+from seq2seq.runs import allowed
 
 
 def main() -> int:
@@ -16,25 +19,20 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8700, help="0 takes any free one")
     parser.add_argument("--outputs", default="outputs", help="folder with the runs to show")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
-    arguments = parser.parse_args()
+    parser.add_argument("allow", nargs="?", type=allowed, default=(), help="allow=[package, …]")
+    given = parser.parse_args()
     try:
-        server = Server(arguments.port, arguments.outputs)
+        server = Server(given.port, given.outputs, given.allow)
     except (OSError, OverflowError) as error:
-        print(
-            f"explore.py: port {arguments.port} cannot be had ({error}); choose another with "
-            "--port, or --port 0 for any that is free",
-            file=sys.stderr,
-        )
+        remedy = "choose another with --port, or --port 0 for any that is free"
+        print(f"explore.py: port {given.port} cannot be had ({error}); {remedy}", file=sys.stderr)
         return 2
-    try:
+    with server, contextlib.suppress(KeyboardInterrupt):
         print(f"The explorer is at {server.url} until Ctrl-C.", flush=True)
-        if not arguments.no_browser:
+        if not given.no_browser:
             webbrowser.open(server.url)
         server.serve_forever()
-    except KeyboardInterrupt:
-        print()
-    finally:
-        server.server_close()
+    print()
     return 0
 
 

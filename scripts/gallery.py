@@ -1,13 +1,11 @@
 """Write figures and recorded pages as one HTML file that needs no installation to read.
 
 python scripts/gallery.py docs/gallery.html --sweep outputs/plateau_shift
-python scripts/gallery.py --first-page      what the explorer shows while it starts, recorded anew
 """
 
 import argparse
 import sys
 
-from seq2seq.explorer import recording
 from seq2seq.explorer.gallery import gallery
 
 
@@ -18,13 +16,9 @@ def main() -> int:
     parser.add_argument(
         "--sweep", action="append", default=[], help="a folder whose runs' figures are added"
     )
-    parser.add_argument(
-        "--first-page", action="store_true", help="write the explorer's recorded first page instead"
-    )
     arguments = parser.parse_args()
     try:
-        first = arguments.first_page
-        print(recording.record() if first else gallery(arguments.path, arguments.sweep))
+        print(gallery(arguments.path, arguments.sweep))
     except (OSError, ValueError) as error:
         print(f"gallery.py: {error}", file=sys.stderr)
         return 2

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from seq2seq.build import load_model
 from seq2seq.runs import Run, resolved, write_atomically
 from seq2seq.schema import CONFIGS, nearest
 
@@ -94,6 +93,8 @@ def load_pretrained(name: str) -> "nn.Module":
     Raises:
         ValueError: there is none, or its files are damaged.
     """
+    from seq2seq.build import load_model
+
     return load_model(find(name))
 
 
@@ -159,6 +160,7 @@ def export(trained: Run, name: str) -> Pretrained:
     from safetensors.torch import save
 
     from seq2seq import generate
+    from seq2seq.build import load_model
     from seq2seq.evaluate import evaluate
 
     steps = recipe(name)

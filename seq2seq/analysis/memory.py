@@ -10,6 +10,7 @@ forget exponentially (Wang, Li and Li, "Inverse Approximation Theory for Nonline
 Networks", ICLR 2024), g_s ~ e^{−λs}, and λ is the decay rate fitted here, per step.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
 from torch import Tensor, nn
 
+from seq2seq.analysis.intervals import line
 from seq2seq.theory.bounds import effective_memory
 
 Array = NDArray[np.float64]
@@ -121,16 +122,7 @@ def decay(profile: ArrayLike, floor: float = 1e-4) -> Decay | None:
     lags = np.flatnonzero((g >= later) & (g > floor * g.max(initial=0.0)))
     if len(lags) < 3:
         return None
-    logs = np.log(g[lags])
-    slope, offset = np.polyfit(lags, logs, 1)
-    residual = logs - offset - slope * lags
-    spread = ((lags - lags.mean()) ** 2).sum()
-    error = np.sqrt(residual @ residual / (len(lags) - 2) / spread)
-    half = float(stdtrit(len(lags) - 2, 0.975) * error)
-    return Decay(
-        float(-slope),
-        (float(-slope - half), float(-slope + half)),
-        float(np.exp(offset)),
-        int(lags[0]),
-        int(lags[-1]),
-    )
+    fit = line(lags, np.log(g[lags]))
+    low, high = fit.interval
+    amplitude = math.exp(fit.offset)
+    return Decay(-fit.slope, (-high, -low), amplitude, int(lags[0]), int(lags[-1]))

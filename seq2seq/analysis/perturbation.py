@@ -20,10 +20,10 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
 from torch import Tensor, nn
 
-from seq2seq.build import load_model
+from seq2seq.analysis.intervals import line
+from seq2seq.build import build, load_model
 from seq2seq.runs import Run
 from seq2seq.seeds import generator
 
@@ -135,8 +135,6 @@ def perturb_run(
     Raises:
         ValueError: the run has no readable checkpoint.
     """
-    from seq2seq.build import build  # brings Lightning, which nothing else here needs
-
     run = run if isinstance(run, Run) else Run(run)
     model = load_model(run)
     task, module = build(run.config)
@@ -195,8 +193,5 @@ def stability(widths: ArrayLike, tolerated: ArrayLike) -> Stability:
             f"stability needs three models of two widths below the limit, got {len(x)} of widths "
             f"{np.unique(m[kept]).tolist()}; train longer or raise the limit"
         )
-    slope, offset = np.polyfit(x, y, 1)
-    residual = y - offset - slope * x
-    error = np.sqrt(residual @ residual / (len(x) - 2) / ((x - x.mean()) ** 2).sum())
-    half = float(stdtrit(len(x) - 2, 0.975) * error)
-    return Stability(float(slope), (float(slope - half), float(slope + half)))
+    fit = line(x, y)
+    return Stability(fit.slope, fit.interval)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from seq2seq.explorer import PAGES, recording
+from seq2seq.explorer import PAGES
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "explore.py"
 
-#: The first slider of a page, and the one whose answers are recorded for the start.
-FIRST, RECORDED = ".slider input", f"[data-control={recording.SLIDER}] input"
+#: The first slider of a page.
+FIRST = ".slider input"
 
 #: What a page must be asked for to have a slider.
 QUERIES = {"convolution": "?family=gaussian"}
@@ -35,10 +35,7 @@ MOVE = """selector => new Promise(done => {
 
 
 def measure(moves: int = 15) -> None:
-    """Seconds from the command to its first page, ms from a slider's movement to the new figure.
-
-    What is recorded answers first; Refresh asks for what is not, and is pressed when that is done.
-    """
+    """Seconds from the command to its first page, ms from a slider's movement to the new figure."""
     from playwright.sync_api import sync_playwright
 
     path = shutil.which("chromium") or shutil.which("google-chrome")
@@ -55,8 +52,7 @@ def measure(moves: int = 15) -> None:
             for what, act in (
                 ("controls", lambda: page.wait_for_selector(FIRST)),
                 ("figure", lambda: None),
-                ("movement answered", lambda: page.evaluate(MOVE, RECORDED)),
-                ("live answer", lambda: page.click(".refresh")),
+                ("movement answered", lambda: page.evaluate(MOVE, FIRST)),
             ):
                 act()
                 if what != "controls":

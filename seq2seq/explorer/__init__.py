@@ -1,8 +1,9 @@
 """Interactive pages: in a browser with `python scripts/explore.py`, in a notebook with `show`.
 
-Nothing heavy is imported before a page draws its first figure.
+Neither torch nor Lightning is imported before a page draws its first figure.
 """
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,8 @@ PAGES = {
 }
 
 
-def build(name: str, outputs: str | Path = "outputs") -> "Page":
-    """The page called `name`, which may show the runs in the folder `outputs`.
+def build(name: str, outputs: str | Path = "outputs", allow: Sequence[str] = ()) -> "Page":
+    """The page called `name`, which may show the runs in the folder `outputs`; see `Page`.
 
     Raises:
         ValueError: there is none.
@@ -33,7 +34,7 @@ def build(name: str, outputs: str | Path = "outputs") -> "Page":
 
     if name not in PAGES:
         raise ValueError(f"there is no page {name!r}{nearest(name, PAGES)}")
-    made: Page = getattr(import_module(f"seq2seq.explorer.{name}"), PAGES[name])(outputs)
+    made: Page = getattr(import_module(f"seq2seq.explorer.{name}"), PAGES[name])(outputs, allow)
     return made
 
 

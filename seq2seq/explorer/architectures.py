@@ -65,7 +65,7 @@ class Architectures(Page):
             yield Choice("head", "Attention of", [("mean", "all heads, averaged"), *each])
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
-        from seq2seq.analysis import architecture
+        from seq2seq.analysis.figures import architecture
         from seq2seq.explorer import drawing
         from seq2seq.seeds import generator
         from seq2seq.tasks import White
@@ -76,7 +76,8 @@ class Architectures(Page):
         if kind in MODELS:
             name, model = MODELS[kind], _built(values, seed)
         else:
-            name, (_, task, model) = kind, trained.load(trained.find(self.outputs, kind))
+            run = trained.find(self.outputs, kind, self.allow)
+            name, (_, task, model) = kind, trained.load(run)
             process = task.input or process  # what it was trained on
             channels = task.input_dim
         x = process.sample(4, length, channels, generator(seed, "explorer"))

@@ -3,9 +3,12 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from seq2seq.explorer import inputs
+from matplotlib.figure import Figure as Drawing
+
+from seq2seq.analysis import figures
+from seq2seq.explorer import drawing, inputs
 from seq2seq.explorer.page import (
     Block,
     Choice,
@@ -17,9 +20,6 @@ from seq2seq.explorer.page import (
     Slider,
     TextBox,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 #: Per kernel family its name for readers and a slider per parameter; time is counted in steps.
 FAMILIES: dict[str, tuple[str, Sequence[Slider]]] = {
@@ -91,7 +91,6 @@ class Convolution(Page):
         yield inputs.choice("uniform")
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
-        from seq2seq.explorer import drawing
         from seq2seq.seeds import generator
         from seq2seq.tasks import Convolution as Task
         from seq2seq.theory import kernels
@@ -126,28 +125,22 @@ class Convolution(Page):
         )
 
 
-def _filter(rho: Any, width: int) -> "Drawing":
-    from seq2seq.analysis import plots
-    from seq2seq.explorer import drawing
-
-    with plots.style():
-        figure, (axes,) = drawing.panels(width, (100,), keep="filter")
-        axes.vlines(range(len(rho)), 0, rho, color=plots.GREEN, lw=1.6)
-        drawing.curve(axes, rho, plots.GREEN, "filter ρ")
-        axes.lines[-1].set(linestyle="", marker="o", markersize=4)
-        axes.set_xlabel("lag s (steps)")
+@figures.style()
+def _filter(rho: Any, width: int) -> Drawing:
+    figure, (axes,) = drawing.panels(width, (100,))
+    axes.vlines(range(len(rho)), 0, rho, color=figures.GREEN, lw=1.6)
+    drawing.curve(axes, rho, figures.GREEN, "filter ρ")
+    axes.lines[-1].set(linestyle="", marker="o", markersize=4)
+    axes.set_xlabel("lag s (steps)")
     return figure
 
 
-def _sequences(x: Any, y: Any, width: int) -> "Drawing":
-    from seq2seq.analysis import plots
-    from seq2seq.explorer import drawing
-
-    with plots.style():
-        figure, (above, below) = drawing.panels(width, (110, 110), keep="convolution")
-        drawing.curve(above, x, plots.BLUE, "input x")
-        drawing.curve(below, y, plots.VERMILION, "output y")
-        below.set_xlabel("time (steps)")
+@figures.style()
+def _sequences(x: Any, y: Any, width: int) -> Drawing:
+    figure, (above, below) = drawing.panels(width, (110, 110))
+    drawing.curve(above, x, figures.BLUE, "input x")
+    drawing.curve(below, y, figures.VERMILION, "output y")
+    below.set_xlabel("time (steps)")
     return figure
 
 

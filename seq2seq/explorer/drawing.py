@@ -1,6 +1,5 @@
-"""Figures for the pages: the style of `seq2seq.analysis.plots`, light and dark from one SVG."""
+"""Figures for the pages: the style of `seq2seq.analysis.figures`, light and dark from one SVG."""
 
-import functools
 import io
 import re
 from collections.abc import Sequence
@@ -11,19 +10,19 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seq2seq.analysis import plots
+from seq2seq.analysis import figures
 
 #: The palette's colours and what a page may set in their place.
 COLOURS = {
-    plots.BLACK: "currentColor",
-    plots.DARK: "currentColor",
-    plots.GREY: "var(--grey, #767676)",
-    plots.BLUE: "var(--blue, #0072b2)",
-    plots.VERMILION: "var(--vermilion, #d55e00)",
-    plots.GREEN: "var(--green, #009e73)",
-    plots.PURPLE: "var(--purple, #cc79a7)",
-    plots.ORANGE: "var(--orange, #e69f00)",
-    plots.SKY: "var(--sky, #56b4e9)",
+    figures.BLACK: "currentColor",
+    figures.DARK: "currentColor",
+    figures.GREY: "var(--grey, #767676)",
+    figures.BLUE: "var(--blue, #0072b2)",
+    figures.VERMILION: "var(--vermilion, #d55e00)",
+    figures.GREEN: "var(--green, #009e73)",
+    figures.PURPLE: "var(--purple, #cc79a7)",
+    figures.ORANGE: "var(--orange, #e69f00)",
+    figures.SKY: "var(--sky, #56b4e9)",
     "#ffffff": "var(--paper, #ffffff)",
 }
 
@@ -39,39 +38,14 @@ def panels(
     top: int = 24,
     gap: int = 34,
     bottom: int = 40,
-    keep: str = "",
 ) -> tuple[Figure, list[Axes]]:
     """A figure of `width` pixels with empty axes of the given `heights` one above the other.
 
     They share their horizontal axis, which has its labels at the foot. `left`, `right`, `top`,
     `gap` and `bottom` are the pixels around and between them: fixed ones keep the figure still
     while a slider moves, and cost nothing to lay out. Use it and what draws on it inside
-    `with plots.style()`.
-
-    Making axes and their ticks is most of the work of a figure. With a name in `keep`, those of the
-    last figure of that name and size come back, as they were but for what was drawn on them: for
-    figures that set their limits, labels and ticks each time.
+    `with figures.style()`.
     """
-    sizes = (width, tuple(heights), left, right, top, gap, bottom)
-    if not keep:
-        return _empty(*sizes)
-    figure, axes = _kept(keep, *sizes)
-    for extra in figure.axes[len(axes) :]:
-        extra.remove()
-    for ax in axes:
-        for artist in (*ax.lines, *ax.collections, *ax.patches, *ax.images, *ax.texts):
-            artist.remove()
-    return figure, axes
-
-
-@functools.lru_cache(maxsize=16)
-def _kept(name: str, *sizes: Any) -> tuple[Figure, list[Axes]]:
-    return _empty(*sizes)
-
-
-def _empty(
-    width: int, heights: tuple[int, ...], left: int, right: int, top: int, gap: int, bottom: int
-) -> tuple[Figure, list[Axes]]:
     height = top + sum(heights) + gap * (len(heights) - 1) + bottom
     figure = Figure(figsize=(width / DPI, height / DPI))
     axes: list[Axes] = []
@@ -89,7 +63,7 @@ def _empty(
 def curve(axes: Axes, values: Any, colour: str, title: str, step: float = 1.0) -> None:
     """A sequence (time,) over time 0, `step`, 2·`step`, …, its title in the curve's colour."""
     time = step * np.arange(len(values))
-    axes.axhline(0, color=plots.GREY, lw=0.6)
+    axes.axhline(0, color=figures.GREY, lw=0.6)
     axes.plot(time, values, color=colour, marker="o" if len(values) <= 100 else "", ms=2.5)
     axes.set_title(title, loc="left", color=colour, y=1.0)  # a given place needs no search
     axes.set_xlim(-step, time[-1] + step)
@@ -101,7 +75,7 @@ def curve(axes: Axes, values: Any, colour: str, title: str, step: float = 1.0) -
 def svg(figure: Figure) -> str:
     """The figure as an `<svg>` element: no background, letters as text, the page's own colours."""
     buffer = io.StringIO()
-    with plots.style(), rc_context({"svg.fonttype": "none"}):
+    with figures.style(), rc_context({"svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

@@ -92,9 +92,6 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
         if (message.kind === "controls") {
           // Where the reader has moved on, the controls of this answer would move things back.
           if (wanted === null) lay(message.controls);
-        } else if (message.kind === "status") {
-          clearTimeout(slow);
-          status.textContent = message.text;
         } else if (message.kind === "refused") {
           refuse(message);
         } else if (message.kind === "done") {

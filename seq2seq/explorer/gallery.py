@@ -162,7 +162,7 @@ def drawings() -> Iterator[tuple[str, str, "Figure"]]:
     """Title, caption and figure of what is drawn once."""
     import numpy as np
 
-    from seq2seq.analysis import plots
+    from seq2seq.analysis import figures
     from seq2seq.tasks import GP, Shift, White
     from seq2seq.theory import kernels
 
@@ -177,7 +177,7 @@ def drawings() -> Iterator[tuple[str, str, "Figure"]]:
         "NMSE of the best linear predictors of the input 8 steps ago. Where the input is smooth "
         "the present tells something of the past; on white noise nothing short of the whole "
         "memory helps.",
-        plots.means(errors, "inputs seen", "NMSE"),
+        figures.means(errors, "inputs seen", "NMSE"),
     )
     lags = 32
     yield (
@@ -185,7 +185,7 @@ def drawings() -> Iterator[tuple[str, str, "Figure"]]:
         "Lower bounds of the relative error of linear recurrences with n states and of linear "
         "dilated convolutions with n channels, for four kernels of 32 lags. Decay suits the ones, "
         "sparseness the others.",
-        plots.spectra(
+        figures.spectra(
             {
                 "impulse at lag 20": kernels.Impulse(20).sample(lags),
                 "power law": kernels.PowerLaw(0.3, 1.1).sample(lags),

@@ -1,12 +1,13 @@
 """The page of the two-scale Lorenz 96 system."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from matplotlib.figure import Figure as Drawing
+
+from seq2seq.analysis import figures
+from seq2seq.explorer import drawing
 from seq2seq.explorer.page import Block, Controls, Figure, Page, Slider
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 LENGTH = 128
 
@@ -37,7 +38,6 @@ class Lorenz96(Page):
         yield Slider("scale", "Forcing scale", 0.1, 10, 5, step=0.1)
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
-        from seq2seq.explorer import drawing
         from seq2seq.seeds import generator
         from seq2seq.tasks import GP
         from seq2seq.tasks import Lorenz96 as Task
@@ -64,52 +64,46 @@ class Lorenz96(Page):
             )
 
 
-def _curves(x: Any, y: Any, z: Any, dt: float, width: int) -> "Drawing":
-    from seq2seq.analysis import plots
-    from seq2seq.explorer import drawing
-
-    with plots.style():
-        figure, axes = drawing.panels(width, (70, 70, 70), keep="lorenz96")
-        curves = (
-            (x, plots.BLUE, "forcing x₁"),
-            (y, plots.VERMILION, "slow y₁"),
-            (z, plots.GREEN, "fast z₁,₁"),
-        )
-        for ax, (values, colour, title) in zip(axes, curves, strict=True):
-            drawing.curve(ax, values.numpy(), colour, title, step=dt)
-        axes[-1].set_xlabel("time t")
+@figures.style()
+def _curves(x: Any, y: Any, z: Any, dt: float, width: int) -> Drawing:
+    figure, axes = drawing.panels(width, (70, 70, 70))
+    curves = (
+        (x, figures.BLUE, "forcing x₁"),
+        (y, figures.VERMILION, "slow y₁"),
+        (z, figures.GREEN, "fast z₁,₁"),
+    )
+    for ax, (values, colour, title) in zip(axes, curves, strict=True):
+        drawing.curve(ax, values.numpy(), colour, title, step=dt)
+    axes[-1].set_xlabel("time t")
     return figure
 
 
-def _space_time(y: Any, dt: float, width: int) -> "Drawing":
-    from seq2seq.analysis import plots
-    from seq2seq.explorer import drawing
-
+@figures.style()
+def _space_time(y: Any, dt: float, width: int) -> Drawing:
     T, K = y.shape
-    with plots.style():
-        figure, (axes,) = drawing.panels(width, (14 * K + 10,), keep="space-time")
-        axes.imshow(
-            y.numpy().T,
-            origin="lower",
-            aspect="auto",
-            extent=(-dt / 2, (T - 0.5) * dt, 0.5, K + 0.5),
-            cmap="cividis",
-            interpolation="none",
-        )
-        axes.set_xlim(-dt, T * dt)
-        axes.spines[:].set_visible(False)
-        axes.set_title(f"slow y₁ to y{_index(K)}", loc="left", y=1.0)
-        axes.set_yticks(range(1, K + 1))
-        axes.set_xlabel("time t")
-        # The scale of the colours, at the right of the title.
-        place = axes.get_position()
-        high = 8 / drawing.DPI / figure.get_figheight()
-        bar = figure.add_axes((place.x1 - 130 / width, place.y1 + high, 90 / width, high))
-        bar.imshow([range(32)], aspect="auto", cmap="cividis")
-        bar.set_axis_off()
-        for x, align, value in ((-0.06, "right", y.min()), (1.06, "left", y.max())):
-            text = f"{value:.1f}".replace("-", "−")
-            bar.text(x, 0.5, text, ha=align, va="center", fontsize=8, transform=bar.transAxes)
+    figure, (axes,) = drawing.panels(width, (14 * K + 10,))
+    axes.imshow(
+        y.numpy().T,
+        origin="lower",
+        aspect="auto",
+        extent=(-dt / 2, (T - 0.5) * dt, 0.5, K + 0.5),
+        cmap="cividis",
+        interpolation="none",
+    )
+    axes.set_xlim(-dt, T * dt)
+    axes.spines[:].set_visible(False)
+    axes.set_title(f"slow y₁ to y{_index(K)}", loc="left", y=1.0)
+    axes.set_yticks(range(1, K + 1))
+    axes.set_xlabel("time t")
+    # The scale of the colours, at the right of the title.
+    place = axes.get_position()
+    high = 8 / drawing.DPI / figure.get_figheight()
+    bar = figure.add_axes((place.x1 - 130 / width, place.y1 + high, 90 / width, high))
+    bar.imshow([range(32)], aspect="auto", cmap="cividis")
+    bar.set_axis_off()
+    for x, align, value in ((-0.06, "right", y.min()), (1.06, "left", y.max())):
+        text = f"{value:.1f}".replace("-", "−")
+        bar.text(x, 0.5, text, ha=align, va="center", fontsize=8, transform=bar.transAxes)
     return figure
 
 

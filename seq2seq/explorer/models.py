@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from seq2seq.explorer import inputs, trained
+from seq2seq.analysis import figures
+from seq2seq.explorer import drawing, inputs, trained
 from seq2seq.explorer.page import Block, Choice, Controls, Figure, Note, Page, Refused, Table
 
 if TYPE_CHECKING:
@@ -59,9 +60,8 @@ class Models(Page):
         import torch
 
         from seq2seq.build import threads
-        from seq2seq.explorer import drawing
 
-        run, task, model = trained.load(trained.find(self.outputs, values["model"]))
+        run, task, model = trained.load(trained.find(self.outputs, values["model"], self.allow))
         block, shown = divmod(seed, SEQUENCES)
         with threads(1):  # models this small are slower on more
             x, y = _sample(task, values["input"], int(values["length"]), block)
@@ -95,7 +95,7 @@ class Models(Page):
                 f"The response to an impulse over {len(true)} steps: the true one is largest "
                 f"after {abs(true).argmax()}, the model's after {abs(learned).argmax()}.",
             )
-        if responses is not None and type(task.input).__name__ == "GP":
+        if responses is not None and _is_smooth(task.input):
             yield Note("smooth", SMOOTH)
 
 
@@ -114,6 +114,12 @@ def _sample(task: "SequenceTask", kind: str, times: int, block: int) -> "tuple[T
         process = replace(inputs.process(kind), scale=process.scale)
     x = process.sample(SEQUENCES, times * task.length, task.input_dim, draws)
     return x, task.targets(x)
+
+
+def _is_smooth(process: Any) -> bool:
+    """Whether the squared increments grow like the square of the lag: of rough ones, like it."""
+    here, one, two = process.covariance(3)[0].tolist()
+    return here - two > 3 * (here - one)
 
 
 def _nmse(prediction: "Tensor", y: "Tensor") -> float:
@@ -178,33 +184,27 @@ def _responses(task: "SequenceTask", model: Any) -> Any:
     return response(task.targets), response(model)
 
 
+@figures.style()
 def _sequences(shown: list[Any], width: int) -> Any:
     """Input, true output and prediction, (time,) each."""
-    from seq2seq.analysis import plots
-    from seq2seq.explorer import drawing
-
     x, y, prediction = shown
-    with plots.style():
-        figure, (above, below) = drawing.panels(width, (190, 70), left=LEFT)
-        above.axhline(0, color=plots.GREY, lw=0.6)
-        above.plot(x, color=plots.SKY, lw=1.0, label="input")
-        above.plot(y, color=plots.BLACK, lw=2.4, label="true output")
-        above.plot(prediction, color=plots.VERMILION, lw=1.2, label="model")
-        above.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=3, borderaxespad=0.2)
-        drawing.curve(below, prediction - y, plots.VERMILION, "model − true")
-        below.set_xlabel("time (steps)")
+    figure, (above, below) = drawing.panels(width, (190, 70), left=LEFT)
+    above.axhline(0, color=figures.GREY, lw=0.6)
+    above.plot(x, color=figures.SKY, lw=1.0, label="input")
+    above.plot(y, color=figures.BLACK, lw=2.4, label="true output")
+    above.plot(prediction, color=figures.VERMILION, lw=1.2, label="model")
+    above.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=3, borderaxespad=0.2)
+    drawing.curve(below, prediction - y, figures.VERMILION, "model − true")
+    below.set_xlabel("time (steps)")
     return figure
 
 
+@figures.style()
 def _impulse(true: Any, learned: Any, width: int) -> Any:
-    from seq2seq.analysis import plots
-    from seq2seq.explorer import drawing
-
-    with plots.style():
-        figure, (axes,) = drawing.panels(width, (170,), left=LEFT)
-        axes.axhline(0, color=plots.GREY, lw=0.6)
-        axes.plot(true, color=plots.BLACK, lw=2.4, marker="o", ms=6, mfc="none", label="true")
-        axes.plot(learned, color=plots.VERMILION, lw=1.2, marker="o", ms=3, label="model")
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2, borderaxespad=0.2)
-        axes.set_xlabel("steps after an impulse")
+    figure, (axes,) = drawing.panels(width, (170,), left=LEFT)
+    axes.axhline(0, color=figures.GREY, lw=0.6)
+    axes.plot(true, color=figures.BLACK, lw=2.4, marker="o", ms=6, mfc="none", label="true")
+    axes.plot(learned, color=figures.VERMILION, lw=1.2, marker="o", ms=3, label="model")
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2, borderaxespad=0.2)
+    axes.set_xlabel("steps after an impulse")
     return figure

@@ -141,10 +141,11 @@ Block = Figure | Table | Note | Writing
 
 
 class Page(ABC):
-    """One page. Its module imports nothing heavy before `update` runs.
+    """One page. Its module imports neither torch nor Lightning before `update` runs.
 
     Args:
         outputs: the folder whose runs the page may show.
+        allow: packages outside the project whose classes the configs of those runs may name.
     """
 
     name: ClassVar[str]
@@ -156,8 +157,8 @@ class Page(ABC):
     #: The label of a button that must be pressed before `update` runs; "" runs it at every change.
     start: ClassVar[str] = ""
 
-    def __init__(self, outputs: str | Path = "outputs") -> None:
-        self.outputs = Path(outputs)
+    def __init__(self, outputs: str | Path = "outputs", allow: Sequence[str] = ()) -> None:
+        self.outputs, self.allow = Path(outputs), tuple(allow)
 
     @abstractmethod
     def controls(self) -> Controls:
@@ -223,12 +224,13 @@ def _messages(
         yield {"kind": "refused", "name": "", "message": text}
 
 
-_computing = threading.Lock()
+#: Held by whoever computes a message.
+computing = threading.Lock()
 
 
 def _alone(messages: Iterator[Message]) -> Generator[Message, None, None]:
     while True:
-        with _computing:
+        with computing:
             message = next(messages, None)
         if message is None:
             return

@@ -4,8 +4,7 @@ It answers requests that name it as 127.0.0.1 or localhost and come from its own
 site that a browser has open, also one whose name is made to point here, is refused. It sends the
 three files of this folder and what pages answer, and reads nothing by a path in a request.
 
-Importing torch and Lightning takes seconds. They are imported behind the first page, which answers
-from a recording until then.
+Importing torch and Lightning takes seconds: a thread begins with it while the browser opens.
 """
 
 import html
@@ -13,19 +12,19 @@ import json
 import os
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from string import Template
 from typing import Any
 from urllib.parse import parse_qsl
 
 from seq2seq import explorer
-from seq2seq.explorer import recording
-from seq2seq.explorer.page import Message, Page, Refused, answer, described
-from seq2seq.imports import import_once
+from seq2seq.explorer.page import Page, Refused, answer, computing, described
 
 FOLDER = Path(__file__).parent
 FILES = {"explorer.js": "text/javascript", "explorer.css": "text/css"}
@@ -33,8 +32,8 @@ FILES = {"explorer.js": "text/javascript", "explorer.css": "text/css"}
 #: Bytes of a request's body.
 MOST = 64 * 1024
 
-#: Seconds between two words to a reader who waits for the libraries.
-PULSE = 0.3
+#: What pages need: the first page does with torch, the others with Lightning.
+NEEDED = ("torch", "seq2seq.build", "seq2seq.generate")
 
 
 class Server(ThreadingHTTPServer):
@@ -43,9 +42,7 @@ class Server(ThreadingHTTPServer):
     Args:
         port: 0 takes any free one.
         outputs: the folder whose runs the pages may show.
-
-    Attributes:
-        ready: set once the first page has been drawn, and what pages need is thus imported.
+        allow: packages outside the project whose classes the configs of those runs may name.
 
     Raises:
         OSError: the port is taken.
@@ -53,56 +50,30 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int = 0, outputs: str | Path = "outputs") -> None:
+    def __init__(
+        self, port: int = 0, outputs: str | Path = "outputs", allow: Sequence[str] = ()
+    ) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         # Models as small as these are faster on one thread; torch reads this when it is imported.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        self.pages = {name: explorer.build(name, outputs) for name in explorer.PAGES}
-        self.ready = threading.Event()
-        threading.Thread(target=self._warm_up, daemon=True).start()
+        self.pages = {name: explorer.build(name, outputs, allow) for name in explorer.PAGES}
+        threading.Thread(target=_import_needed, daemon=True).start()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/"
 
-    def answer(self, request: Message) -> Generator[Message, None, None]:
-        """What the page that the request names answers to it.
-
-        Raises:
-            KeyError, TypeError, ValueError: it is no such request; raised at once.
-        """
-        live = answer(self.pages[request["page"]], request)
-        return live if self.ready.is_set() else self._starting(request, live)
-
-    def _starting(
-        self, request: Message, live: Generator[Message, None, None]
-    ) -> Generator[Message, None, None]:
-        """The recorded answer to the request if there is one, else the live one in its time.
-
-        In a window that the recording is too wide for, the recorded answer is shown until then.
-        """
-        recorded = recording.find({**request, "width": recording.WIDTH})
-        if recorded and request["width"] == recording.WIDTH:
-            yield from recorded
-            return
-        yield from recorded[:-1]  # it is not done
-        # Saying so again and again finds out who has left, and need not be answered.
-        while not self.ready.wait(PULSE):
-            yield {"kind": "status", "text": "Starting: torch and Lightning are being imported…"}
-        yield from live
-
-    def _warm_up(self) -> None:
-        """Import what the first page needs and draw it, and after that import what others need."""
-        import_once("seq2seq.explorer.drawing", "seq2seq.tasks")
-        for _ in answer(self.pages[recording.PAGE], next(recording.requests())):
-            pass
-        self.ready.set()
-        import_once("seq2seq.training")
-
     def handle_error(self, request: Any, client_address: Any) -> None:
         # A reader who leaves is no error.
         if not isinstance(sys.exception(), ConnectionError):
             traceback.print_exc()
+
+
+def _import_needed() -> None:
+    for name in NEEDED:
+        with computing:  # two threads that import parts of torch at once may find it half made
+            import_module(name)
+        time.sleep(0.1)  # an answer that waits goes first
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -142,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
             )
         try:
             request = json.loads(self.rfile.read(int(length)))
-            messages = self.server.answer(request)
+            messages = answer(self.server.pages[request["page"]], request)
         except (KeyError, RecursionError, TypeError, ValueError) as error:
             return self._refuse(HTTPStatus.BAD_REQUEST, f"The request makes no sense: {error}")
         self.send_response(HTTPStatus.OK)

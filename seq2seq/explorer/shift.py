@@ -1,13 +1,15 @@
 """The page of the shift: the input of k steps ago."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from seq2seq.explorer import inputs
+import numpy as np
+from matplotlib.figure import Figure as Drawing
+from numpy.typing import NDArray
+
+from seq2seq.analysis import figures
+from seq2seq.explorer import drawing, inputs
 from seq2seq.explorer.page import Block, Controls, Figure, Page, Slider
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 
 class Shift(Page):
@@ -27,13 +29,8 @@ class Shift(Page):
         yield inputs.choice("gp")
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
-        from seq2seq.explorer import drawing
-        from seq2seq.seeds import generator
-        from seq2seq.tasks import Shift as Task
-
         k, t = values["k"], values["t"]
-        task = Task(k, values["length"], input=inputs.process(values["input"]))
-        x, y = (part[0, :, 0].numpy() for part in task.sample(1, generator(seed, "explorer")))
+        x, y = sequences(values, seed)
         yield Figure(
             "sequences",
             drawing.svg(_drawn(x, y, k, t, width)),
@@ -43,20 +40,30 @@ class Shift(Page):
         )
 
 
-def _drawn(x: Any, y: Any, k: int, t: int, width: int) -> "Drawing":
-    from seq2seq.analysis import plots
-    from seq2seq.explorer import drawing
+def sequences(values: Mapping[str, Any], seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Input and output of `seq2seq.tasks.Shift`, (time,) each.
 
-    with plots.style():
-        figure, (above, below) = drawing.panels(width, (170, 170), keep="shift")
-        drawing.curve(above, x, plots.BLUE, "input x")
-        drawing.curve(below, y, plots.VERMILION, "output y")
-        for axes, at, values, colour in (
-            (above, t - k, x, plots.BLUE),
-            (below, t, y, plots.VERMILION),
-        ):
-            axes.axvspan(max(t - k, 0) - 0.5, t + 0.5, color=plots.GREY, alpha=0.18, lw=0)
-            if at >= 0:
-                axes.plot(at, values[at], "o", ms=8, mfc="none", mec=colour, mew=1.6)
-        below.set_xlabel("time (steps)")
+    The task itself would bring Lightning, for which the first page would wait three seconds more.
+    """
+    from seq2seq.seeds import generator
+
+    k, length = values["k"], values["length"]
+    draws = generator(seed, "explorer")
+    x = inputs.process(values["input"]).sample(1, length, 1, draws)[0, :, 0].numpy()
+    return x, np.concatenate([np.zeros(k, x.dtype), x[: length - k]])
+
+
+@figures.style()
+def _drawn(x: Any, y: Any, k: int, t: int, width: int) -> Drawing:
+    figure, (above, below) = drawing.panels(width, (170, 170))
+    drawing.curve(above, x, figures.BLUE, "input x")
+    drawing.curve(below, y, figures.VERMILION, "output y")
+    for axes, at, values, colour in (
+        (above, t - k, x, figures.BLUE),
+        (below, t, y, figures.VERMILION),
+    ):
+        axes.axvspan(max(t - k, 0) - 0.5, t + 0.5, color=figures.GREY, alpha=0.18, lw=0)
+        if at >= 0:
+            axes.plot(at, values[at], "o", ms=8, mfc="none", mec=colour, mew=1.6)
+    below.set_xlabel("time (steps)")
     return figure

@@ -40,7 +40,7 @@ class Text(Page):
         from seq2seq.build import threads
         from seq2seq.generate import stream
 
-        run = trained.find(self.outputs, values["model"])
+        run = trained.find(self.outputs, values["model"], self.allow)
         model, vocabulary = trained.load_text(run)
         prompt = values["prompt"]
         if unknown := sorted(set(vocabulary.unknown(prompt))):

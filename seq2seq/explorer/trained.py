@@ -5,7 +5,7 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -88,17 +88,18 @@ def _level(config: str, _: int) -> str:
     """The level of the text that a run is on; "" where it is on something else."""
     text = Path(config).read_text(encoding="utf-8", errors="replace")
     task = re.search(r"^task:\n((?: .*\n)*)", text, re.MULTILINE)
-    if task is None or "_target_: seq2seq.tasks.Text\n" not in task[1]:
-        return ""
-    level = re.search(r"^ +level: (char|word)$", task[1], re.MULTILINE)
-    return level[1] if level else "char"
+    level = task and re.search(r"^  level: (char|word)$", task[1], re.MULTILINE)
+    return level[1] if level else ""
 
 
 # ------------------------------------------------------------------------------------ opening
 
 
-def find(outputs: Path, name: str) -> Run:
+def find(outputs: Path, name: str, allow: Sequence[str] = ()) -> Run:
     """The trained model of that name, or the run at that path below `outputs`.
+
+    Args:
+        allow: packages outside the project whose classes the run's config may name.
 
     Raises:
         Refused: the run is not there, or part of it lies elsewhere.
@@ -109,7 +110,7 @@ def find(outputs: Path, name: str) -> Run:
     inside = folder.resolve().is_relative_to(outputs.resolve())
     if not inside or any(path.is_symlink() for path in (folder, *folder.rglob("*"))):
         raise Refused("model", f"{name} leads out of the folder {outputs}; copy the run into it")
-    return Run(folder)
+    return Run(folder, allow)
 
 
 def load(run: Run) -> Loaded:
@@ -118,14 +119,14 @@ def load(run: Run) -> Loaded:
     Raises:
         Refused: what the run holds is damaged, is not of this project, or asks for other files.
     """
-    return _load(run.folder, _stamp(run))
+    return _load(run.folder, tuple(run.allow), _stamp(run))
 
 
 @functools.lru_cache(maxsize=8)
-def _load(folder: Path, _: int) -> Loaded:
+def _load(folder: Path, allow: tuple[str, ...], _: int) -> Loaded:
     from seq2seq.build import build, load_model
 
-    run = _run(folder)
+    run = _run(folder, allow)
     with refusing(run):
         cfg = run.config
         if cfg.task.get("path"):
@@ -145,20 +146,21 @@ def load_text(run: Run) -> "tuple[TokenModel, Vocabulary]":
     Raises:
         Refused: what the run holds is damaged, or is not of this project.
     """
-    return _load_text(run.folder, _stamp(run))
+    return _load_text(run.folder, tuple(run.allow), _stamp(run))
 
 
 @functools.lru_cache(maxsize=4)
-def _load_text(folder: Path, _: int) -> "tuple[TokenModel, Vocabulary]":
+def _load_text(folder: Path, allow: tuple[str, ...], _: int) -> "tuple[TokenModel, Vocabulary]":
     from seq2seq.generate import load
 
-    run = _run(folder)
+    run = _run(folder, allow)
     with refusing(run):
         return load(run)
 
 
-def _run(folder: Path) -> Run:
-    return pretrained.Pretrained(folder) if folder.parent == pretrained.FOLDER else Run(folder)
+def _run(folder: Path, allow: tuple[str, ...]) -> Run:
+    ours = folder.parent == pretrained.FOLDER
+    return pretrained.Pretrained(folder) if ours else Run(folder, allow)
 
 
 def _stamp(run: Run) -> int:

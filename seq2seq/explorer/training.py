@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from seq2seq.explorer import trained
+import numpy as np
+from matplotlib.axes import Axes
+
+from seq2seq.analysis import figures, plateau, published
+from seq2seq.explorer import drawing, trained
 from seq2seq.explorer.page import Block, Choice, Controls, Figure, Page, Table
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from seq2seq.analysis.plateau import Plateau
 
 TASKS = {"shift-": "Shift by 8 steps", "lorenz96-": "Lorenz 96", "text-": "Text"}
 RUNS = "runs"
@@ -30,7 +29,7 @@ class Curve(NamedTuple):
 
     label: str
     history: dict[str, Any]
-    plateaus: "list[Plateau]"
+    plateaus: list[plateau.Plateau]
     colour: str
     line: str = "-"
 
@@ -55,10 +54,7 @@ class Training(Page):
         yield Choice("model", "Run" if task == RUNS else "Model", models)
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
-        from seq2seq.analysis import plots, published
-        from seq2seq.explorer import drawing
-
-        run = trained.find(self.outputs, values["model"])
+        run = trained.find(self.outputs, values["model"], self.allow)
         with trained.refusing(run):
             references = {
                 key.removeprefix("reference/"): value
@@ -68,11 +64,11 @@ class Training(Page):
             unit = references.get("zero", 1.0)  # models of text have no zero predictor
             level = references.get("memoryless", 0.0) / unit
             label = "this run" if values["task"] == RUNS else run.name
-            curves = [_curve(label, run.history, unit, level, plots.BLUE)]
+            curves = [_curve(label, run.history, unit, level, figures.BLUE)]
             others = published.on_task(run.plain_config["task"])
         for one, line in zip(others, LINES, strict=False):
-            label = f"published {one.model}"
-            curves.append(_curve(label, one.history, one.mean_square, level, plots.VERMILION, line))
+            label, colour = f"published {one.model}", figures.VERMILION
+            curves.append(_curve(label, one.history, one.mean_square, level, colour, line))
         lines = {name: loss / unit for name, loss in references.items()}
         name = "NMSE" if "zero" in references else "cross-entropy (nats per token)"
         yield Figure("curves", drawing.svg(_drawn(curves, lines, name, width)), _described(curves))
@@ -94,10 +90,6 @@ def _curve(
     converged: it counts if no better than the `memoryless` predictor. One that is left must be long
     enough to be seen on a logarithmic axis.
     """
-    import numpy as np
-
-    from seq2seq.analysis import plateau
-
     scaled = {"step": np.asarray(history["step"]), "loss": np.asarray(history["loss"]) / unit}
     # The rule counts entries: a curve of few, each a mean already, is smoothed less.
     rule = replace(plateau.RULE, window=2) if len(scaled["step"]) < 100 else plateau.RULE
@@ -111,41 +103,35 @@ def _curve(
     return Curve(label, scaled, kept, colour, line)
 
 
+@figures.style()
 def _drawn(curves: list[Curve], lines: Mapping[str, float], unit: str, width: int) -> Any:
-    from seq2seq.analysis import plots
-    from seq2seq.explorer import drawing
-
-    with plots.style():
-        figure, (axes,) = drawing.panels(
-            width, (HEIGHT,), left=64, right=84, top=14 + 18 * len(curves)
-        )
-        for curve in curves:
-            label = curve.label
-            axes.plot(*plots.thin(curve.history), color=curve.colour, ls=curve.line, label=label)
-            for one in curve.plateaus:
-                last = one.end if one.escape is None else one.escape
-                axes.plot([one.start, last], [one.level] * 2, color=curve.colour, lw=9, alpha=0.25)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        plots.plain_ticks(axes.yaxis)
-        _references(axes, lines)
-        axes.set_xlabel("step")
-        axes.set_ylabel(unit)
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), borderaxespad=0.2)
+    figure, (axes,) = drawing.panels(width, (HEIGHT,), left=64, right=84, top=14 + 18 * len(curves))
+    for curve in curves:
+        label = curve.label
+        axes.plot(*figures.thin(curve.history), color=curve.colour, ls=curve.line, label=label)
+        for one in curve.plateaus:
+            last = one.end if one.escape is None else one.escape
+            axes.plot([one.start, last], [one.level] * 2, color=curve.colour, lw=9, alpha=0.25)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    figures.plain_ticks(axes.yaxis)
+    _references(axes, lines)
+    axes.set_xlabel("step")
+    axes.set_ylabel(unit)
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), borderaxespad=0.2)
     return figure
 
 
-def _references(axes: "Axes", lines: Mapping[str, float]) -> None:
+def _references(axes: Axes, lines: Mapping[str, float]) -> None:
     """A dashed line per reference predictor that lies within the curves' range, and its name."""
-    from seq2seq.analysis import plots
 
     low, high = axes.get_ylim()
-    shown = plots.merged({name: loss for name, loss in lines.items() if low < loss < 2 * high})
+    shown = figures.merged({name: loss for name, loss in lines.items() if low < loss < 2 * high})
     axes.set_ylim(low, max([high, *(1.3 * loss for loss, _ in shown)]))
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = [float(to_axes.transform((1, loss))[1]) for loss, _ in shown]
-    for (loss, names), height in zip(shown, plots.spread(heights, 14 / HEIGHT), strict=True):
-        axes.axhline(loss, color=plots.GREY, lw=0.9, ls=(0, (4, 2)), zorder=1)
+    for (loss, names), height in zip(shown, figures.spread(heights, 14 / HEIGHT), strict=True):
+        axes.axhline(loss, color=figures.GREY, lw=0.9, ls=(0, (4, 2)), zorder=1)
         axes.annotate(names, (1.01, height), xycoords="axes fraction", va="center", fontsize=8)
 
 

@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from seq2seq import schema
-from seq2seq.analysis import architecture, plots
+from seq2seq.analysis import figures
+from seq2seq.analysis.figures import architecture
 from seq2seq.models import RNN, TCN, Transformer
 from seq2seq.models.model import SequenceModel
 from seq2seq.models.tcn import CausalConvolution
@@ -150,7 +151,7 @@ def test_the_drawing_shows_the_graph(name):
     found = architecture.graph(model, 24)
     levels, times = np.nonzero(found.reached)
     expected = {(float(t - 23), float(level)) for level, t in zip(levels, times, strict=True)}
-    assert points(figure, plots.BLUE) == expected
+    assert points(figure, figures.BLUE) == expected
     bars = {round(bar.get_x() + bar.get_width() / 2) for bar in figure.axes[1].patches}
     assert bars <= {t - 23 for t in np.flatnonzero(found.reached[0])}
     assert 0 in bars

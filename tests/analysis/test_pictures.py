@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from seq2seq.analysis import pictures, plots
+from seq2seq.analysis import figures, pictures
 
 
 def pixels(figure, low, high):
@@ -13,7 +13,7 @@ def pixels(figure, low, high):
     for ax in figure.axes:
         ax.set_ylim(low - margin, high + margin)
     canvas = FigureCanvasAgg(figure)
-    with plots.style():
+    with figures.style():
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3]
 
@@ -28,7 +28,7 @@ def test_predictions_are_drawn_as_matplotlib_draws_them(scale, end):
     for _ in range(2):  # from scratch, and onto the empty figure that is kept
         drawn = pictures.prediction(*parts)
         assert drawn.dtype == np.uint8
-        wanted = pixels(plots.prediction(*parts), -end, end).astype(int)
+        wanted = pixels(figures.prediction(*parts), -end, end).astype(int)
         differing = np.abs(drawn - wanted).max(2) > 64
         assert differing.mean() < 1e-3  # where curves and axes cross, another may lie on top
 
@@ -37,7 +37,7 @@ def test_impulse_responses_are_drawn_as_matplotlib_draws_them():
     true, learned = np.eye(30)[7], 0.9 * np.eye(30)[7]
     learned[3] = np.nan  # a diverged model still has a picture
     drawn = pictures.impulse_response(true, learned)
-    wanted = pixels(plots.impulse_response(true, learned), 0.0, 1.0).astype(int)
+    wanted = pixels(figures.impulse_response(true, learned), 0.0, 1.0).astype(int)
     assert (np.abs(drawn - wanted).max(2) > 64).mean() < 1e-3
 
 

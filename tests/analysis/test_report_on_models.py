@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from seq2seq import train
-from seq2seq.analysis import plots
+from seq2seq.analysis.figures import BoundedErrors, order_bounds
 from seq2seq.analysis.perturbation import perturb_run
 from seq2seq.analysis.report import Sweep, figures, growth
 from seq2seq.runs import find
@@ -90,8 +90,8 @@ def test_errors_stand_beside_the_bound_of_their_number_of_states(sweep):
 
 def test_the_drawn_bound_is_that_of_the_horizon_average():
     kernel, weights = np.eye(16)[8], 1 - np.arange(16) / 16
-    panel = plots.BoundedErrors(kernel, weights, {"": ([2, 8], [0.9, 0.5])})
-    axes = plots.order_bounds({"": panel}).axes[0]
+    panel = BoundedErrors(kernel, weights, {"": ([2, 8], [0.9, 0.5])})
+    axes = order_bounds({"": panel}).axes[0]
     line = next(line for line in axes.lines if to_rgb(line.get_color()) == (0, 0, 0))
     n, least = line.get_data()
     expected = [bounds.order_bound(kernel, int(m), weights) / weights[8] for m in n]

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from seq2seq.explorer.page import Figure, Page, Slider, Writing
+from seq2seq.explorer.page import Figure, Page, Slider, Writing, answer
 from seq2seq.explorer.server import MOST, Server
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "explore.py"
@@ -51,7 +51,7 @@ def server():
     server.pages["letters"] = Letters()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    assert server.ready.wait(120)
+    list(answer(server.pages["shift"], json.loads(request())))  # once torch is imported
     yield server
     server.shutdown()
     thread.join()
@@ -208,10 +208,10 @@ def test_what_a_link_says_cannot_end_the_script_it_is_put_in(ask):
 
 
 def test_figures_are_safe_to_put_in_a_document():
-    from seq2seq.analysis import plots
+    from seq2seq.analysis import figures
     from seq2seq.explorer import drawing
 
-    with plots.style():
+    with figures.style():
         figure, (axes,) = drawing.panels(300, (100,))
         axes.set_title("<script>alert(1)</script>")
     assert "<script>" not in Figure("a", drawing.svg(figure), "").svg
@@ -269,3 +269,8 @@ def test_a_port_that_is_none_is_refused(start, port):
     assert process.returncode == 2
     assert "port" in err
     assert "Traceback" not in err
+
+
+def test_only_packages_may_be_allowed_beside_the_options(start):
+    _, err = start("--port", "0", "alow=[mine]").communicate(timeout=30)
+    assert err.endswith("only allow=[package] may follow, got alow=[mine]\n")

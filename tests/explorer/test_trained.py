@@ -85,6 +85,21 @@ def test_what_lies_outside_is_refused(run, tmp_path, name):
     assert trained.runs(outputs) == ["holding"]
 
 
+def test_classes_from_outside_are_shown_where_the_reader_allows_them(run, tmp_path, monkeypatch):
+    (tmp_path / "outside.py").write_text(
+        "from seq2seq.models import RNN\n\n\nclass Mine(RNN):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    outputs = run.folder.parent
+    model = run.plain_config["model"] | {"_target_": "outside.Mine"}
+    folder = damaged(run, "mine", model=model)
+    with pytest.raises(Refused, match=r"add allow=\[outside\]"):
+        trained.load(trained.find(outputs, "mine"))
+    shown = trained.load(trained.find(outputs, "mine", ["outside"]))
+    assert type(shown.model).__name__ == "Mine"
+    shutil.rmtree(folder)
+
+
 def test_data_in_other_files_are_refused(run):
     arrays = {"_target_": "seq2seq.tasks.Arrays", "path": "/etc/passwd"}
     folder = damaged(run, "arrays", task=arrays)

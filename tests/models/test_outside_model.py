@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from seq2seq import train
-from seq2seq.analysis import architecture
+from seq2seq.analysis.figures import architecture
 from seq2seq.build import load_model
 from seq2seq.generate import rollout
 from seq2seq.runs import Run

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seq2seq.analysis import memory
-from seq2seq.analysis.plots import BLUE, DARK, GREEN, GREY, PURPLE, VERMILION, style
+from seq2seq.analysis.figures import BLUE, DARK, GREEN, GREY, PURPLE, VERMILION, style
 from seq2seq.models.graph import Graph, Mask, graph
 
 Array = NDArray[np.float64]

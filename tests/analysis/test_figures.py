@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.analysis import plots
+from seq2seq.analysis import figures
 from seq2seq.analysis.laws import compare
 from seq2seq.analysis.perturbation import Perturbed
 
@@ -24,7 +24,7 @@ def settings() -> dict[str, object]:
 
 def test_prediction_draws_the_first_channel_of_every_sequence():
     x, y, output = torch.randn(3, 2, 20, 2, generator=torch.Generator().manual_seed(0))
-    figure = plots.prediction(x, y, output, memoryless=0 * y)
+    figure = figures.prediction(x, y, output, memoryless=0 * y)
     assert len(figure.axes) == 2
     for index, ax in enumerate(figure.axes):
         drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
@@ -35,21 +35,21 @@ def test_prediction_draws_the_first_channel_of_every_sequence():
 
 def test_impulse_response_draws_one_line_per_run():
     true, learned = np.eye(12)[3], np.zeros((4, 12))
-    lines = plots.impulse_response(true, learned).axes[0].lines
+    lines = figures.impulse_response(true, learned).axes[0].lines
     assert sum(len(np.atleast_1d(line.get_ydata())) == 12 for line in lines) == 5
     assert np.array_equal(lines[1].get_ydata(), true)
 
 
 def test_loss_curves_leave_out_what_a_logarithm_cannot_show():
     loss = np.array([1.0, np.nan, 0.5, np.inf, 0.0, -1.0, 0.25])
-    line = plots.loss_curves({"run": history(loss)}).axes[0].lines[0]
+    line = figures.loss_curves({"run": history(loss)}).axes[0].lines[0]
     assert list(line.get_xdata()) == [1, 3, 7]
     assert list(line.get_ydata()) == [1.0, 0.5, 0.25]
 
 
 def test_every_reference_is_named():
     references = {"zero": 0.5, "memoryless": 0.5, "taps_2": 0.3, "taps_4": 1e-9, "taps_8": 0.0}
-    figure = plots.loss_curves({"run": history(np.geomspace(1, 0.1, 50))}, references)
+    figure = figures.loss_curves({"run": history(np.geomspace(1, 0.1, 50))}, references)
     texts = {text.get_text() for text in figure.axes[0].texts}
     assert texts == {"zero, memoryless", "taps 2", "below the axis: taps 4–8"}
     levels = [line.get_ydata()[0] for line in figure.axes[0].lines[1:]]
@@ -57,14 +57,14 @@ def test_every_reference_is_named():
 
 
 def test_labels_are_spread_without_overlap_or_change_of_order():
-    assert plots.spread([0.9, 0.5, 0.1], 0.1) == pytest.approx([0.9, 0.5, 0.1])
-    moved = plots.spread([0.52, 0.5, 0.5, 0.48, 0.3], 0.1)
+    assert figures.spread([0.9, 0.5, 0.1], 0.1) == pytest.approx([0.9, 0.5, 0.1])
+    moved = figures.spread([0.52, 0.5, 0.5, 0.48, 0.3], 0.1)
     assert np.diff(moved) == pytest.approx([-0.1] * 4)
     assert np.mean(moved) == pytest.approx(0.46)
 
 
 def test_thinned_curves_keep_means_and_range():
-    step, loss = plots.thin(history(np.exp(-np.arange(100_000) / 20_000)), points=200)
+    step, loss = figures.thin(history(np.exp(-np.arange(100_000) / 20_000)), points=200)
     assert len(step) <= 200
     assert step[0] == 1
     assert np.allclose(np.log(loss), -(step - 1) / 20_000, atol=1e-9)
@@ -72,34 +72,38 @@ def test_thinned_curves_keep_means_and_range():
 
 def test_drawing_changes_no_global_setting_and_repeats_exactly():
     before = settings()
-    documents = [plots.svg(plots.impulse_response(np.eye(9)[2], np.eye(9)[3])) for _ in range(2)]
+    documents = [
+        figures.svg(figures.impulse_response(np.eye(9)[2], np.eye(9)[3])) for _ in range(2)
+    ]
     assert settings() == before
     assert documents[0] == documents[1]
     assert "<svg" in documents[0]
 
 
 def test_pyplot_is_never_imported():
-    code = "import sys, seq2seq.analysis.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, seq2seq.analysis.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_references_below_the_plot_cost_no_space():
     references = {"zero": 0.5, "taps_64": 1e-12}
-    ax = plots.loss_curves({"run": history(np.geomspace(1, 0.1, 50))}, references).axes[0]
+    ax = figures.loss_curves({"run": history(np.geomspace(1, 0.1, 50))}, references).axes[0]
     assert ax.get_ylim()[0] > 1e-3
 
 
 def test_spectra_are_the_lower_bounds():
-    figure = plots.spectra({"shift": np.eye(16)[9]}, sizes=12)
+    figure = figures.spectra({"shift": np.eye(16)[9]}, sizes=12)
     recurrence, convolution = (line.get_ydata() for line in figure.axes[0].lines)
     assert recurrence[:9] == pytest.approx(1 - np.arange(1, 10) / 10)
-    assert recurrence[9:] == pytest.approx(plots.SMALLEST)
-    assert convolution == pytest.approx(plots.SMALLEST)
+    assert recurrence[9:] == pytest.approx(figures.SMALLEST)
+    assert convolution == pytest.approx(figures.SMALLEST)
 
 
 def test_spectra_on_a_finite_horizon_ask_for_less():
     kernel = (1 + 0.1 * np.arange(32)) ** -1.1  # its end is a jump that only later lags punish
-    ends = [plots.spectra({"": kernel}, sizes=4, finite=finite).axes[0] for finite in (False, True)]
+    ends = [
+        figures.spectra({"": kernel}, sizes=4, finite=finite).axes[0] for finite in (False, True)
+    ]
     infinite, finite = (axes.lines[0].get_ydata() for axes in ends)
     assert (finite < infinite).all()
     assert finite[3] < 1e-3 * infinite[3]
@@ -109,7 +113,7 @@ def test_perturbation_marks_where_the_loss_is_lost():
     sizes = np.array([0.01, 0.1, 1.0])
     lost = Perturbed(0.1, sizes, np.array([[0.1, np.inf, np.inf]]))
     kept = Perturbed(0.2, sizes, np.array([[0.2, 0.3, 0.4]]))
-    ax, other = plots.perturbation({"direct": {4: lost}, "stable": {4: kept, 8: kept}}).axes
+    ax, other = figures.perturbation({"direct": {4: lost}, "stable": {4: kept, 8: kept}}).axes
     envelope, mark, _ = ax.lines
     assert list(envelope.get_xdata()) == [0.01, 0.1]
     assert mark.get_marker() == "^"
@@ -120,8 +124,8 @@ def test_perturbation_marks_where_the_loss_is_lost():
 def test_escape_times_tell_observed_from_censored():
     k, tau = np.array([4, 4, 8, 8, 12, 12]), np.array([90.0, 110, 300, 330, 1000, 1000])
     censored, seed = k == 12, np.array([0, 1] * 3)
-    times = plots.Times(k, tau, censored, compare(k, tau, censored, seed, resamples=20))
-    lines = {line.get_label(): line for line in plots.escape_times({"": times}).axes[0].lines}
+    times = figures.Times(k, tau, censored, compare(k, tau, censored, seed, resamples=20))
+    lines = {line.get_label(): line for line in figures.escape_times({"": times}).axes[0].lines}
     (seen,) = [line for label, line in lines.items() if "escaped" in label]
     (open_,) = [line for label, line in lines.items() if "still on its plateau" in label]
     assert list(seen.get_ydata()) == [90, 110, 300, 330]
@@ -132,7 +136,7 @@ def test_escape_times_tell_observed_from_censored():
 
 def test_heat_map_writes_each_number_and_marks_bounds():
     values = np.array([[1.0, 20.0], [np.nan, 4000.0]])
-    figure = plots.heat_map(
+    figure = figures.heat_map(
         values, ("width", [8, 16]), ("k", [4, 8]), "steps", lower_bounds=values == 4000
     )
     assert [text.get_text() for text in figure.axes[0].texts] == ["1", "20", "≥4,000"]
@@ -141,7 +145,7 @@ def test_heat_map_writes_each_number_and_marks_bounds():
 
 def test_means_carry_their_intervals():
     groups = {"rnn": ([4, 8], [0.1, 0.2], [[0.05, 0.15], [0.1, 0.3]])}
-    (bars,) = plots.means(groups, "k", "NMSE").axes[0].containers
+    (bars,) = figures.means(groups, "k", "NMSE").axes[0].containers
     segments = bars.lines[2][0].get_segments()
     assert [segment[:, 1].tolist() for segment in segments] == [
         pytest.approx([0.05, 0.15]),
@@ -150,5 +154,5 @@ def test_means_carry_their_intervals():
 
 
 def test_numbers_are_short():
-    shown = [plots.number(value) for value in (4, 0.5, 1234567, 0.00012, "rnn", True)]
+    shown = [figures.number(value) for value in (4, 0.5, 1234567, 0.00012, "rnn", True)]
     assert shown == ["4", "0.5", "1,234,567", "1.2e-4", "rnn", "True"]

@@ -1,0 +1,260 @@
+"""Figures of many runs: a panel per setting, or one quantity over the keys that were swept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, SymLogNorm
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from seq2seq.analysis.figures import canvas
+from seq2seq.analysis.figures.canvas import Look, array, style
+from seq2seq.analysis.figures.curves import (
+    History,
+    draw_references,
+    draw_responses,
+    mark_escape,
+    thin,
+)
+from seq2seq.analysis.plateau import Plateau
+
+if TYPE_CHECKING:
+    from seq2seq.analysis.laws import Comparison
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run in `loss_panels`: its history, its plateau if it has one, the group it belongs to."""
+
+    history: History
+    plateau: Plateau | None = None
+    group: str = ""
+
+
+@style()
+def loss_panels(
+    panels: Mapping[str, Sequence[Curve]],
+    references: Mapping[str, Mapping[str, float]] | None = None,
+    unit: str = "training loss",
+) -> Figure:
+    """Loss curves of a sweep, one panel per title, one colour per group, escapes marked.
+
+    Args:
+        panels: per title the runs drawn there.
+        references: per title the losses of the reference predictors.
+        unit: label of the vertical axes.
+    """
+    every = [curve for curves in panels.values() for curve in curves]
+    groups = dict.fromkeys(curve.group for curve in every)
+    colours = dict(zip(groups, cycle(canvas.PALETTE)))
+    figure, axes = canvas.grid(panels, 2.1, "step", unit)
+    for ax, curves in zip(axes, panels.values(), strict=True):
+        for curve in curves:
+            ax.plot(*thin(curve.history, 150), color=colours[curve.group], lw=0.7, alpha=0.75)
+            if curve.plateau is not None:
+                mark_escape(ax, curve.plateau, curve.plateau.level, colours[curve.group])
+        ax.set(xscale="log", yscale="log")
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(low, high * (high / low) ** 0.2)  # room for the references' names
+    canvas.plain_ticks(axes[0].yaxis)
+    for ax, title in zip(axes, panels, strict=True):
+        draw_references(ax, (references or {}).get(title, {}), size=6.5, inside=True)
+    entries = [canvas.entry(group or "one run", color=color) for group, color in colours.items()]
+    if any(curve.plateau is not None for curve in every):
+        mark: Look = {"color": canvas.DARK, "ls": "", "ms": 5}
+        entries.append(canvas.entry("escape", marker="v", **mark))
+        entries.append(canvas.entry("censored", marker=">", mfc="white", **mark))
+    entries.append(canvas.entry("references", color=canvas.GREY, ls=canvas.DASHED, lw=0.9))
+    canvas.legend(figure, 6, *entries)
+    return figure
+
+
+@dataclass(frozen=True)
+class Times:
+    """One group of runs in `escape_times`: k, τ and whether τ is a lower bound; the fitted laws."""
+
+    k: ArrayLike
+    tau: ArrayLike
+    censored: ArrayLike
+    laws: "Comparison | None" = None
+
+
+@style()
+def escape_times(groups: Mapping[str, Times], key: str = "memory $k$ (steps)") -> Figure:
+    """Lengths of plateaus against the memory, with both fitted laws and the band of the better.
+
+    Args:
+        groups: per label its runs; one panel each.
+        key: label of the horizontal axis.
+    """
+    figure, axes = canvas.grid(groups, 3.4, key, "plateau length $\\tau$ (steps)", widest=5.6)
+    for ax, times in zip(axes, groups.values(), strict=True):
+        _draw_times(ax, times)
+        ax.set_yscale("log")
+        canvas.ticks_at(ax, array(times.k))
+    every = np.concatenate([array(times.tau) for times in groups.values()])
+    axes[0].set_ylim(every.min() / 1.6, every.max() * 1.6)  # the data, not the bands
+    canvas.legend(figure, 2 if len(axes) == 1 else 4)
+    return figure
+
+
+def _draw_times(ax: Axes, times: Times) -> None:
+    k, tau = array(times.k), array(times.tau)
+    censored = np.asarray(times.censored, dtype=bool)
+    values, counts = np.unique(k, return_counts=True)
+    # Runs of one k stand side by side, so that equal times stay apart.
+    width = 0.3 * (np.diff(values).min() if len(values) > 1 else 1.0)
+    rank = np.array([np.sum(k[:index] == value) for index, value in enumerate(k)])
+    x = k + width * ((rank + 0.5) / counts.max(initial=1) - 0.5)
+    if times.laws is not None:
+        span = np.linspace(values[0], values[-1], 200)
+        best = times.laws.best
+        for law, color, ink, height, rate in (
+            (times.laws.exponential, canvas.BLUE, canvas.BLUE, 0.11, "e^{{{:.2g}\\,k}}"),
+            # Orange is too light for letters.
+            (times.laws.power, canvas.ORANGE, "#8A5F00", 0.03, "k^{{\\,{:.2g}}}"),
+        ):
+            line = "-" if law is best else "--"
+            ax.plot(span, law.predict(span), color=color, ls=line, label=f"{law.kind} law")
+            text = f"$\\tau\\propto {rate.format(law.b)}$"
+            ax.annotate(text, (0.98, height), xycoords="axes fraction", ha="right", color=ink)
+        low, high = best.band(span)
+        if np.isfinite(low).all() and np.isfinite(high).all():
+            shade = canvas.BLUE if best.kind == "exponential" else canvas.ORANGE
+            label = "95% band of the better law"
+            ax.fill_between(span, low, high, color=shade, alpha=0.18, lw=0, label=label)
+    seen = ~censored
+    look: Look = {"color": canvas.BLACK, "ms": 3.2, "alpha": 0.7}
+    ax.plot(x[seen], tau[seen], "o", label="run that escaped", **look)
+    if censored.any():
+        label = "run still on its plateau: at least this"
+        look = {"color": canvas.VERMILION, "mfc": "white", "ms": 4.5}
+        ax.plot(x[censored], tau[censored], "^", label=label, **look)
+
+
+@style()
+def kernels(panels: Mapping[str, tuple[ArrayLike, Sequence[ArrayLike]]]) -> Figure:
+    """True and learned impulse responses of a sweep.
+
+    Args:
+        panels: per title the true kernel (lags,) and the learned one of each run.
+    """
+    figure, axes = canvas.grid(panels, 2.0, "lag $s$ (steps)", "response", share=False)
+    for ax, (true, learned) in zip(axes, panels.values(), strict=True):
+        responses = np.stack([array(one) for one in learned])
+        draw_responses(ax, true, responses, "learned, one line per run")
+    canvas.legend(figure, 2)
+    return figure
+
+
+@style()
+def eigenvalues(panels: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
+    """Eigenvalues of a recurrence on the unit disc while it is trained.
+
+    Args:
+        panels: per title the steps (n,) and the complex eigenvalues (n, …) at them.
+    """
+    last = max(float(np.max(array(step))) for step, _ in panels.values())
+    norm = SymLogNorm(linthresh=10, vmin=0, vmax=max(last, 10), base=10)
+    side = 9.4 / min(max(len(panels), 3), 4)
+    names = ("real part", "imaginary part")
+    figure, axes = canvas.grid(panels, 0.95 * side, *names, most=4, widest=side)
+    angle = np.linspace(0, 2 * np.pi, 200)
+    for ax, (steps, values) in zip(axes, panels.values(), strict=True):
+        points = np.asarray(values, dtype=np.complex128).reshape(len(array(steps)), -1)
+        ax.plot(np.cos(angle), np.sin(angle), color=canvas.GREY, lw=0.8)
+        sizes = np.full(points.shape, 3.0)
+        sizes[-1] = 16.0
+        colours = np.repeat(array(steps), points.shape[1])
+        look: Look = {"cmap": "viridis_r", "norm": norm, "lw": 0}
+        drawn = ax.scatter(points.real, points.imag, c=colours, s=sizes, **look)
+        first: Look = {"mfc": "none", "mec": canvas.VERMILION, "ms": 4}
+        ax.plot(points[0].real, points[0].imag, "o", mew=0.8, **first)
+        ax.set_aspect("equal")
+        ax.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1))
+    figure.colorbar(drawn, ax=figure.axes, shrink=0.7, aspect=30).set_label("step")
+    mark: Look = {"ls": "", "marker": "o", "ms": 4}
+    before = canvas.entry("before training", mfc="none", mec=canvas.VERMILION, **mark)
+    canvas.legend(figure, 2, before, canvas.entry("at the end", color="#440154", **mark))
+    return figure
+
+
+@style()
+def heat_map(
+    values: ArrayLike,
+    rows: tuple[str, Sequence[Any]],
+    columns: tuple[str, Sequence[Any]],
+    unit: str,
+    lower_bounds: ArrayLike | None = None,
+) -> Figure:
+    """A positive quantity over two swept keys, on a logarithmic scale, each cell with its number.
+
+    Args:
+        values: (rows, columns); cells that are not finite stay empty.
+        rows, columns: name of the key and its values.
+        unit: name of the quantity.
+        lower_bounds: cells whose value is only a lower bound, marked by ≥.
+    """
+    table = array(values)
+    bounds = np.broadcast_to(False if lower_bounds is None else lower_bounds, table.shape)
+    shown = np.ma.masked_invalid(np.where(table > 0, table, np.nan))
+    width, height = 1.8 + 0.62 * table.shape[1], 1.2 + 0.42 * table.shape[0]
+    figure, ax = canvas.single(max(width, 4.0), max(height, 2.4))
+    norm = LogNorm(shown.min(), max(shown.max(), shown.min() * 1.01))
+    image = ax.imshow(shown, norm=norm, cmap="cividis", aspect="auto")
+    for (row, column), value in np.ndenumerate(table):
+        if np.isfinite(value) and value > 0:
+            text = ("≥" if bounds[row, column] else "") + canvas.number(value)
+            color = "white" if norm(value) < 0.5 else canvas.BLACK
+            ax.text(column, row, text, ha="center", va="center", color=color, fontsize=7.5)
+    ax.set_xticks(range(table.shape[1]), [canvas.number(value) for value in columns[1]])
+    ax.set_yticks(range(table.shape[0]), [canvas.number(value) for value in rows[1]])
+    ax.set(xlabel=columns[0], ylabel=rows[0])
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    bar = figure.colorbar(image, ax=ax)
+    canvas.plain_ticks(bar.ax.yaxis)
+    bar.set_label(unit)
+    return figure
+
+
+@style()
+def means(
+    groups: Mapping[str, tuple[Sequence[Any], ArrayLike, ArrayLike]], key: str, unit: str
+) -> Figure:
+    """Means over seeds with their 95% intervals, over one swept key, one line per group.
+
+    Args:
+        groups: per label the key's values, the means, and the intervals (values, 2).
+        key: label of the horizontal axis.
+        unit: label of the vertical axis.
+    """
+    every = [value for values, _, _ in groups.values() for value in values]
+    numeric = all(isinstance(value, int | float) for value in every)
+    names = list(dict.fromkeys(map(str, every)))
+    figure, ax = canvas.single(6.4, 3.0)
+    marked = zip(groups.items(), cycle(canvas.MARKERS))
+    for index, ((label, (values, mean, interval)), marker) in enumerate(marked):
+        x = array(values if numeric else [names.index(str(value)) for value in values])
+        centre, bounds = array(mean), array(interval)
+        step = float(np.diff(np.unique(x)).min()) if len(np.unique(x)) > 1 else 1.0
+        x = x + 0.3 * step * ((index + 0.5) / len(groups) - 0.5)
+        look: Look = {"marker": marker, "ms": 4, "lw": 1.0, "capsize": 2}
+        line = "-" if numeric else ""
+        ax.errorbar(x, centre, np.abs(bounds.T - centre), ls=line, label=label or None, **look)
+    if numeric:
+        canvas.ticks_at(ax, array(every))
+    else:
+        ax.set_xticks(range(len(names)), names)
+    ends = np.concatenate([array(one).ravel() for _, _, one in groups.values()])
+    if ends.min() > 0 and ends.max() > 10 * ends.min():
+        ax.set_yscale("log")
+        canvas.plain_ticks(ax.yaxis)
+    ax.set(xlabel=key, ylabel=unit)
+    if any(groups):
+        canvas.legend(figure, 5)
+    return figure

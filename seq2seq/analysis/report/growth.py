@@ -1,0 +1,80 @@
+"""How the plateaus of a sweep grow with its memory, in numbers and in words."""
+
+import math
+from dataclasses import dataclass
+
+from seq2seq.analysis import laws
+from seq2seq.analysis.report.sweep import Sweep
+
+
+@dataclass
+class Growth:
+    """How one group's plateaus grow with the memory, or why that cannot be said."""
+
+    group: str
+    runs: int
+    escaped: int
+    censored: int
+    without: int
+    laws: laws.Comparison | None
+    reason: str = ""
+
+    def sentence(self, key: str) -> str:
+        """The verdict in words."""
+        subject = f"{self.group}: " if self.group else ""
+        counts = f"{self.runs} runs, {self.censored} of them censored"
+        if self.without:
+            counts += f", {self.without} without a plateau left out"
+        if self.laws is None:
+            return f"{subject}no law was fitted ({self.reason}; {counts})."
+        law, power = self.laws.exponential, self.laws.power
+        low, high = law.interval_b
+        zero = "which excludes zero" if law.excludes_zero else "which contains zero"
+        growth = (
+            f"{subject}log τ grows by {law.b:.3g} per unit of {key} "
+            f"(95% interval {low:.3g} to {high:.3g}, {zero}; {law.seeds} seeds, {counts}), "
+            f"a factor of {math.exp(law.b):.3g} in τ. "
+        )
+        if not law.excludes_zero and not power.excludes_zero:
+            return growth + "Growth is not resolved, so there is no law to choose."
+        return growth + self.verdict()
+
+    def verdict(self) -> str:
+        """What AIC says."""
+        assert self.laws is not None
+        difference = self.laws.difference
+        if self.laws.verdict == "cannot tell":
+            return (
+                f"AIC cannot tell an exponential from a power law: they differ by "
+                f"{abs(difference):.2f}, below {laws.DECISIVE:.0f}."
+            )
+        share = self.laws.support if difference > 0 else 1 - self.laws.support
+        other = "a power law" if difference > 0 else "an exponential"
+        best = "an exponential" if difference > 0 else "a power law"
+        return (
+            f"AIC prefers {best} to {other} by {abs(difference):.3g} "
+            f"(in {share:.0%} of the bootstrap resamples)."
+        )
+
+
+def growth(sweep: Sweep) -> list[Growth]:
+    """The laws of each group over the sweep's memory."""
+    if sweep.memory is None:
+        return []
+    found = []
+    for label, rows in sweep.groups():
+        timed = rows[rows["plateau/length"] > 0]
+        censored = timed["plateau/censored"].astype(bool)
+        fitted, reason = None, ""
+        try:
+            fitted = laws.compare(
+                timed[sweep.memory].to_numpy(float),
+                timed["plateau/length"].to_numpy(float),
+                censored.to_numpy(),
+                timed["seed"].to_numpy(),
+            )
+        except ValueError as error:
+            reason = str(error)
+        counts = (len(rows), int((~censored).sum()), int(censored.sum()), len(rows) - len(timed))
+        found.append(Growth(label, *counts, fitted, reason))
+    return found

@@ -1,0 +1,336 @@
+"""The figures of a report, each with its caption."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from seq2seq.analysis.figures import canvas, curves, sweeps, theory
+from seq2seq.analysis.intervals import interval, log_interval
+from seq2seq.analysis.perturbation import perturb_run, stability
+from seq2seq.analysis.report.growth import Growth
+from seq2seq.analysis.report.sweep import Sweep, arrays, plain, split
+
+#: Most panels of one figure, and most groups told apart by colour.
+PANELS, GROUPS = 12, 7
+
+#: NMSE up to which noise in the parameters counts as tolerated.
+LIMIT = 0.1
+
+
+@dataclass
+class Panel:
+    """A numbered figure of the page."""
+
+    name: str
+    figure: Figure = field(repr=False)
+    caption: str
+
+
+def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
+    """Every figure that the sweep has data for, the result first."""
+    if sweep.memory is not None and len(sweep.timed):
+        yield _escape_times(sweep, sweep.memory, fits)
+        yield from _rates(sweep, fits)
+    if any(history is not None for history in sweep.histories):
+        yield _losses(sweep)
+    yield from _example(sweep)
+    yield from _kernels(sweep)
+    yield from _eigenvalues(sweep)
+    yield from _heat_maps(sweep)
+    if sweep.keys and sweep.has_errors:
+        yield _means(sweep)
+    yield from _order_bounds(sweep)
+    yield from _spectra(sweep)
+    yield from _perturbation(sweep)
+
+
+def _escape_times(sweep: Sweep, memory: str, fits: Sequence[Growth]) -> Panel:
+    groups = {}
+    for fit, (label, rows) in zip(fits, sweep.groups(), strict=True):
+        rows = rows[rows["plateau/length"] > 0]
+        if len(rows):
+            groups[label] = sweeps.Times(
+                rows[memory].to_numpy(float),
+                rows["plateau/length"].to_numpy(float),
+                rows["plateau/censored"].to_numpy(bool),
+                fit.laws,
+            )
+    shown = dict(list(groups.items())[:PANELS])
+    return Panel(
+        "plateau_lengths",
+        sweeps.escape_times(shown, sweep.label(memory)),
+        "Length τ of the plateau against the memory, one point per run. Runs that ended on their "
+        "plateau count as lower bounds. Lines: maximum-likelihood fits of both laws; solid with "
+        "the 95% band of its median: the one with the lower AIC.",
+    )
+
+
+def _rates(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
+    """Growth rates over the one number that tells the groups apart, such as a decay rate w₀."""
+    if len(sweep.others) != 1 or not sweep.is_numeric(sweep.others[0]):
+        return
+    key = sweep.others[0]
+    values = sorted(sweep.table[key].unique())
+    found = [
+        (plain(value), fit.laws.exponential)
+        for value, fit in zip(values, fits, strict=True)
+        if fit.laws is not None
+    ]
+    if len(found) < 2 or not np.isfinite([law.interval_b for _, law in found]).all():
+        return
+    x, laws_found = zip(*found, strict=True)
+    rates = {"": (x, [law.b for law in laws_found], [law.interval_b for law in laws_found])}
+    unit = f"growth of log τ per unit of {sweep.memory_word}"
+    figure = sweeps.means(rates, sweep.label(key), unit)
+    caption = "Rate of the exponential law of each group with its 95% interval."
+    if key.endswith(("rate", "min_decay")):
+        figure.axes[0].axline((x[0], x[0]), slope=1, color=canvas.GREY, lw=0.9, ls=canvas.DASHED)
+        caption += " On the dashed diagonal the time grows like e^{w₀/ω}."
+    yield Panel("rates", figure, caption)
+
+
+def _losses(sweep: Sweep) -> Panel:
+    panels: dict[str, list[sweeps.Curve]] = {}
+    references: dict[str, dict[str, float]] = {}
+    by = [sweep.memory] if sweep.memory else sweep.keys
+    grouped = sweep.groups() if sweep.memory else [("", sweep.table)]
+    groups = {index: label for label, rows in grouped for index in rows.index}
+    labels = list(dict.fromkeys(groups.values()))[:GROUPS]
+    for title, rows in _choose(list(split(sweep.table, by)), PANELS):
+        for index in rows.index:
+            history = sweep.histories[index]
+            if history is not None and groups[index] in labels:
+                curve = sweeps.Curve(history, sweep.plateaus[index], groups[index])
+                panels.setdefault(title, []).append(curve)
+        references[title] = {
+            str(column).removeprefix("reference/"): float(rows[column].dropna().iloc[0])
+            for column in rows
+            if str(column).startswith("reference/") and rows[column].notna().any()
+        }
+    return Panel(
+        "losses",
+        sweeps.loss_panels(panels, references),
+        "Training loss of every run. Filled triangles: the escape from the plateau; open ones: the "
+        "run ended on it. Dashed: the losses of the best linear predictors with no input (zero), "
+        "the present input (memoryless) and the last m inputs (taps m).",
+    )
+
+
+def _choose(items: list[Any], most: int) -> list[Any]:
+    """At most `most` items, evenly spaced."""
+    if len(items) <= most:
+        return items
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def _example(sweep: Sweep) -> Iterator[Panel]:
+    """The run whose plateau is the median among those that were left."""
+    left = [
+        (one.length, index)
+        for index, one in enumerate(sweep.plateaus)
+        if one is not None and not one.censored and one.length > 0
+    ]
+    if not left:
+        return
+    index = sorted(left)[len(left) // 2][1]
+    label = next(label for label, rows in sweep.cells() if index in rows.index)
+    history, one, rule = sweep.histories[index], sweep.plateaus[index], sweep.rules[index]
+    assert history is not None
+    assert one is not None
+    yield Panel(
+        "definition",
+        curves.plateaus(history, [one], rule),
+        f"What counts as a plateau, on one run ({label or 'the only setting'}). It starts when the "
+        f"smoothed loss comes within {rule.tolerance:.0%} of the level and is escaped (triangle) "
+        f"when that lies {rule.drop:.0%} below; the smoothing averages the logarithm over the last "
+        f"{rule.smoothing:.0%} of the steps, at least {rule.window}.",
+    )
+
+
+def _kernels(sweep: Sweep) -> Iterator[Panel]:
+    panels: dict[str, tuple[Any, list[Any]]] = {}
+    for title, rows in _choose(list(sweep.cells()), PANELS):
+        for index in rows.index:
+            stored = arrays(sweep.runs[index], "kernel.npz")
+            if stored is not None:
+                panels.setdefault(title, (stored["true"], []))[1].append(stored["learned"])
+    if panels:
+        yield Panel(
+            "kernels",
+            sweeps.kernels(panels),
+            "Impulse response of the task and of the models at the end of their training. For a "
+            "nonlinear model it is the answer to one unit impulse.",
+        )
+
+
+def _eigenvalues(sweep: Sweep) -> Iterator[Panel]:
+    panels = {}
+    for title, rows in sweep.cells():
+        for index in rows.index:
+            stored = arrays(sweep.runs[index], "eigenvalues.npz")
+            if stored is not None:
+                panels[title or "eigenvalues"] = (stored["step"], stored["eigenvalues"])
+                break
+    if panels:
+        yield Panel(
+            "eigenvalues",
+            sweeps.eigenvalues(dict(_choose(list(panels.items()), 8))),
+            "Eigenvalues of the recurrent matrix during training, first seed of each setting. "
+            "Inside the unit circle a linear recurrence forgets, at the rate |λ| per step.",
+        )
+
+
+def _heat_maps(sweep: Sweep) -> Iterator[Panel]:
+    if len(sweep.keys) != 2 or sweep.table[sweep.keys].isna().any(axis=None):
+        return
+    column, row = (sweep.memory, sweep.others[0]) if sweep.memory else sweep.keys
+    timed = sweep.timed
+    if len(timed):
+        table = timed.pivot_table("plateau/length", row, column, "median")
+        bounds = timed.astype({"plateau/censored": float}).pivot_table(
+            "plateau/censored", row, column, "mean"
+        )
+        yield Panel(
+            "heat_map_plateau",
+            _heat_map(sweep, table, "median τ (steps)", bounds.to_numpy() >= 0.5),
+            "Median length of the plateau over seeds; ≥ where half of the runs ended on it.",
+        )
+    if sweep.has_errors:
+        table = sweep.table.pivot_table(sweep.metric, row, column, "median")
+        name = sweep.metric_name
+        yield Panel(
+            "heat_map_error",
+            _heat_map(sweep, table, f"median {name}"),
+            f"Median {name} over seeds at the end of training (1: no better than answering zero).",
+        )
+
+
+def _heat_map(sweep: Sweep, table: "pd.DataFrame", unit: str, bounds: Any = None) -> Figure:
+    names = [sweep.label(str(axis.name)) for axis in (table.index, table.columns)]
+    rows, columns = ([plain(v) for v in axis] for axis in (table.index, table.columns))
+    return sweeps.heat_map(table.to_numpy(), (names[0], rows), (names[1], columns), unit, bounds)
+
+
+def _order_bounds(sweep: Sweep) -> Iterator[Panel]:
+    """How far recurrences of several sizes stay from what their number of states allows."""
+    if "state_size" not in sweep.table or sweep.table["state_size"].nunique() < 2:
+        return
+    done = sweep.table[(sweep.table["status"] == "finished") & sweep.table["state_size"].notna()]
+    posed = [key for key in sweep.keys if key.startswith("task")]
+    told = [key for key in sweep.keys if key not in posed and key != "model.hidden_size"]
+    panels = {}
+    for title, rows in split(done, posed):
+        run = sweep.runs[rows.index[0]]
+        stored = arrays(run, "kernel.npz")
+        process = (run.plain_config["task"].get("input") or {}).get("_target_", "")
+        if stored is None or not process.endswith(".White") or not stored["true"].any():
+            continue
+        length = len(stored["true"])
+        errors = {
+            label: (group["state_size"].to_numpy(float), group[sweep.metric].to_numpy(float))
+            for label, group in split(rows, told)
+        }
+        weights = 1 - np.arange(length) / length  # of the loss averaged over the horizon
+        panels[title] = theory.BoundedErrors(stored["true"], weights, errors)
+    if panels:
+        yield Panel(
+            "order_bounds",
+            theory.order_bounds(dict(_choose(list(panels.items()), PANELS))),
+            "Test NMSE against the number of real states carried from step to step. Grey: out of "
+            "reach of any linear recurrence with so many states, by the Hankel spectrum of the "
+            "kernel under white input, readout after the input is consumed. Nonlinear models are "
+            "not bound by it.",
+        )
+
+
+def _spectra(sweep: Sweep) -> Iterator[Panel]:
+    """What each of the kernels asks of recurrences and convolutions, where kernels vary."""
+    if "task.filter" not in sweep.keys:
+        return
+    kernels = {}
+    for title, rows in split(sweep.table, ["task.filter"]):
+        stored = (arrays(sweep.runs[index], "kernel.npz") for index in rows.index)
+        true = next((one["true"] for one in stored if one is not None), None)
+        if true is not None:
+            kernels[title.removeprefix("filter = ")] = true
+    if kernels:
+        yield Panel(
+            "spectra",
+            theory.spectra(kernels, finite=True),
+            "Lower bounds of the relative error on the lags of the task, under white input: of "
+            "linear recurrences, by the Hankel spectrum, and of linear dilated convolutions of "
+            "filter size 2, by the tensor-train spectra. A convolution of width n has about 2n² "
+            "parameters per layer, a diagonal recurrence 3n in all.",
+        )
+
+
+def _perturbation(sweep: Sweep) -> Iterator[Panel]:
+    """How much noise the models bear, where widths and parameterisations vary."""
+    width = "model.hidden_size"
+    others = [key for key in sweep.keys if key != width]
+    if width not in sweep.keys or "model.parameterisation" not in others:
+        return
+    panels, verdicts = {}, []
+    done = sweep.table[sweep.table["status"] == "finished"]
+    for title, rows in split(done, others):
+        found = [(int(m), perturb_run(sweep.runs[i])) for i, m in rows[width].items()]
+        panels[title] = dict(reversed(found))  # of each width the first seed
+        try:
+            law = stability([m for m, _ in found], [one.tolerated(LIMIT) for _, one in found])
+        except ValueError as error:
+            verdicts.append(f"{title}: no verdict ({error})")
+            continue
+        low, high = law.interval
+        verdicts.append(
+            f"{title}: {law.verdict}, the tolerated noise goes like the width to the power of "
+            f"{law.slope:.2f} ({low:.2f} to {high:.2f})"
+        )
+    if panels:
+        yield Panel(
+            "perturbation",
+            theory.perturbation(panels, LIMIT, "NMSE"),
+            "Largest NMSE over 20 draws when all parameters are perturbed by noise up to the "
+            f"relative size β, first seed; dashed, the limit of {LIMIT:g} up to which noise is "
+            f"tolerated. Over all seeds: {'; '.join(verdicts)}.",
+        )
+
+
+def _horizontal(sweep: Sweep) -> str:
+    """What errors are drawn over: the memory, or the size, of different models in parameters."""
+    if sweep.memory is not None:
+        return sweep.memory
+    if {"model", "model.hidden_size"} <= set(sweep.keys):
+        return "parameters"
+    numeric = [key for key in sweep.keys if sweep.is_numeric(key)]
+    return (numeric or sweep.keys)[0]
+
+
+def _means(sweep: Sweep) -> Panel:
+    x = _horizontal(sweep)
+    merged = {x} | ({"model.hidden_size"} if x == "parameters" else set())
+    errors = sweep.table[sweep.metric].dropna()
+    geometric = errors.min() > 0 and errors.max() > 100 * errors.min()
+    average = log_interval if geometric else interval
+    groups = {}
+    for label, rows in _choose(
+        list(split(sweep.table, [k for k in sweep.keys if k not in merged])), GROUPS
+    ):
+        cells = [
+            (plain(value), *average(cell[sweep.metric].dropna().tolist()))
+            for value, cell in rows.groupby(x)
+            if cell[sweep.metric].notna().any()
+        ]
+        if cells:
+            values, mean, low, high = zip(*cells, strict=True)
+            groups[label] = (values, mean, np.stack([low, high], axis=1))
+    name = sweep.metric_name
+    return Panel(
+        "means",
+        sweeps.means(groups, sweep.label(x), name),
+        f"{'Geometric mean of' if geometric else 'Mean'} {name} at the end of training and its 95% "
+        "interval over seeds (Student's t).",
+    )

@@ -1,0 +1,190 @@
+"""The runs of a sweep, the axes that they vary along, and the plateau of each.
+
+Keys that vary are a sweep's axes: the first numeric one of the task is the memory k, the others
+tell groups of runs apart, `seed` repeats them. A key that follows from the others, such as a length
+of three times k, is left out.
+
+A run's plateau is the one that its `callbacks.stop_after_escape` names, by a reference predictor or
+by its loss; without that callback, or with no reference in it, the first that `plateau.find` sees.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seq2seq.analysis.figures import number
+from seq2seq.analysis.plateau import RULE, Plateau, Rule, find
+from seq2seq.runs import Run, collect, flatten
+
+Arrays = dict[str, np.ndarray]
+
+#: How axes are called; other keys appear under their own name.
+NAMES = {
+    "task.k": "delay $k$ (steps)",
+    "task.filter.delay": "delay 1/ω (time units)",
+    "task.filter.rho_bar.rate": "initial decay rate w₀",
+    "model.hidden_size": "hidden size",
+}
+
+
+class Sweep:
+    """The runs below a folder.
+
+    Args:
+        root: the folder.
+        allow: packages outside the project whose classes the runs' configs may name.
+
+    Attributes:
+        table: one row per run, from `runs.collect`, and the columns `plateau/level`,
+            `plateau/length`, `plateau/censored` (missing where a run has no plateau or has not
+            finished).
+        keys: config keys that vary on their own, without the seed.
+
+    Raises:
+        ValueError: no runs below `root`.
+    """
+
+    def __init__(self, root: str | Path, allow: Sequence[str] = ()) -> None:
+        self.root = Path(root)
+        table = collect(root)
+        if table.empty:
+            raise ValueError(f"no runs below {root}; give a folder that holds run folders")
+        self.runs = [Run(folder, allow) for folder in table["folder"]]
+        self.histories = [_history(run) for run in self.runs]
+        self.rules = [_rule(run) for run in self.runs]
+        self.plateaus = list(map(_plateau, self.runs, self.histories, self.rules))
+        columns = {
+            f"plateau/{name}": [getattr(one, name) if one else np.nan for one in self.plateaus]
+            for name in ("level", "length", "censored")
+        }
+        self.table = table.assign(**columns)
+        config = {key for run in self.runs for key, _ in flatten(run.plain_config)}
+        self.keys = _axes(table, [column for column in table.columns if column in config])
+
+    @cached_property
+    def memory(self) -> str | None:
+        """The key on the horizontal axis: the first numeric one of the task that varies."""
+        return next((k for k in self.keys if k.startswith("task.") and self.is_numeric(k)), None)
+
+    def is_numeric(self, key: str) -> bool:
+        """Whether all values of a key are numbers."""
+        return bool(pd.api.types.is_numeric_dtype(self.table[key]))
+
+    @property
+    def others(self) -> list[str]:
+        """The keys that tell groups of runs apart."""
+        return [key for key in self.keys if key != self.memory]
+
+    @property
+    def timed(self) -> "pd.DataFrame":
+        """The rows of the runs that have a plateau."""
+        return self.table[self.table["plateau/length"] > 0]
+
+    def groups(self) -> Iterator[tuple[str, "pd.DataFrame"]]:
+        """Label and rows of each group."""
+        yield from split(self.table, self.others)
+
+    def cells(self) -> Iterator[tuple[str, "pd.DataFrame"]]:
+        """Label and rows of each set of runs that differ by the seed only."""
+        yield from split(self.table, self.keys)
+
+    @property
+    def metric(self) -> str:
+        """The error of a trained model: NMSE where there is one, the loss otherwise."""
+        return "test/nmse" if "test/nmse" in self.table else "test/loss"
+
+    @property
+    def metric_name(self) -> str:
+        """How the metric is named."""
+        return self.metric.replace("test/", "test ").replace("nmse", "NMSE")
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether any run has the metric."""
+        return self.metric in self.table and bool(self.table[self.metric].notna().any())
+
+    def label(self, key: str) -> str:
+        """How an axis is named."""
+        return NAMES.get(key, key.removeprefix("task.").removeprefix("model."))
+
+    @property
+    def memory_word(self) -> str:
+        """The memory's name inside a sentence: without its unit and the signs of mathematics."""
+        return self.label(self.memory or "").partition(" (")[0].replace("$", "")
+
+
+def arrays(run: Run, name: str) -> Arrays | None:
+    """The arrays in the run's file `name`; None where it is not there or damaged."""
+    try:
+        with np.load(run.folder / name, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+    except (OSError, ValueError):
+        return None
+
+
+def _history(run: Run) -> Arrays | None:
+    history = arrays(run, "history.npz") or {}
+    return history if len(history.get("step", ())) else None
+
+
+def _stop_after_escape(run: Run) -> dict[str, Any]:
+    return (run.plain_config.get("callbacks") or {}).get("stop_after_escape") or {}
+
+
+def _rule(run: Run) -> Rule:
+    stop = _stop_after_escape(run)
+    return Rule(stop.get("tolerance", RULE.tolerance), stop.get("drop", RULE.drop))
+
+
+def _plateau(run: Run, history: Arrays | None, rule: Rule) -> Plateau | None:
+    # What ended a run too early is not independent of how long its plateau would have been.
+    if history is None or run.status != "finished":
+        return None
+    stop = _stop_after_escape(run)
+    level = stop.get("reference", "memoryless") if stop else None
+    if isinstance(level, str):
+        level = run.result.get(f"reference/{level}")
+    found = find(history, level, rule) if level is None or level > 0 else []
+    return found[0] if found else None
+
+
+def _axes(table: "pd.DataFrame", candidates: Sequence[str]) -> list[str]:
+    """The candidates that vary and follow neither from the seed nor from earlier ones."""
+    text = table[list(candidates)].astype(str)
+    kept: list[str] = []
+    for key in candidates:
+        if key == "seed" or text[key].nunique() < 2:
+            continue
+        by_seed = text.groupby("seed")[key].nunique().max() if "seed" in text else 2
+        if by_seed == 1 and text["seed"].nunique() == text[key].nunique():
+            continue
+        if kept and text.groupby(kept)[key].nunique().max() == 1:
+            continue
+        kept.append(key)
+    return kept
+
+
+def split(table: "pd.DataFrame", keys: Sequence[str]) -> Iterator[tuple[str, "pd.DataFrame"]]:
+    """Label and rows of each combination of the keys' values."""
+    if not keys:
+        yield "", table
+        return
+    for _, rows in table.groupby(list(keys), sort=True, dropna=False):
+        values = {key: plain(rows[key].iloc[0]) for key in keys}
+        parts = [
+            value if isinstance(value, str) else f"{key.rpartition('.')[2]} = {number(value)}"
+            for key, value in values.items()
+            if not pd.isna(value)  # a key that this task or model does not have
+        ]
+        yield ", ".join(parts), rows
+
+
+def plain(value: Any) -> Any:
+    """A Python number of the kind it shows: 16.0 from a column with gaps is 16."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return int(value)
+    return value.item() if isinstance(value, np.generic) else value
