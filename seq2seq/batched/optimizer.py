@@ -71,7 +71,7 @@ class Stacked:
         """One step of every member."""
         self.steps += 1
         if not self.is_elementwise:
-            for optimizer in {id(own): own for own in self.optimizers}.values():
+            for optimizer in self.optimizers:
                 optimizer.step()
         elif self.is_adam:
             self._adam()
