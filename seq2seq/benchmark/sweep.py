@@ -16,7 +16,6 @@ from seq2seq import schema
 from seq2seq.batched.chunk import Chunk
 from seq2seq.batched.member import Member
 from seq2seq.benchmark import configure
-from seq2seq.build import build
 from seq2seq.runs import Run, find
 from seq2seq.training import quiet
 
@@ -121,9 +120,9 @@ def operations(case: Sequence[str]) -> float:
     """Floating-point operations in matrix products and convolutions of one run's step."""
     with tempfile.TemporaryDirectory() as folder, quiet():
         cfg = configure(*COMMON, *case, "logger=none", "trainer.accelerator=cpu")
-        member = Member(cfg, Run(folder), *build(cfg))
-        member.start(None)
-        chunk = Chunk([member], 0, lambda: False)
+        member = Member(cfg, Run(folder))
+        member.start()
+        chunk = Chunk([member], lambda: False)
         with FlopCounterMode(display=False) as counter:
             chunk.losses(*chunk.batches(0)).sum().backward()
         return float(counter.get_total_flops())
