@@ -1,5 +1,6 @@
 """Train several runs of one shape as a single tensor program."""
 
+import functools
 import statistics
 import sys
 import time
@@ -20,8 +21,6 @@ from seq2seq.module import READ_EVERY, weight
 
 #: Numbers; a parameter begins at a multiple of it, for the sake of vector loads.
 ALIGNMENT = 16
-#: Members of a chunk below which a CPU spends more on calls than on sums.
-FEWEST = 8
 
 Tensors = dict[str, Tensor]
 
@@ -72,9 +71,9 @@ class Chunk:
     def __init__(self, members: Sequence[Member], stops: Callable[[], bool]) -> None:
         self.step = members[0].step
         self.stops = stops
-        self._val_every: int = members[0].cfg.trainer.val_check_interval
         self._saved = self._begun = (self.step, time.monotonic())
         self._charged = time.perf_counter()
+        self._val_every: int = members[0].cfg.trainer.val_check_interval
         self._attends: bool | None = None
         self._stack(members)
 
@@ -223,14 +222,9 @@ class Chunk:
         """The objective of every member on its batch: (M, batch, time, channels) each -> (M,)."""
         parameters = {f"model.{name}": value for name, value in self.parameters.items()}
         shared, stacked = ({f"model.{k}": v for k, v in part.items()} for part in self.buffers)
-        one = self.objective
-
-        def member_loss(own: Tensors, a: Tensors, b: Tensors, *batch: Any) -> Tensor:
-            result: Tensor = functional_call(one, {**own, **a, **b}, batch)
-            return result
-
         padding = None if self.beyond is None else 0
-        batched = vmap(member_loss, (0, None, 0 if stacked else None, 0, 0, padding, padding))
+        dims = (0, None, 0 if stacked else None, 0, 0, padding, padding)
+        batched = vmap(functools.partial(_replaced, self.objective), dims)
         with self._attention():
             result: Tensor = batched(parameters, shared, stacked, x, y, self.beyond, self.share)
         return result
@@ -274,13 +268,8 @@ class Chunk:
         parameters = {k: v if everyone else v[rows] for k, v in self.parameters.items()}
         shared, stacked = self.buffers
         stacked = {k: v[rows] for k, v in stacked.items()}
-        template = self.template
-
-        def outputs(own: Tensors, a: Tensors, b: Tensors, x: Tensor) -> Tensor:
-            result: Tensor = functional_call(template, {**own, **a, **b}, (x,))
-            return result
-
-        forward = vmap(outputs, (0, None, 0 if stacked else None, 0))
+        dims = (0, None, 0 if stacked else None, 0)
+        forward = vmap(functools.partial(_replaced, self.template), dims)
         self.template.eval()
         loaders = [getattr(member.task, f"{stage}_dataloader")() for member in members]
         weighted: list[list[tuple[float, int]]] = [[] for _ in members]
@@ -360,6 +349,12 @@ class Chunk:
             del self.rows[member]
 
         self._each(finish, leaving)
+
+
+def _replaced(module: nn.Module, own: Tensors, a: Tensors, b: Tensors, *batch: Any) -> Tensor:
+    """The module's output with these parameters and buffers in place of its own."""
+    result: Tensor = functional_call(module, {**own, **a, **b}, batch)
+    return result
 
 
 def _layout(parameters: Sequence[Tensor]) -> tuple[list[slice], int]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from seq2seq import schema
-from seq2seq.batched.chunk import FEWEST, Objective
+from seq2seq.batched.chunk import Objective
 from seq2seq.batched.member import Member, unheard_hooks
 from seq2seq.batched.stack import AttentionRule, batchable
 from seq2seq.build import threads
@@ -21,6 +21,9 @@ from seq2seq.schema import ConfigError
 from seq2seq.seeds import generator
 from seq2seq.tasks.task import SequenceTask
 from seq2seq.training import build_callbacks, quiet
+
+#: Members of a chunk below which a CPU spends more on calls than on sums.
+FEWEST = 8
 
 #: Keys in which the members of a group may differ.
 OWN_OPTIMIZER = ("lr", "weight_decay", "momentum")
@@ -57,7 +60,7 @@ def grouped(configs: Sequence[DictConfig]) -> list[list[Member]]:
                 groups[shape(member)].append(member)
         for group in groups.values():
             for reason in reasons_against(group[0]):
-                raise ConfigError(f"{reason}; use hydra/launcher=basic")
+                raise ConfigError(f"hydra/launcher=vmap {reason}; use hydra/launcher=basic")
     return [part for group in groups.values() for part in by_length(group)]
 
 
@@ -114,33 +117,33 @@ def may_be_padded(member: Member) -> bool:
 
 
 def reasons_against(member: Member) -> Iterator[str]:
-    """What stands against training a run together with others of its shape."""
+    """What `hydra/launcher=vmap` cannot do for a run, if anything."""
     cfg, module = member.cfg, member.module
     if module._random:
-        yield "hydra/launcher=vmap cannot reproduce the dropout of single runs"
+        yield "cannot reproduce the dropout of single runs"
     if module.restarts is not None:
-        yield "hydra/launcher=vmap cannot carry a state from batch to batch"
+        yield "cannot carry a state from batch to batch"
     if any(isinstance(part, nn.modules.batchnorm._NormBase) for part in module.model.modules()):
-        yield "hydra/launcher=vmap cannot keep running statistics"
+        yield "cannot keep running statistics"
     trainer = cfg.trainer
     if trainer.get("precision", "32-true") not in ("32-true", "64-true", 32, 64, "32", "64"):
-        yield f"hydra/launcher=vmap knows no trainer.precision={trainer.precision}"
+        yield f"knows no trainer.precision={trainer.precision}"
     if not isinstance(trainer.get("val_check_interval"), int):
-        yield "hydra/launcher=vmap counts trainer.val_check_interval in steps"
+        yield "counts trainer.val_check_interval in steps"
     if trainer.get("check_val_every_n_epoch") is not None:
-        yield "hydra/launcher=vmap needs trainer.check_val_every_n_epoch=null"
+        yield "needs trainer.check_val_every_n_epoch=null"
     for parameter in schema.signature(str(trainer._target_)):
         value = trainer.get(parameter.name, parameter.default)
         if parameter.name not in TRAINER and value != parameter.default:
-            yield f"hydra/launcher=vmap knows no trainer.{parameter.name}={value}"
+            yield f"knows no trainer.{parameter.name}={value}"
     for callback in build_callbacks(cfg):
         for hook in unheard_hooks(callback):
-            yield f"hydra/launcher=vmap never calls {type(callback).__name__}.{hook}"
+            yield f"never calls {type(callback).__name__}.{hook}"
     try:
         _trial(member)
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        yield f"hydra/launcher=vmap cannot batch this model or objective: {first}"
+        yield f"cannot batch this model or objective: {first}"
 
 
 def _trial(member: Member) -> None:

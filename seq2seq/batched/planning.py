@@ -10,8 +10,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from seq2seq.batched.chunk import FEWEST
-from seq2seq.batched.grouping import example
+from seq2seq.batched.grouping import FEWEST, example
 from seq2seq.batched.member import Member
 
 #: Bytes that the backward passes of a chunk may keep: with more, a CPU's cache is left.

@@ -62,12 +62,11 @@ class Search:
             for key, o in last.items()
             if key not in self.space
         ]
-        base = self._job(self.fixed)
-        self.base = base
-        self.folder = base.folder.parent
+        self.base = self._job(self.fixed)
+        self.folder = self.base.folder.parent
         # Another space, or other fixed values, are another study in the same journal.
         space = {k: optuna.distributions.distribution_to_json(d) for k, d in self.space.items()}
-        digest = hashlib.sha256(json.dumps([base.folder.name, space]).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps([self.base.folder.name, space]).encode()).hexdigest()
         self.name = digest[:8]
 
     def run(
