@@ -16,7 +16,6 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from seq2seq import train
-from seq2seq import train
 from seq2seq.runs import Run, collect, locks
 
 TRAIN = Path(__file__).parents[2] / "train.py"
