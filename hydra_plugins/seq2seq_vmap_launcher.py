@@ -1,4 +1,4 @@
-"""Hydra's view of `seq2seq.batched.vmap`: `hydra/launcher=vmap`."""
+"""Hydra's view of `seq2seq.batched`: `hydra/launcher=vmap`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ class VmapLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Any:
         """Train all jobs; a JobReturn for each, as Hydra's own launchers give."""
-        from seq2seq.batched.vmap import launch
+        from seq2seq.batched import launch
 
         assert self.hydra_context is not None
         jobs = [list(overrides) for overrides in job_overrides]

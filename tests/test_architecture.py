@@ -65,7 +65,6 @@ ALLOWED = {
         "runs",
         "build",
         "training",
-        "sweep",
         "batched",
         "models",
         "generate",

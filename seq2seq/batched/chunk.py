@@ -1,30 +1,26 @@
 """Train several runs of one shape as a single tensor program."""
 
-import itertools
-import logging
+import functools
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from seq2seq.batched import optimizer
+from seq2seq.batched.batches import Batches
 from seq2seq.batched.member import Member
 from seq2seq.batched.stack import AttentionRule, batchable
 from seq2seq.callbacks import ProgressReport
 from seq2seq.module import READ_EVERY, weight
-from seq2seq.tasks.task import SequenceTask
 
-log = logging.getLogger("seq2seq")
-
-ALIGNMENT = 16  # numbers; a parameter begins at a multiple of it, for the sake of vector loads
-
+#: Numbers; a parameter begins at a multiple of it, for the sake of vector loads.
+ALIGNMENT = 16
 
 Tensors = dict[str, Tensor]
 
@@ -56,144 +52,93 @@ class Objective(nn.Module):
         return self.objective(self.model, (x, y), masked)
 
 
-class Absent(NamedTuple):
-    """A run that ended before this chunk was resumed, but after the step it is resumed from.
-
-    Its slot counts as occupied until then, so that a resumed chunk shrinks when it did before.
-    """
-
-    name: str
-    until: int
-    length: int
-
-
-Slot = Member | Absent | None
-
-
-def length_of(slot: Member | Absent) -> int:
-    """The steps of a run's sequences."""
-    return slot.task.length if isinstance(slot, Member) else slot.length
-
-
-def members_of(slots: Sequence[Slot]) -> list[Member]:
-    """The members among `slots`."""
-    return [slot for slot in slots if isinstance(slot, Member)]
-
-
 class Chunk:
-    """M slots with a run each, trained in step; a slot is empty once its run has ended.
+    """Runs trained in step; one that has ended leaves, and its row computes on, unread.
 
     The parameters of all members are the rows of one tensor, and each member's own model holds
-    views of its row, so that whatever looks at a single run sees it as if it were alone.
+    views of its row, so that whatever looks at a single run sees it as if it were alone. Sequences
+    are padded to the longest.
 
     Args:
-        slots: the members, all at the same step; None is an empty slot.
-        step: steps already taken.
+        members: the runs, started, all at the same step.
         stops: asked between steps whether to stop.
-        length: steps to which shorter sequences are padded; None for those of the longest.
+
+    Attributes:
+        rows: the members that are still training, and where in the tensors each stands.
+        step: steps taken.
     """
 
-    def __init__(
-        self,
-        slots: Sequence[Slot],
-        step: int,
-        stops: Callable[[], bool],
-        length: int | None = None,
-    ) -> None:
-        self.step = step
+    def __init__(self, members: Sequence[Member], stops: Callable[[], bool]) -> None:
+        self.step = members[0].step
         self.stops = stops
-        self._val_every: int = members_of(slots)[0].cfg.trainer.val_check_interval
-        self._saved = (step, time.monotonic())
-        self._begun = (step, time.monotonic())
+        self._saved = self._begun = (self.step, time.monotonic())
         self._charged = time.perf_counter()
+        self._val_every: int = members[0].cfg.trainer.val_check_interval
         self._attends: bool | None = None
-        self._stack(slots, length)
+        self._stack(members)
+
+    @property
+    def live(self) -> list[Member]:
+        """The members that are still training."""
+        return list(self.rows)
 
     # --------------------------------------------------------------------------------- stacking
 
-    def _stack(self, slots: Sequence[Slot], length: int | None = None) -> None:
-        self.slots = list(slots)
-        self.length = length or max(length_of(slot) for slot in slots if slot is not None)
-        self.some = self.live[0]
-        # A slot without a member goes on computing; nobody reads its results.
-        filled = [slot if isinstance(slot, Member) else self.some for slot in self.slots]
+    def _stack(self, members: Sequence[Member]) -> None:
+        self.rows = {member: row for row, member in enumerate(members)}
+        self.some = members[0]
         module = self.some.module
         self.template = batchable(module.model)
         self.objective = Objective(self.template, module.objective, module.loss)
         self._loss = vmap(module.loss)
-        names = [name for name, p in module.model.named_parameters() if p.requires_grad]
-        self.spans, width = _layout([module.model.get_parameter(name) for name in names])
-        like = module.model.get_parameter(names[0])
-        self.values = torch.zeros(len(self.slots), width, dtype=like.dtype, device=like.device)
+        named = {name: p for name, p in module.model.named_parameters() if p.requires_grad}
+        self.spans, width = _layout(list(named.values()))
+        like = next(iter(named.values())).detach()
+        self.values = like.new_zeros(len(members), width)
         self.slopes = torch.zeros_like(self.values)
-        for row, one in enumerate(filled):
-            for name, span in zip(names, self.spans, strict=True):
-                own = one.module.model.get_parameter(name)
+        for member, row in self.rows.items():
+            for name, span in zip(named, self.spans, strict=True):
+                own = member.module.model.get_parameter(name)
                 self.values[row, span] = own.detach().flatten()
-        for row, member in enumerate(self.slots):
-            if isinstance(member, Member):
-                for name, span in zip(names, self.spans, strict=True):
-                    own = member.module.model.get_parameter(name)
-                    own.data = self.values[row, span].view(own.shape)
-                    own.grad = self.slopes[row, span].view(own.shape)
-        self.parameters: dict[str, Tensor] = {}
-        for name, span in zip(names, self.spans, strict=True):
-            shape = (len(self.slots), *module.model.get_parameter(name).shape)
-            self.parameters[name] = self.values[:, span].view(shape).detach().requires_grad_()
-        own_buffers = [dict(member.module.model.named_buffers()) for member in filled]
-        self.buffers = _shared_and_stacked(own_buffers)
+                own.data = self.values[row, span].view(own.shape)
+                own.grad = self.slopes[row, span].view(own.shape)
+        self.parameters: dict[str, Tensor] = {
+            name: self.values[:, span].view(len(members), *p.shape).detach().requires_grad_()
+            for (name, p), span in zip(named.items(), self.spans, strict=True)
+        }
+        self.buffers = _shared_and_stacked([dict(m.module.model.named_buffers()) for m in members])
         self.optimizer = optimizer.Stacked(
-            [member.optimizer for member in filled],
+            [member.optimizer for member in members],
             self.values,
             self.slopes,
             self.spans,
             self.step,
         )
-        limits = [member.cfg.gradient_clip_val for member in filled]
+        limits = [member.cfg.gradient_clip_val for member in members]
         self.limits = None
         if any(limit is not None for limit in limits):
             infinite = [float("inf") if limit is None else limit for limit in limits]
             self.limits = self.values.new_tensor(infinite)
-        lengths = torch.tensor([member.task.length for member in filled], device=like.device)
+        lengths = torch.tensor([member.task.length for member in members], device=like.device)
+        length = int(lengths.max())
         self.beyond = self.share = None
-        if (lengths < self.length).any():
-            times = torch.arange(self.length, device=like.device)
+        if (lengths < length).any():
+            times = torch.arange(length, device=like.device)
             self.beyond = (times >= lengths[:, None])[:, :, None]  # (M, time, 1)
-            self.share = lengths.to(like) / self.length
-        padded = None if self.beyond is None else self.length
-        self.batches = Batches([member.task for member in filled], like, padded)
+            self.share = lengths.to(like) / length
+        padded = None if self.beyond is None else length
+        self.batches = Batches([member.task for member in members], like, padded)
         self.listeners = {
-            hook: [
-                (row, member)
-                for row, member in enumerate(self.slots)
-                if isinstance(member, Member) and member.hooks[hook]
-            ]
+            hook: [member for member in members if member.hooks[hook]]
             for hook in ("on_train_batch_start", "on_train_batch_end")
         }
 
-    @property
-    def live(self) -> list[Member]:
-        """The members that are still training."""
-        return members_of(self.slots)
-
-    @property
-    def names(self) -> list[str]:
-        """The run in each slot, for the checkpoints."""
-        return [
-            slot.run.name if isinstance(slot, Member) else slot.name if slot else ""
-            for slot in self.slots
-        ]
-
     def _compact(self) -> None:
-        """Give up empty slots once they are half of all."""
-        for row, slot in enumerate(self.slots):
-            if isinstance(slot, Absent) and slot.until <= self.step:
-                self.slots[row] = None
-        occupied = [slot for slot in self.slots if slot is not None]
-        if self.live and 2 * len(occupied) <= len(self.slots):
-            for member in self.live:
-                self.optimizer.export(self.slots.index(member))
-            self._stack(occupied)
+        """Give up the rows of those that have left once they are half of all."""
+        if 0 < 2 * len(self.rows) <= len(self.values):
+            for row in self.rows.values():
+                self.optimizer.export(row)
+            self._stack(self.live)
 
     # --------------------------------------------------------------------------------- training
 
@@ -207,7 +152,7 @@ class Chunk:
         while True:
             self._retire()
             self._compact()
-            if not self.live:
+            if not self.rows:
                 return
             self._save_if_due()
             self._charge()
@@ -218,7 +163,7 @@ class Chunk:
             self._tell("on_train_batch_start", None, self.step)
             norms = self._advance(x, y)
             if self.step % READ_EVERY == 0:
-                self._each(self._read)
+                self._each(lambda member: member.module.read_losses())
             self._log(norms)
             self._tell("on_train_batch_end", None, None, self.step - 1)
             if self.step % self._val_every == 0:
@@ -229,24 +174,27 @@ class Chunk:
     def _charge(self) -> None:
         """Count the time since the last call as spent on the members, in equal shares."""
         now = time.perf_counter()
-        share = (now - self._charged) / len(self.live)
-        for member in self.live:
+        share = (now - self._charged) / max(1, len(self.rows))
+        for member in self.rows:
             member.seconds += share
         self._charged = now
 
     def _each(
-        self, work: Callable[[Member], None], members: Sequence[Member] | None = None
+        self, work: Callable[[Member], object], members: Sequence[Member] | None = None
     ) -> None:
-        """Do something for every member; one that cannot do it leaves with the status `failed`."""
+        """Do something for `members` (all); one that cannot do it leaves with the status `failed`.
+
+        Members that have left are passed over.
+        """
         for member in self.live if members is None else members:
+            if member not in self.rows:
+                continue
             try:
+                member.reach(self.step)
                 work(member)
             except Exception as error:
                 member.fail(error)
-                self._leave(member)
-
-    def _leave(self, member: Member) -> None:
-        self.slots[self.slots.index(member)] = None
+                del self.rows[member]
 
     def _advance(self, x: Tensor, y: Tensor) -> Tensor:
         """One optimisation step; the norms of the gradients before clipping, (M,)."""
@@ -263,9 +211,9 @@ class Chunk:
             self.slopes.mul_(shrink.masked_fill(self.limits.isinf(), 1.0)[:, None])
         self.optimizer.step()
         self.step += 1
-        for slot, loss in zip(self.slots, losses.detach().unbind(), strict=True):
-            if isinstance(slot, Member):
-                slot.taken(self.step, loss)
+        taken = losses.detach().unbind()
+        for member, row in self.rows.items():
+            member.taken(self.step, taken[row])
         if self.some.scheduler is not None and self.some.module._plateau is None:
             self.optimizer.read_rates()
         return norms
@@ -274,14 +222,9 @@ class Chunk:
         """The objective of every member on its batch: (M, batch, time, channels) each -> (M,)."""
         parameters = {f"model.{name}": value for name, value in self.parameters.items()}
         shared, stacked = ({f"model.{k}": v for k, v in part.items()} for part in self.buffers)
-        one = self.objective
-
-        def member_loss(own: Tensors, a: Tensors, b: Tensors, *batch: Any) -> Tensor:
-            result: Tensor = functional_call(one, {**own, **a, **b}, batch)
-            return result
-
         padding = None if self.beyond is None else 0
-        batched = vmap(member_loss, (0, None, 0 if stacked else None, 0, 0, padding, padding))
+        dims = (0, None, 0 if stacked else None, 0, 0, padding, padding)
+        batched = vmap(functools.partial(_replaced, self.objective), dims)
         with self._attention():
             result: Tensor = batched(parameters, shared, stacked, x, y, self.beyond, self.share)
         return result
@@ -298,25 +241,13 @@ class Chunk:
 
     def _tell(self, hook: str, *arguments: Any) -> None:
         """Call a hook of the callbacks that have it, of every member that has such."""
-        for row, member in self.listeners[hook]:
-            if self.slots[row] is member:
-                member.reach(self.step)
-                self._each(lambda one: one.call(hook, *arguments), [member])
-
-    def _read(self, member: Member) -> None:
-        member.reach(self.step)
-        member.module.read_losses()
+        self._each(lambda member: member.call(hook, *arguments), self.listeners[hook])
 
     def _log(self, norms: Tensor) -> None:
         every = self.some.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if self.step % every == 0 or self.step == 1:
-            own = dict(zip(map(id, self.slots), norms.tolist(), strict=True))
-
-            def log_training(member: Member) -> None:
-                member.reach(self.step)
-                member.log_training(self.step, own[id(member)])
-
-            self._each(log_training)
+            own = norms.tolist()
+            self._each(lambda member: member.log_training(self.step, own[self.rows[member]]))
 
     # ------------------------------------------------------------------------------- validation
 
@@ -324,31 +255,21 @@ class Chunk:
         if not members:
             return
         losses = self.evaluate(members, "val")
-
-        def validated(member: Member) -> None:
-            member.reach(self.step)
-            member.validated(losses[id(member)], self.step)
-
-        self._each(validated, members)
-        if self.some.module._plateau is not None and self.live:
+        self._each(lambda member: member.validated(losses[member], self.step), members)
+        if self.some.module._plateau is not None and self.rows:
             self.optimizer.read_rates()
         self._report(list(losses.values()))
 
     @torch.no_grad()
-    def evaluate(self, members: Sequence[Member], stage: str) -> dict[int, float]:
-        """The mean loss of each member on `val` or `test`, by its `id`."""
-        rows = [self.slots.index(member) for member in members]
-        everyone = rows == list(range(len(self.slots)))
+    def evaluate(self, members: Sequence[Member], stage: str) -> dict[Member, float]:
+        """The mean loss of each member on `val` or `test`."""
+        rows = [self.rows[member] for member in members]
+        everyone = rows == list(range(len(self.values)))
         parameters = {k: v if everyone else v[rows] for k, v in self.parameters.items()}
         shared, stacked = self.buffers
         stacked = {k: v[rows] for k, v in stacked.items()}
-        template = self.template
-
-        def outputs(own: Tensors, a: Tensors, b: Tensors, x: Tensor) -> Tensor:
-            result: Tensor = functional_call(template, {**own, **a, **b}, (x,))
-            return result
-
-        forward = vmap(outputs, (0, None, 0 if stacked else None, 0))
+        dims = (0, None, 0 if stacked else None, 0)
+        forward = vmap(functools.partial(_replaced, self.template), dims)
         self.template.eval()
         loaders = [getattr(member.task, f"{stage}_dataloader")() for member in members]
         weighted: list[list[tuple[float, int]]] = [[] for _ in members]
@@ -364,7 +285,7 @@ class Chunk:
                 pairs.append((loss, weight(target)))
         self.template.train()
         means = (sum(a * n for a, n in pairs) / sum(n for _, n in pairs) for pairs in weighted)
-        return dict(zip(map(id, members), means, strict=True))
+        return dict(zip(members, means, strict=True))
 
     def _losses(self, members: Sequence[Member], output: Tensor, y: Tensor) -> list[float]:
         """The loss of each member on (M, batch, time, channels), over its own times."""
@@ -377,21 +298,19 @@ class Chunk:
 
     def _report(self, losses: Sequence[float]) -> None:
         """A line about all members, where a run alone would print one of its own."""
-        if not self.live or not any(isinstance(c, ProgressReport) for c in self._all_callbacks()):
+        callbacks = self.some.trainer.callbacks  # type: ignore[attr-defined]
+        if not self.rows or not any(isinstance(c, ProgressReport) for c in callbacks):
             return
         first, then = self._begun
         speed = (self.step - first) / max(time.monotonic() - then, 1e-9)
         total = self.some.max_steps
         print(
-            f"{len(self.live)} runs  step {self.step}/{total}  val loss {min(losses):.3g} … "
+            f"{len(self.rows)} runs  step {self.step}/{total}  val loss {min(losses):.3g} … "
             f"{statistics.median(losses):.3g} … {max(losses):.3g}  {speed:.0f} steps/s  "
             f"{(total - self.step) / max(speed, 1e-9):.0f} s left",
             file=sys.stderr,
             flush=True,
         )
-
-    def _all_callbacks(self) -> list[Any]:
-        return list(self.some.trainer.callbacks)  # type: ignore[attr-defined]
 
     # -------------------------------------------------------------------------- checkpoints, end
 
@@ -407,40 +326,35 @@ class Chunk:
     def save(self, members: Sequence[Member] | None = None) -> None:
         """Write the checkpoints of `members` (all) at this step."""
         self._saved = (self.step, time.monotonic())
-        names = self.names
 
         def save(member: Member) -> None:
-            member.reach(self.step)
-            self.optimizer.export(self.slots.index(member))
-            member.save(names, self.length)
+            self.optimizer.export(self.rows[member])
+            member.save()
 
         self._each(save, members)
 
     def _retire(self) -> None:
         """Take out the members that have reached their end."""
-        leaving = [m for m in self.live if m.trainer.should_stop or self.step >= m.max_steps]
+        leaving = [m for m in self.rows if m.trainer.should_stop or self.step >= m.max_steps]
         if not leaving:
             return
         self.save(leaving)
         ending: list[Member] = []
-        self._each(lambda m: ending.append(m) if m.end() else None, self._among(leaving))
-        means: dict[str, dict[int, float]] = {}
-        if ending:
-            means = {stage: self.evaluate(ending, stage) for stage in ("val", "test")}
-
+        self._each(lambda member: ending.append(member) if member.end() else None, leaving)
+        means = {stage: self.evaluate(ending, stage) for stage in ("val", "test") if ending}
         self._charge()
 
         def finish(member: Member) -> None:
-            stages = means if member in ending else {}
-            member.finish({stage: means[stage][id(member)] for stage in stages})
+            member.finish({stage: own[member] for stage, own in means.items() if member in own})
+            del self.rows[member]
 
-        self._each(finish, self._among(leaving))
-        for member in self._among(leaving):
-            self._leave(member)
+        self._each(finish, leaving)
 
-    def _among(self, members: Sequence[Member]) -> list[Member]:
-        """Those of `members` that are still here."""
-        return [member for member in members if member in self.slots]
+
+def _replaced(module: nn.Module, own: Tensors, a: Tensors, b: Tensors, *batch: Any) -> Tensor:
+    """The module's output with these parameters and buffers in place of its own."""
+    result: Tensor = functional_call(module, {**own, **a, **b}, batch)
+    return result
 
 
 def _layout(parameters: Sequence[Tensor]) -> tuple[list[slice], int]:
@@ -464,80 +378,3 @@ def _shared_and_stacked(
         else:
             stacked[name] = torch.stack(own)
     return shared, stacked
-
-
-class Batches:
-    """The training batches of all members: (M, batch, time, channels) each, by the step.
-
-    Members whose training sets are equal share one in memory, and all sets are read at once.
-
-    Args:
-        tasks: one per member.
-        like: what they compute with.
-        length: steps to which sequences are padded with zeros; None leaves them as they are.
-    """
-
-    def __init__(
-        self, tasks: Sequence[SequenceTask], like: Tensor, length: int | None = None
-    ) -> None:
-        self.tasks = tasks
-        self.like = like
-        self.length = length
-        self.uses_samples = tasks[0].uses_samples
-        self.is_stored = self.uses_samples and all(
-            not task.online and type(task).batch is SequenceTask.batch for task in tasks
-        )
-        if self.is_stored:
-            pairs = [task.split("train") for task in tasks]
-            self.x, self._x_starts = self._join([pair.x for pair in pairs])
-            self.y, self._y_starts = self._join([pair.y for pair in pairs])
-            # Members with the same seed and size draw the same order.
-            keys = [(task.seed, task.sizes["train"], task.batch_size) for task in tasks]
-            known = dict(zip(keys, tasks, strict=True))
-            self._orders = list(known.values())
-            numbers = {key: number for number, key in enumerate(known)}
-            self._order = torch.tensor([numbers[key] for key in keys], device=like.device)
-
-    def _join(self, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """The distinct tensors among `parts` one after another, and where each part begins."""
-        distinct: list[Tensor] = []
-        indices = []
-        for part in parts:
-            for index, other in enumerate(distinct):
-                if part is other or torch.equal(part, other):
-                    indices.append(index)
-                    break
-            else:
-                indices.append(len(distinct))
-                distinct.append(part)
-        lengths = [len(part) for part in distinct]
-        begins = list(itertools.accumulate(lengths, initial=0))
-        starts = torch.tensor([begins[index] for index in indices], device=self.like.device)
-        return self.cast(torch.cat([self.pad(part) for part in distinct])), starts[:, None]
-
-    def cast(self, batch: Tensor) -> Tensor:
-        """Real numbers in the precision of the parameters, tokens as they are."""
-        return batch.to(self.like) if batch.is_floating_point() else batch.to(self.like.device)
-
-    def pad(self, part: Tensor) -> Tensor:
-        """(batch, time, channels) with zeros at the times that are missing."""
-        return part if self.length is None else F.pad(part, (0, 0, 0, self.length - part.shape[1]))
-
-    def stack(self, parts: Sequence[Tensor]) -> Tensor:
-        """One batch of each member, (M, batch, time, channels)."""
-        return self.cast(torch.stack([self.pad(part) for part in parts]))
-
-    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        if not self.uses_samples:
-            nothing = self.like.new_zeros(len(self.tasks), 0)
-            return nothing, nothing
-        if not self.is_stored:
-            batches = zip(*(task.batch(step) for task in self.tasks), strict=True)
-            x, y = (self.stack(parts) for parts in batches)
-            return x, y
-        orders = [task._positions(step * task.batch_size, task.batch_size) for task in self._orders]
-        index = torch.stack(orders)[self._order]
-        M, B = index.shape
-        x = self.x.index_select(0, (index + self._x_starts).flatten()).unflatten(0, (M, B))
-        y = self.y.index_select(0, (index + self._y_starts).flatten()).unflatten(0, (M, B))
-        return x, y

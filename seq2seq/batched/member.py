@@ -9,28 +9,27 @@ import lightning
 import torch
 from hydra.utils import instantiate
 from lightning import Callback
+from lightning.pytorch.callbacks import LambdaCallback
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.trainer.states import TrainerFn
 from omegaconf import DictConfig
 from torch import Tensor
 
 from seq2seq.build import build
 from seq2seq.callbacks import Checkpoints, ProgressReport
-from seq2seq.module import History, SequenceModule
+from seq2seq.module import History
 from seq2seq.runs import Run, checkpoint_step, load_checkpoint, write_atomically
 from seq2seq.tasks.text import Text
 from seq2seq.training import (
     build_callbacks,
     build_loggers,
+    find_checkpoint,
     finite,
     log_hyperparameters,
     note_failure,
     outcome,
     warn_of_short_sight,
 )
-
-#: File in the folder of a run that has not ended: the runs of its chunk, in order, so that a kill
-#: before all of them have a checkpoint changes no bit.
-PLANNED = ".slots"
 
 #: The hooks of callbacks that are called while runs are trained together. Those of a batch are
 #: given none, as members have no batches of their own.
@@ -43,25 +42,10 @@ HOOKS = (
 )
 
 
-class Record(Callback):
-    """Makes a member's checkpoint that of a run alone, and notes with whom it shared its chunk.
-
-    Attributes:
-        slots: the folder names of the runs in the chunk, in order; empty where one has left.
-        length: steps to which the chunk's sequences are padded.
-    """
-
-    slots: Sequence[str] = ()
-    length: int | None = None
-
-    def on_save_checkpoint(
-        self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
-    ) -> None:
-        """Copy the parameters out of the chunk, of which they are views, and add the slots."""
-        weights = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {name: weight.clone() for name, weight in weights.items()}
-        checkpoint["slots"] = list(self.slots)
-        checkpoint["length"] = self.length
+def copy_parameters(trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
+    """Make a member's checkpoint that of a run alone: its parameters are views of its chunk's."""
+    weights = checkpoint["state_dict"]
+    checkpoint["state_dict"] = {name: weight.clone() for name, weight in weights.items()}
 
 
 class Member:
@@ -72,27 +56,31 @@ class Member:
 
     Args:
         cfg: the run's config.
-        task, module: from `seq2seq.build.build`.
 
     Attributes:
+        task, module: from `seq2seq.build.build`.
+        source, step: the checkpoint it goes on from, and the steps taken by then.
         seconds: what the run has taken: of the time of its chunk an equal share.
     """
 
-    def __init__(self, cfg: DictConfig, the_run: Run, task: Any, module: SequenceModule) -> None:
+    def __init__(self, cfg: DictConfig, the_run: Run) -> None:
         self.cfg, self.run = cfg, the_run
-        self.task, self.module = task, module
-        self.record = Record()
+        self.task, self.module = build(cfg)
         self.max_steps = int(cfg.trainer.max_steps)
+        self.source: Path | None = None
+        self.step = 0
         self.seconds = 0.0
+        self.loggers: list[Logger] = []
 
-    @classmethod
-    def of(cls, cfg: DictConfig, the_run: Run) -> "Member":
-        return cls(cfg, the_run, *build(cfg))
+    def find_checkpoint(self) -> None:
+        """Go on from the run's newest readable checkpoint, if there is one."""
+        self.source = find_checkpoint(self.run, self.module)
+        self.step = checkpoint_step(self.source) if self.source else 0
 
     # ------------------------------------------------------------------------ start and resume
 
-    def start(self, checkpoint: Path | None) -> None:
-        """Build the trainer, the optimizer and the loggers; take over a checkpoint if given.
+    def start(self) -> None:
+        """Build the trainer, the optimizer and the loggers; take over the checkpoint, if any.
 
         Raises:
             ValueError: the checkpoint cannot be read.
@@ -101,13 +89,12 @@ class Member:
         if isinstance(self.task, Text):
             write_atomically(self.run.vocabulary, self.task.vocabulary.to_json().encode())
         warn_of_short_sight(self.task, self.module.model)
-        step = checkpoint_step(checkpoint) if checkpoint else 0
-        self.loggers = build_loggers(self.cfg, self.run.folder, step)
+        self.loggers = build_loggers(self.cfg, self.run.folder, self.step)
         callbacks = build_callbacks(self.cfg)
         self.trainer: lightning.Trainer = instantiate(
             self.cfg.trainer,
             logger=self.loggers or False,
-            callbacks=[*callbacks, self.record],
+            callbacks=[*callbacks, LambdaCallback(on_save_checkpoint=copy_parameters)],
             default_root_dir=str(self.run.folder),
         )
         heard = [c for c in callbacks if not isinstance(c, (Checkpoints, ProgressReport))]
@@ -128,8 +115,8 @@ class Member:
         trainer.state.fn = TrainerFn.FITTING
         trainer.training = True
         module.history = History()  # which may have been read to find a checkpoint
-        if checkpoint is not None:
-            self._load(checkpoint)
+        if self.source is not None:
+            self._load(self.source)
         self.optimizer = trainer.optimizers[0]
         configs = trainer.lr_scheduler_configs
         self.scheduler = configs[0].scheduler if configs else None
@@ -137,7 +124,7 @@ class Member:
             self.optimizer._opt_called = True
         manual = trainer.fit_loop.epoch_loop.manual_optimization
         self._steps = manual.optim_step_progress.total
-        self.reach(step)
+        self.reach(self.step)
         self.task.setup("fit")
         module.on_fit_start()
         self.seconds += time.perf_counter() - begun
@@ -208,9 +195,8 @@ class Member:
         for logger in self.loggers:
             logger.log_metrics(metrics, step=self.trainer.global_step)
 
-    def save(self, slots: Sequence[str], length: int) -> None:
-        """Write a checkpoint that knows who shared the chunk and how long its sequences were."""
-        self.record.slots, self.record.length = slots, length
+    def save(self) -> None:
+        """Write a checkpoint as of a run alone."""
         self._count(self.trainer.global_step)
         if self.checkpoints is not None:
             self.checkpoints.save(self.trainer, self.module)
@@ -233,7 +219,6 @@ class Member:
         self.result |= finite(measured)
         log_hyperparameters(self.cfg, self.loggers, self.result)
         self._close()
-        (self.run.folder / PLANNED).unlink(missing_ok=True)
         self.run.write_result(self.result | {"seconds": round(self.seconds, 3)})
 
     def stop(self) -> None:
@@ -244,11 +229,10 @@ class Member:
     def fail(self, error: Exception) -> None:
         """Note what went wrong."""
         self._close()
-        (self.run.folder / PLANNED).unlink(missing_ok=True)
         note_failure(self.run, error, round(self.seconds, 3))
 
     def _close(self) -> None:
-        for logger in getattr(self, "loggers", []):
+        for logger in self.loggers:
             logger.finalize("success")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 
 #: Arguments that change the rule itself, and so have no form for many members here.
@@ -53,7 +53,11 @@ class Stacked:
             names = ("exp_avg", "exp_avg_sq") if self.is_adam else ("momentum_buffer",)
             self.moments = {name: torch.zeros_like(values) for name in names}
             for row, optimizer in enumerate(optimizers):
-                self._import(row, optimizer)
+                own = [optimizer.state.get(p, {}) for p in optimizer.param_groups[0]["params"]]
+                for span, state in zip(spans, own, strict=True):
+                    for name in self.moments.keys() & state:
+                        if state[name] is not None:
+                            self.moments[name][row, span] = state[name].flatten().to(values)
         self.read_rates()
 
     def read_rates(self) -> None:
@@ -71,7 +75,7 @@ class Stacked:
         """One step of every member."""
         self.steps += 1
         if not self.is_elementwise:
-            for optimizer in {id(own): own for own in self.optimizers}.values():
+            for optimizer in self.optimizers:
                 optimizer.step()
         elif self.is_adam:
             self._adam()
@@ -121,11 +125,3 @@ class Stacked:
                 if self.is_adam or group["momentum"]:
                     state[name] = moment[row, span].view(parameter.shape).clone()
             optimizer.state[parameter] = state
-
-    def _import(self, row: int, optimizer: Optimizer) -> None:
-        parameters: list[nn.Parameter] = optimizer.param_groups[0]["params"]
-        for parameter, span in zip(parameters, self.spans, strict=True):
-            for name, moment in self.moments.items():
-                own = optimizer.state.get(parameter, {}).get(name)
-                if own is not None:
-                    moment[row, span] = own.flatten().to(moment)

@@ -2,21 +2,20 @@
 
 import time
 
-from seq2seq.benchmark import configure
+from seq2seq.build import build, threads
 from seq2seq.seeds import generator
+from seq2seq.training import configure
 
 
 def measure(seconds: float = 2.0) -> None:
     """Sequences per second that each task and input draws, on one core."""
-    from seq2seq.build import build, threads
-
     print("task                 input    length    sequences/s")
     tasks = {"shift": 128, "convolution": 128, "linear_functional": 128, "lorenz96": 128}
     with threads(1):
         for name, length in tasks.items():
             for process in ("gp",) if name == "lorenz96" else ("white", "gp", "uniform", "ar1"):
                 overrides = [f"task={name}", f"task/input={process}", f"task.length={length}"]
-                task, _ = build(configure(*overrides))
+                task, _ = build(configure(overrides))
                 stream = generator(0, "benchmark")
                 task.sample(64, stream)  # factors the covariance
                 drawn, size, start = 0, 2000, time.perf_counter()

@@ -4,10 +4,10 @@ import statistics
 import time
 from typing import cast
 
-from seq2seq.benchmark import configure
 from seq2seq.build import build, threads
 from seq2seq.generate import stream
 from seq2seq.models.token import TokenModel
+from seq2seq.training import configure
 
 
 def measure(characters: int = 1000) -> None:
@@ -15,7 +15,7 @@ def measure(characters: int = 1000) -> None:
     print("experiment               characters/s")
     with threads(1):
         for name in ("text_char", "text_char_transformer", "text_char_tcn", "text_word"):
-            task, module = build(configure(f"experiment={name}"))
+            task, module = build(configure([f"experiment={name}"]))
             model = cast(TokenModel, module.model)
             rates = []
             for seed in range(3):

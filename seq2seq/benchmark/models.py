@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from seq2seq.benchmark import configure
 from seq2seq.build import build, threads
 from seq2seq.seeds import generator
+from seq2seq.training import configure
 
 
 def measure(seconds: float = 1.0, batch: int = 4) -> None:
@@ -31,7 +31,7 @@ def measure(seconds: float = 1.0, batch: int = 4) -> None:
     }
     with threads(1):
         for name, overrides in cases.items():
-            _, module = build(configure("task=shift", "model.hidden_size=64", *overrides))
+            _, module = build(configure(["task=shift", "model.hidden_size=64", *overrides]))
             passes = {"parallel": _train_pass}
             if name in ("diagonal_rnn", "rnn (dense, tanh)"):
                 passes["step"] = _step_pass

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from lightning import Callback
 
-from seq2seq.benchmark import configure
+from seq2seq.build import build, threads
+from seq2seq.runs import Run
 from seq2seq.seeds import generator
+from seq2seq.training import configure, fit
 
 #: Steps that do not count on either side: snapshots, whose intervals grow, crowd at the start, and
 #: a step's cost changes as training goes on.
@@ -50,25 +52,23 @@ def measure(blocks: int = 12, block: int = 50) -> None:
 
 
 def _framework(overrides: list[str], blocks: int, block: int) -> list[float]:
-    from seq2seq import training
-
     watch = _Stopwatch(block)
     with tempfile.TemporaryDirectory() as folder:
         cfg = configure(
-            *overrides,
-            f"paths.outputs={folder}",
-            f"trainer.max_steps={SKIPPED + (blocks + 1) * block}",
-            "trainer.val_check_interval=1000000",
-            "callbacks.progress=null",
+            [
+                *overrides,
+                f"paths.outputs={folder}",
+                f"trainer.max_steps={SKIPPED + (blocks + 1) * block}",
+                "trainer.val_check_interval=1000000",
+                "callbacks.progress=null",
+            ]
         )
-        training.fit(cfg, training.Run(folder), [watch])
+        fit(cfg, Run(folder), [watch])
     return watch.seconds
 
 
 def _raw_loop(overrides: list[str], blocks: int, block: int) -> list[float]:
-    from seq2seq.build import build, threads
-
-    cfg = configure(*overrides)
+    cfg = configure(overrides)
     task, module = build(cfg)
     model = module.model
     x, y = task.split("train")

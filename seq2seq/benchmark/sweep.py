@@ -15,10 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from seq2seq import schema
 from seq2seq.batched.chunk import Chunk
 from seq2seq.batched.member import Member
-from seq2seq.benchmark import configure
-from seq2seq.build import build
 from seq2seq.runs import Run, find
-from seq2seq.training import quiet
+from seq2seq.training import configure, quiet
 
 TRAIN = schema.CONFIGS.parent / "train.py"
 MEDIUM = ["task.length=48", "task.batch_size=64"]
@@ -120,10 +118,10 @@ def memory_of_tree(pid: int) -> float:
 def operations(case: Sequence[str]) -> float:
     """Floating-point operations in matrix products and convolutions of one run's step."""
     with tempfile.TemporaryDirectory() as folder, quiet():
-        cfg = configure(*COMMON, *case, "logger=none", "trainer.accelerator=cpu")
-        member = Member(cfg, Run(folder), *build(cfg))
-        member.start(None)
-        chunk = Chunk([member], 0, lambda: False)
+        cfg = configure([*COMMON, *case, "logger=none", "trainer.accelerator=cpu"])
+        member = Member(cfg, Run(folder))
+        member.start()
+        chunk = Chunk([member], lambda: False)
         with FlopCounterMode(display=False) as counter:
             chunk.losses(*chunk.batches(0)).sum().backward()
         return float(counter.get_total_flops())

@@ -90,6 +90,10 @@ class Run:
             return "running"
         return "killed" if (self.folder / "config.yaml").exists() else "new"
 
+    def is_done(self, cfg: DictConfig) -> bool:
+        """Whether the run needs no more training to be what `cfg` asks for."""
+        return self.status in FINAL and not cfg.force
+
     @property
     def history(self) -> dict[str, "np.ndarray"]:
         """Arrays `step`, `loss` (training loss of every step) and `lr`."""

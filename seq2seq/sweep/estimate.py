@@ -5,21 +5,15 @@ from collections.abc import Sequence
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.table import Table
 
 from seq2seq.build import build, threads
-from seq2seq.runs import Run
 from seq2seq.seeds import generator
-from seq2seq.sweep.jobs import Job, is_done, labels
+from seq2seq.sweep.jobs import Job, labels, print_table
 
 
 def show_estimate(jobs: Sequence[Job], measured_steps: int = 3) -> None:
     """Print a line per job, timing `measured_steps` training steps of each distinct shape."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("job", "parameters", "steps", "status", "estimated time", "folder"):
-        numeric = column in ("parameters", "steps", "estimated time")
-        table.add_column(column, justify="right" if numeric else "left")
+    rows = []
     seconds_per_step: dict[tuple[object, ...], float] = {}
     total = 0.0
     for job, label in zip(jobs, labels(jobs), strict=True):
@@ -29,14 +23,14 @@ def show_estimate(jobs: Sequence[Job], measured_steps: int = 3) -> None:
         shape = (str(job.config.model), task.length, job.config.task.get("batch_size"))
         if shape not in seconds_per_step:
             seconds_per_step[shape] = _seconds_per_step(job.config, measured_steps)
-        seconds = 0.0 if is_done(job.folder, job.config) else steps * seconds_per_step[shape]
+        seconds = 0.0 if job.is_done else steps * seconds_per_step[shape]
         total += seconds
-        status = Run(job.folder).status.replace("new", "to do")
+        status = job.run.status.replace("new", "to do")
         row = (f"{parameters:,}", str(steps), status, f"{seconds:.0f} s", str(job.folder))
-        table.add_row(label, *row)
-    console = Console(width=None if Console().is_terminal else 400)
-    console.print(table, highlight=False)
-    console.print(f"{len(jobs)} jobs, about {total / 60:.1f} minutes one after another")
+        rows.append((label, *row))
+    columns = ("job", "parameters", "steps", "status", "estimated time", "folder")
+    print_table(columns, rows, ("parameters", "steps", "estimated time"))
+    print(f"{len(jobs)} jobs, about {total / 60:.1f} minutes one after another")
 
 
 def _seconds_per_step(cfg: DictConfig, measured_steps: int) -> float:

@@ -5,16 +5,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from omegaconf import DictConfig
 
-from seq2seq.imports import import_once
-from seq2seq.runs import FINAL, Run, resolved, run_folder, score
+from seq2seq.runs import Run, resolved, run_folder, score
 from seq2seq.schema import ConfigError
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 #: The file that lists the runs a folder is to hold.
 PLAN = "jobs.txt"
@@ -27,6 +23,16 @@ class Job:
     overrides: tuple[str, ...]
     config: DictConfig
     folder: Path
+
+    @property
+    def run(self) -> Run:
+        """What is in the folder."""
+        return Run(self.folder)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run needs no more training."""
+        return self.run.is_done(self.config)
 
 
 def labels(jobs: Sequence[Job]) -> list[str]:
@@ -50,23 +56,27 @@ def plan(composed: Iterable[tuple[Sequence[str], DictConfig]]) -> list[Job]:
     composed = list(composed)
     for _, config in composed:
         schema.check(config)
-    _refuse_parallel_devices(composed)
+        devices = config.trainer.get("devices", 1)
+        if len(composed) > 1 and str(devices) not in ("1", "auto"):
+            raise ConfigError(
+                f"a sweep runs each job on one device, got trainer.devices={devices}; "
+                "run the jobs one by one or choose trainer=cpu"
+            )
     checked: set[str] = set()
     jobs: dict[Path, Job] = {}
     for overrides, config in composed:
-        folder = run_folder(config)
-        if folder not in jobs:
-            if not is_done(folder, config):
-                # Only now, as it takes seconds: a wrong key or type has been refused before, a
-                # complete sweep is told at once.
-                import_once("seq2seq.training")
-                from seq2seq.training import check
+        job = Job(tuple(overrides), config, run_folder(config))
+        if job.folder in jobs:
+            continue
+        rest = _without_seed(config)
+        if not job.is_done and rest not in checked:
+            # Imported only now, as it takes seconds: a wrong key or type has been refused before,
+            # and a complete sweep is told at once.
+            from seq2seq.training import check
 
-                rest = _without_seed(config)
-                if rest not in checked:
-                    check(config)
-                    checked.add(rest)
-            jobs[folder] = Job(tuple(overrides), config, folder)
+            check(config)
+            checked.add(rest)
+        jobs[job.folder] = job
     return list(jobs.values())
 
 
@@ -77,21 +87,6 @@ def _without_seed(config: DictConfig) -> str:
         del plain["task"]["seed"]
     del plain["seed"]
     return json.dumps(plain, sort_keys=True, default=str)
-
-
-def is_done(folder: Path, config: DictConfig) -> bool:
-    """Whether the run needs no more training."""
-    return Run(folder).status in FINAL and not config.force
-
-
-def _refuse_parallel_devices(composed: Sequence[tuple[Sequence[str], DictConfig]]) -> None:
-    for _, config in composed:
-        devices = config.trainer.get("devices", 1)
-        if len(composed) > 1 and str(devices) not in ("1", "auto"):
-            raise ConfigError(
-                f"a sweep runs each job on one device, got trainer.devices={devices}; "
-                "run the jobs one by one or choose trainer=cpu"
-            )
 
 
 def make_parents(jobs: Iterable[Job]) -> None:
@@ -131,47 +126,55 @@ def read_plan(parent: Path) -> dict[str, str]:
     return {name: label for name, _, label in (line.partition("\t") for line in lines)}
 
 
-def table(jobs: Sequence[Job]) -> "Table":
-    """One line per job: what it is, how it ended, its validation error, time and folder."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()
+) -> None:
+    """Print rows, a text per column, as wide as they need to be where there is no terminal.
+
+    Args:
+        columns: their names; those of them that are in `numbers` are aligned on the right.
+        rows: from top to bottom.
+        numbers: some of `columns`.
+    """
+    from rich.console import Console
     from rich.table import Table
 
-    result = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("job", "status", "val nmse", "steps", "time", "folder"):
-        numeric = column in ("val nmse", "steps", "time")
-        result.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for job, label in zip(jobs, labels(jobs), strict=True):
-        run = Run(job.folder)
-        outcome = run.result
-        value = score(outcome)
-        seconds = outcome.get("seconds")
-        result.add_row(
-            label,
-            run.status if run.status != "new" else "to do",
-            "" if value is None else f"{value:.3g}",
-            str(outcome.get("steps", "")),
-            "" if seconds is None else f"{seconds:.1f} s",
-            str(job.folder),
-        )
-    return result
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        justify: Literal["left", "right"] = "right" if name in numbers else "left"
+        table.add_column(name, justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 400).print(table, highlight=False)
 
 
 def show(jobs: Sequence[Job]) -> None:
-    """Print the table, as wide as it needs to be where the output is not a terminal."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 400)
-    console.print(table(jobs), highlight=False)
-    for job in jobs:
-        run = Run(job.folder)
-        if run.status == "failed":
-            console.print(
-                f"{job.folder}: {run.result.get('error', '')}", markup=False, highlight=False
+    """Print for each job what it is, how it ended, its validation error, time and folder."""
+    rows, errors = [], []
+    for job, label in zip(jobs, labels(jobs), strict=True):
+        status, outcome = job.run.status, job.run.result
+        value, seconds = score(outcome), outcome.get("seconds")
+        rows.append(
+            (
+                label,
+                "to do" if status == "new" else status,
+                "" if value is None else f"{value:.3g}",
+                str(outcome.get("steps", "")),
+                "" if seconds is None else f"{seconds:.1f} s",
+                str(job.folder),
             )
+        )
+        if status == "failed":
+            errors.append(f"{job.folder}: {outcome.get('error', '')}")
+    numbers = ("val nmse", "steps", "time")
+    print_table(("job", "status", *numbers, "folder"), rows, numbers)
+    for error in errors:
+        print(error)
 
 
 def show_result(job: Job) -> None:
     """Print one run's result, a number to a line."""
-    result = Run(job.folder).result
+    result = job.run.result
     print(f"{result.get('status', 'new')}: {job.folder}")
     for key, value in result.items():
         if key not in ("status", "error"):

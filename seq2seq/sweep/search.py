@@ -19,13 +19,10 @@ from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
-from rich.console import Console
-from rich.table import Table
 
-from seq2seq.runs import Run
 from seq2seq.runs.locks import Claims
 from seq2seq.schema import ConfigError
-from seq2seq.sweep.jobs import Job, make_parents, plan
+from seq2seq.sweep.jobs import Job, make_parents, plan, print_table
 from seq2seq.sweep.sweeper import launch_jobs
 
 #: The study's storage, beside its runs.
@@ -65,12 +62,11 @@ class Search:
             for key, o in last.items()
             if key not in self.space
         ]
-        base = self._job(self.fixed)
-        self.base = base
-        self.folder = base.folder.parent
+        self.base = self._job(self.fixed)
+        self.folder = self.base.folder.parent
         # Another space, or other fixed values, are another study in the same journal.
         space = {k: optuna.distributions.distribution_to_json(d) for k, d in self.space.items()}
-        digest = hashlib.sha256(json.dumps([base.folder.name, space]).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps([self.base.folder.name, space]).encode()).hexdigest()
         self.name = digest[:8]
 
     def run(
@@ -138,7 +134,7 @@ class Search:
             return
         make_parents(jobs)
         for trial, job, value in zip(valid, jobs, launch_jobs(jobs, self.launch), strict=True):
-            run = Run(job.folder)
+            run = job.run
             if run.result.get("pruned"):
                 study.tell(trial, state=TrialState.PRUNED)
             elif run.status == "diverged":
@@ -166,15 +162,12 @@ class Search:
 
     def show(self, study: optuna.Study, most: int = 10) -> None:
         """Print the best runs, and how many ended in which way."""
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("trial", "val error", "values", "folder"):
-            table.add_column(column, overflow="fold")
         complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-        for one in sorted(complete, key=lambda t: t.value or 0.0)[:most]:
-            shown = f"{one.value:.4g}", _shown(one.params), str(one.user_attrs["folder"])
-            table.add_row(str(one.number), *shown)
-        console = Console(width=None if Console().is_terminal else 400)
-        console.print(table, highlight=False)
+        rows = [
+            (str(t.number), f"{t.value:.4g}", _shown(t.params), str(t.user_attrs["folder"]))
+            for t in sorted(complete, key=lambda t: t.value or 0.0)[:most]
+        ]
+        print_table(("trial", "val error", "values", "folder"), rows)
         ended = [trial.state.name.lower() for trial in study.get_trials(deepcopy=False)]
         counts = ", ".join(f"{ended.count(s)} {s}" for s in ("complete", "pruned", "fail"))
         print(f"{len(ended)} trials: {counts}; study in {self.folder / JOURNAL}")

@@ -11,7 +11,6 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobStatus
 from omegaconf import DictConfig
 
-from seq2seq.runs import Run
 from seq2seq.schema import ConfigError
 from seq2seq.sweep import jobs as job_list
 
@@ -46,7 +45,7 @@ def run_jobs(
 
         show_estimate(jobs)
         return 0
-    missing = [job for job in jobs if not job_list.is_done(job.folder, job.config)]
+    missing = [job for job in jobs if not job.is_done]
     if missing:
         job_list.make_parents(missing)
         if not single:
@@ -58,7 +57,7 @@ def run_jobs(
         job_list.show_result(jobs[0])
     else:
         job_list.show(jobs)
-    failed = sum(Run(job.folder).status not in ("finished", "diverged") for job in jobs)
+    failed = sum(job.run.status not in ("finished", "diverged") for job in jobs)
     if failed and not single:
         print(f"{failed} of {len(jobs)} jobs did not finish", file=sys.stderr)
     return failed
@@ -73,20 +72,20 @@ def run_missing(
     """
     waiting = list(missing)
     for _ in range(LAUNCHES):
-        free = [job for job in waiting if Run(job.folder).status != "running"]
+        free = [job for job in waiting if job.run.status != "running"]
         if free:
             launch_jobs(free, launch)
         launched = {job.folder for job in free}
-        running = [job for job in waiting if Run(job.folder).status == "running"]
+        running = [job for job in waiting if job.run.status == "running"]
         if running:
             print(f"waiting for {len(running)} jobs that run elsewhere", file=sys.stderr)
-        while any(Run(job.folder).status == "running" for job in running):
+        while any(job.run.status == "running" for job in running):
             time.sleep(POLL)
         waiting = [
             job
             for job in waiting
             if (job.folder not in launched or job in running)
-            and Run(job.folder).status in ("new", "killed", "stopped")
+            and job.run.status in ("new", "killed", "stopped")
         ]
         if not waiting:
             return
@@ -118,11 +117,11 @@ def launch_jobs(
             values.append(ended.return_value)
             continue
         values.append(None)
-        if not Run(job.folder).result:
+        if not job.run.result:
             from seq2seq.training import note_failure
 
             try:
-                note_failure(Run(job.folder), ended._return_value, 0.0)
+                note_failure(job.run, ended._return_value, 0.0)
             except OSError as error:
                 print(f"{job.folder}: {error}", file=sys.stderr)
     return values

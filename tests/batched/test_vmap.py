@@ -18,8 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from seq2seq import schema
 from seq2seq.analysis.report import Sweep, growth
-from seq2seq.batched import chunk, vmap
-from seq2seq.batched.vmap import train_all
+from seq2seq.batched import batches, chunk, grouping, planning, train_all, workers
+from seq2seq.batched.member import Member
 from seq2seq.build import load_model
 from seq2seq.callbacks import StopAtTarget
 from seq2seq.module import READ_EVERY
@@ -183,7 +183,7 @@ def test_folders_are_those_of_runs_alone(tmp_path: Path) -> None:
         assert names(a) == names(b)
         assert scalars(a) == scalars(b)
         ours, theirs = (torch.load(r.checkpoints[0], weights_only=True) for r in (b, a))
-        assert set(ours) - {"slots", "length"} == set(theirs)
+        assert set(ours) == set(theirs)
         assert (
             ours["optimizer_states"][0]["param_groups"]
             == (theirs["optimizer_states"][0]["param_groups"])
@@ -250,9 +250,9 @@ def record_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     stack = chunk.Chunk._stack
 
-    def noted(self: chunk.Chunk, slots: Sequence[chunk.Slot], length: int | None = None) -> None:
-        sizes.append(len(slots))
-        stack(self, slots, length)
+    def noted(self: chunk.Chunk, members: Sequence[Member]) -> None:
+        sizes.append(len(members))
+        stack(self, members)
 
     monkeypatch.setattr(chunk.Chunk, "_stack", noted)
     return sizes
@@ -305,37 +305,30 @@ def interrupted(
             train_all(made, workers=1)
 
 
-def assert_identical(a: Run, b: Run) -> None:
-    for name, values in a.history.items():
-        np.testing.assert_array_equal(values, b.history[name])
-    ours, theirs = (torch.load(r.checkpoints[0], weights_only=True) for r in (a, b))
-    assert ours["slots"] == theirs["slots"]
-    for key, value in ours["state_dict"].items():
-        assert torch.equal(value, theirs["state_dict"][key])
-    without_time = [{k: v for k, v in r.result.items() if k != "seconds"} for r in (a, b)]
-    assert without_time[0] == without_time[1]
+def assert_resumed(whole: list[Run], made: list[DictConfig]) -> None:
+    """What was killed ends as it would have, up to rounding, and nothing is told twice."""
+    for a, b in zip(whole, train_all(made, workers=1), strict=True):
+        assert_equal(a, b)
+        assert names(a) == names(b)
+        ours, theirs = (torch.load(r.checkpoints[0], weights_only=True) for r in (a, b))
+        for key, value in ours["state_dict"].items():
+            torch.testing.assert_close(value, theirs["state_dict"][key], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("lost", [(), (0,), (0, 2)])
-def test_a_killed_chunk_ends_bit_for_bit_where_it_would_have(
+def test_a_killed_chunk_ends_where_it_would_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: tuple[int, ...]
 ) -> None:
     whole = train_all(configs(tmp_path / "whole", *EVERY_FOUR), workers=1)
     interrupted(tmp_path / "killed", monkeypatch, 10)
-    folders = [run_folder(cfg) for cfg in configs(tmp_path / "killed")]
+    made = configs(tmp_path / "killed", *EVERY_FOUR)
     for number in lost:  # the kill came while checkpoints were being written
-        (
-            run_folder(configs(tmp_path / "killed", *EVERY_FOUR)[number])
-            / "checkpoints/step=8.ckpt"
-        ).unlink()
-    assert len(folders) == 3
-    again = train_all(configs(tmp_path / "killed", *EVERY_FOUR), workers=1)
-    for a, b in zip(whole, again, strict=True):
-        assert_identical(a, b)
+        (run_folder(made[number]) / "checkpoints/step=8.ckpt").unlink()
+    assert_resumed(whole, made)
 
 
 @pytest.mark.parametrize("lost", [(), (1,), (0, 1, 2)])
-def test_a_kill_at_the_first_checkpoint_changes_no_bit(
+def test_a_chunk_killed_at_its_first_checkpoint_ends_where_it_would_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: tuple[int, ...]
 ) -> None:
     members = [{"seed": seed} for seed in range(3)]
@@ -344,13 +337,12 @@ def test_a_kill_at_the_first_checkpoint_changes_no_bit(
     made = configs(tmp_path / "killed", *EVERY_FOUR, members=members)
     for number in lost:
         (run_folder(made[number]) / "checkpoints/step=4.ckpt").unlink()
-    monkeypatch.setattr(vmap, "chunk_size", lambda group, workers: 1)  # there is less memory now
-    for a, b in zip(whole, train_all(made, workers=1), strict=True):
-        assert_identical(a, b)
+    monkeypatch.setattr(workers, "chunk_size", lambda group, workers: 1)  # there is less memory now
+    assert_resumed(whole, made)
 
 
 @pytest.mark.parametrize("members", [MEMBERS, LENGTHS[1:]], ids=["equal", "padded"])
-def test_a_killed_chunk_remembers_who_had_left(
+def test_a_killed_chunk_goes_on_without_those_that_had_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: Sequence[dict[str, Any]]
 ) -> None:
     def made(folder: str) -> list[DictConfig]:
@@ -363,10 +355,25 @@ def test_a_killed_chunk_remembers_who_had_left(
     shutil.rmtree(ended)
     shutil.copytree(run_folder(made("whole")[0]), ended)
     sizes = record_sizes(monkeypatch)
-    again = train_all(made("killed"), workers=1)
-    assert sizes == [len(members)]
-    for a, b in zip(whole[1:], again[1:], strict=True):
-        assert_identical(a, b)
+    assert_resumed(whole, made("killed"))
+    assert sizes == [len(members) - 1]
+
+
+def test_a_checkpoint_that_names_the_runs_beside_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 0.1 noted with whom a run shared its chunk, and how far sequences were padded."""
+    whole = train_all(configs(tmp_path / "whole", *EVERY_FOUR), workers=1)
+    interrupted(tmp_path / "killed", monkeypatch, 10)
+    made = configs(tmp_path / "killed", *EVERY_FOUR)
+    folders = [run_folder(cfg) for cfg in made]
+    for folder in folders:
+        (folder / ".slots").write_text(json.dumps([other.name for other in folders]))
+        path = folder / "checkpoints/step=8.ckpt"
+        stored = torch.load(path, weights_only=True)
+        torch.save(stored | {"slots": [other.name for other in folders], "length": 10}, path)
+    for a, b in zip(whole, train_all(made, workers=1), strict=True):
+        assert_equal(a, b)
 
 
 def test_alone_and_together_resume_each_other(
@@ -388,7 +395,7 @@ def test_out_of_memory_halves_the_chunk(tmp_path: Path, monkeypatch: pytest.Monk
     advance = chunk.Chunk._advance
 
     def limited(self: chunk.Chunk, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        if len(self.slots) > 1 and self.step == 5:
+        if len(self.rows) > 1 and self.step == 5:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return advance(self, x, y)
 
@@ -413,7 +420,7 @@ def test_a_complete_run_is_left_alone(tmp_path: Path) -> None:
 
 def test_shapes_part_and_values_do_not(tmp_path: Path) -> None:
     def groups(*members: dict[str, Any]) -> int:
-        return len(vmap.grouped(configs(tmp_path, "model=rnn", members=members)))
+        return len(grouping.grouped(configs(tmp_path, "model=rnn", members=members)))
 
     assert groups(*MEMBERS) == 1
     assert groups({"task.input.scale": 1.0}, {"task.input.scale": 2.0}) == 1
@@ -439,7 +446,7 @@ def test_lengths_share_a_group_where_padding_pays(
     tmp_path: Path, overrides: str, lengths: list[int], sizes: list[int]
 ) -> None:
     members = [{"task.length": length, "seed": seed} for seed, length in enumerate(lengths)]
-    groups = vmap.grouped(configs(tmp_path, *overrides.split(), members=members))
+    groups = grouping.grouped(configs(tmp_path, *overrides.split(), members=members))
     assert [len(group) for group in groups] == sizes
     for group in groups:
         assert group[0].task.length == max(member.task.length for member in group)
@@ -473,25 +480,25 @@ def test_what_cannot_be_batched_is_refused_before_training(tmp_path: Path, overr
 
 def test_chunks_have_the_size_that_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     members = [{"seed": seed} for seed in range(20)]
-    (group,) = vmap.grouped(configs(tmp_path, "model=rnn", members=members))
-    assert vmap.chunk_size(group, workers=1) == 20
-    assert vmap.chunk_size(group, workers=2) == 10
-    monkeypatch.setattr(vmap, "CACHE", 1.0)
-    assert vmap.chunk_size(group, workers=2) == vmap.FEWEST
-    monkeypatch.setattr(vmap, "_free_memory", lambda: 1.0)
-    assert vmap.chunk_size(group, workers=2) == 1
+    (group,) = grouping.grouped(configs(tmp_path, "model=rnn", members=members))
+    assert planning.chunk_size(group, workers=1) == 20
+    assert planning.chunk_size(group, workers=2) == 10
+    monkeypatch.setattr(planning, "CACHE", 1.0)
+    assert planning.chunk_size(group, workers=2) == planning.FEWEST
+    monkeypatch.setattr(planning, "_free_memory", lambda: 1.0)
+    assert planning.chunk_size(group, workers=2) == 1
 
 
 def test_batches_are_those_of_each_task(tmp_path: Path) -> None:
-    (group,) = vmap.grouped(configs(tmp_path, "model=rnn"))
+    (group,) = grouping.grouped(configs(tmp_path, "model=rnn"))
     tasks = [member.task for member in group]
-    batches = chunk.Batches(tasks, torch.zeros(1, dtype=torch.float64))
+    stacked = batches.Batches(tasks, torch.zeros(1, dtype=torch.float64))
     for step in (0, 5, 6, 13):
-        x, y = batches(step)
+        x, y = stacked(step)
         for task, own_x, own_y in zip(tasks, x, y, strict=True):
             for expected, own in zip(task.batch(step), (own_x, own_y), strict=True):
                 assert torch.equal(expected.double(), own)
-    assert len(batches.x) == 100  # two seeds; equal inputs are stored once
+    assert len(stacked.x) == 100  # two seeds; equal inputs are stored once
 
 
 def test_seconds_of_runs_trained_together_add_up_to_their_time(tmp_path: Path) -> None:

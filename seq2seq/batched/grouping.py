@@ -1,0 +1,170 @@
+"""Which runs can share a program, and which can share none."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from seq2seq import schema
+from seq2seq.batched.chunk import Objective
+from seq2seq.batched.member import Member, unheard_hooks
+from seq2seq.batched.stack import AttentionRule, batchable
+from seq2seq.build import threads
+from seq2seq.objective import Sampled
+from seq2seq.runs import Run, resolved, run_folder
+from seq2seq.schema import ConfigError
+from seq2seq.seeds import generator
+from seq2seq.tasks.task import SequenceTask
+from seq2seq.training import build_callbacks, quiet
+
+#: Members of a chunk below which a CPU spends more on calls than on sums.
+FEWEST = 8
+
+#: Keys in which the members of a group may differ.
+OWN_OPTIMIZER = ("lr", "weight_decay", "momentum")
+OWN_TRAINER = ("enable_progress_bar", "enable_model_summary", "default_root_dir")
+#: Trainer arguments that a chunk heeds or that concern only what Lightning itself prints.
+TRAINER = (
+    *OWN_TRAINER,
+    "accelerator",
+    "devices",
+    "precision",
+    "max_steps",
+    "max_epochs",
+    "val_check_interval",
+    "check_val_every_n_epoch",
+    "log_every_n_steps",
+    "num_sanity_val_steps",
+    "enable_checkpointing",
+    "logger",
+)
+
+
+def grouped(configs: Sequence[DictConfig]) -> list[list[Member]]:
+    """The runs that are not complete, those of one shape together, the longest sequences first.
+
+    Raises:
+        ConfigError: one cannot be trained with others.
+    """
+    groups: dict[str, list[Member]] = defaultdict(list)
+    with quiet(), threads(1):
+        for cfg in configs:
+            run = Run(run_folder(cfg))
+            if not run.is_done(cfg):
+                member = Member(cfg, run)
+                groups[shape(member)].append(member)
+        for group in groups.values():
+            for reason in reasons_against(group[0]):
+                raise ConfigError(f"hydra/launcher=vmap {reason}; use hydra/launcher=basic")
+    return [part for group in groups.values() for part in by_length(group)]
+
+
+def by_length(group: Sequence[Member]) -> list[list[Member]]:
+    """Parts of a group in which it pays to pad all sequences to the longest.
+
+    A step costs about as much for each time as `FEWEST` members' sums at that time do. Padding M
+    sequences of T steps to P saves that for T times, and adds the sums of M members for P − T.
+    """
+    lengths: dict[int, list[Member]] = defaultdict(list)
+    for member in group:
+        lengths[member.task.length].append(member)
+    parts: list[list[Member]] = []
+    for length, members in sorted(lengths.items(), reverse=True):
+        longest = parts[-1][0].task.length if parts else 0
+        if len(members) * (longest - length) < FEWEST * length and parts:
+            parts[-1] += members
+        else:
+            parts.append(members)
+    return parts
+
+
+def shape(member: Member) -> str:
+    """What members of one group have in common, as text."""
+    plain = resolved(member.cfg)
+    task, model = member.task, member.module.model
+    optimizer = {k: v for k, v in plain["optimizer"].items() if k not in OWN_OPTIMIZER}
+    scheduler = {k: v for k, v in (plain["scheduler"] or {}).items() if k != "max_lr"}
+    length = None if may_be_padded(member) else task.length
+    data = [type(task).__name__, length, task.batch_size, task.sizes["val"]]
+    data += [task.sizes["test"], task.input_dim, task.output_dim]
+    if type(task).loss is not SequenceTask.loss or not task.uses_samples:
+        # What is minimised may depend on the task's arguments.
+        data += [{k: v for k, v in plain["task"].items() if k != "seed"}]
+    common = {
+        "task": data,
+        "model": plain["model"],
+        "parameters": [list(p.shape) for p in model.parameters()],
+        "objective": plain["objective"],
+        "optimizer": optimizer,
+        "scheduler": scheduler,
+        "trainer": {k: v for k, v in plain["trainer"].items() if k not in OWN_TRAINER},
+        "checkpoints": plain["callbacks"].get("checkpoints"),
+        "threads": plain["threads"],
+    }
+    return json.dumps(common, sort_keys=True, default=str)
+
+
+def may_be_padded(member: Member) -> bool:
+    """Whether a mean over all times of an error that vanishes at zero is minimised."""
+    objective = member.module.objective
+    mean = type(objective) is Sampled and objective.horizon == "average"
+    return mean and type(member.task).loss is SequenceTask.loss
+
+
+def reasons_against(member: Member) -> Iterator[str]:
+    """What `hydra/launcher=vmap` cannot do for a run, if anything."""
+    cfg, module = member.cfg, member.module
+    if module._random:
+        yield "cannot reproduce the dropout of single runs"
+    if module.restarts is not None:
+        yield "cannot carry a state from batch to batch"
+    if any(isinstance(part, nn.modules.batchnorm._NormBase) for part in module.model.modules()):
+        yield "cannot keep running statistics"
+    trainer = cfg.trainer
+    if trainer.get("precision", "32-true") not in ("32-true", "64-true", 32, 64, "32", "64"):
+        yield f"knows no trainer.precision={trainer.precision}"
+    if not isinstance(trainer.get("val_check_interval"), int):
+        yield "counts trainer.val_check_interval in steps"
+    if trainer.get("check_val_every_n_epoch") is not None:
+        yield "needs trainer.check_val_every_n_epoch=null"
+    for parameter in schema.signature(str(trainer._target_)):
+        value = trainer.get(parameter.name, parameter.default)
+        if parameter.name not in TRAINER and value != parameter.default:
+            yield f"knows no trainer.{parameter.name}={value}"
+    for callback in build_callbacks(cfg):
+        for hook in unheard_hooks(callback):
+            yield f"never calls {type(callback).__name__}.{hook}"
+    try:
+        _trial(member)
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        yield f"cannot batch this model or objective: {first}"
+
+
+def _trial(member: Member) -> None:
+    """One evaluation of the objective as a batch of two members, on two sequences."""
+    x, y = example(member.task, 2)
+    module = member.module
+    objective = Objective(batchable(module.model), module.objective, module.loss)
+    parameters = {name: p.detach() for name, p in objective.named_parameters()}
+
+    def one(own: dict[str, Tensor], x: Tensor, y: Tensor) -> Any:
+        return functional_call(objective, own, (x, y, None, None))
+
+    pairs = {name: torch.stack([p, p]) for name, p in parameters.items()}
+    with AttentionRule(), torch.no_grad():
+        vmap(one)(pairs, torch.stack([x, x]), torch.stack([y, y]))
+
+
+def example(task: Any, n: int) -> tuple[Tensor, Tensor]:
+    """A few pairs, without drawing the task's data where it can do so."""
+    try:
+        x, y = task.sample(n, generator(0, "example"))
+    except ValueError:
+        x, y = (part[:n] for part in task.split("val"))
+    return x, y

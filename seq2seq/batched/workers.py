@@ -1,0 +1,180 @@
+"""Train groups of runs, chunk by chunk, in processes side by side."""
+
+import contextlib
+import itertools
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkProcess
+
+import torch
+from omegaconf import DictConfig
+
+from seq2seq.batched.chunk import Chunk
+from seq2seq.batched.grouping import grouped
+from seq2seq.batched.member import Member
+from seq2seq.batched.planning import chunk_size, kept_bytes, plan_chunks, processes
+from seq2seq.build import threads
+from seq2seq.runs import Run, run_folder
+from seq2seq.runs.locks import Claims
+from seq2seq.training import begin, claim, interruptible, quiet
+
+log = logging.getLogger("seq2seq")
+
+
+def train_all(configs: Sequence[DictConfig], workers: int | None = None) -> list[Run]:
+    """Train the runs that `configs` describe, or finish training them, many at a time.
+
+    Every run's folder holds what training it alone would have written; on CPU its numbers are
+    those of the run alone up to rounding. Groups are split into chunks that fit the cache, which
+    `workers` processes train side by side.
+
+    Args:
+        configs: as for `seq2seq.training.run`.
+        workers: processes; None for as many as there are cores.
+
+    Raises:
+        ConfigError: a run cannot be trained in this way; none has been started.
+        KeyboardInterrupt: the user interrupted; all runs have a checkpoint.
+    """
+    train_groups(grouped(configs), workers)
+    return [Run(run_folder(cfg)) for cfg in configs]
+
+
+def train_groups(
+    groups: Sequence[Sequence[Member]],
+    workers: int | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """Train all members of all groups to their ends, but for those that another process trains.
+
+    Args:
+        groups: from `grouped`.
+        workers: as for `train_all`.
+        meanwhile: called once, when the workers have started.
+
+    Raises:
+        KeyboardInterrupt: the user interrupted; all runs have a checkpoint.
+    """
+    if not groups:
+        return meanwhile()
+    if workers is None:
+        workers = min(processes(group[0].cfg) for group in groups)
+    with quiet(), threads(1):  # the longest first, so that the workers end together
+        ordered = sorted(groups, key=lambda group: -kept_bytes(group[0]) * group[0].max_steps)
+    with Claims() as claims:
+        _train_chunks(_chunks(ordered, claims, workers), workers, meanwhile)
+
+
+def _chunks(
+    groups: Sequence[Sequence[Member]], claims: Claims, workers: int
+) -> Iterator[list[Member]]:
+    """The chunks of each group, which is claimed when its turn comes."""
+    for group in groups:
+        free = [m for m in group if claim(claims, m.run) and not m.run.is_done(m.cfg)]
+        if free:
+            for member in free:
+                begin(member.cfg, member.run)
+            with quiet(), threads(1):
+                chunks = plan_chunks(free, chunk_size(free, workers))
+            yield from chunks
+
+
+def _train_chunks(
+    chunks: Iterator[list[Member]], workers: int, meanwhile: Callable[[], None]
+) -> None:
+    """Train the chunks, `workers` at a time, each in a process of its own."""
+    if workers == 1:
+        meanwhile()
+        for members in chunks:
+            train_chunk(members)
+        return
+    running: list[ForkProcess] = []
+
+    def start() -> None:
+        for members in itertools.islice(chunks, workers - len(running)):
+            process = multiprocessing.get_context("fork").Process(
+                target=_child, args=(members, os.getpid())
+            )
+            process.start()
+            running.append(process)
+
+    try:
+        start()
+        meanwhile()
+        while running:
+            ended = wait([process.sentinel for process in running])
+            running[:] = [process for process in running if process.sentinel not in ended]
+            start()
+    except BaseException:
+        try:
+            for process in running:
+                process.terminate()
+            for process in running:
+                process.join()
+        finally:
+            for process in running:
+                process.kill()
+        raise
+
+
+def _child(members: list[Member], parent: int) -> None:
+    os.setpgrp()  # Ctrl-C reaches the parent alone, which tells its children once
+    with contextlib.suppress(KeyboardInterrupt):
+        train_chunk(members, parent)
+
+
+def train_chunk(members: Sequence[Member], parent: int | None = None) -> None:
+    """Train one chunk; what has too little memory is trained in halves.
+
+    Args:
+        members: from `plan_chunks`.
+        parent: the process whose end also ends this one.
+
+    Raises:
+        KeyboardInterrupt: the user interrupted; all members have a checkpoint.
+    """
+    with quiet(), threads(members[0].cfg.threads), interruptible() as interruption:
+
+        def stops() -> bool:
+            return interruption.requested or parent not in (None, os.getppid())
+
+        left = [member for member in members if _has_started(member)]
+        if not left:
+            return
+        chunk = None
+        try:
+            chunk = Chunk(left, stops)
+            chunk.train()
+            return
+        except KeyboardInterrupt:
+            for member in chunk.live if chunk else left:
+                member.stop()
+            raise
+        except Exception as error:
+            left = chunk.live if chunk else left
+            if not _is_out_of_memory(error) or len(left) == 1:
+                for member in left:
+                    member.fail(error)
+                return
+    del chunk
+    log.warning("out of memory with %d runs together; going on with half as many", len(left))
+    again = [Member(member.cfg, member.run) for member in left]
+    for half in plan_chunks(again, -(-len(left) // 2)):
+        train_chunk(half, parent)
+
+
+def _has_started(member: Member) -> bool:
+    try:
+        member.start()
+    except Exception as error:
+        member.fail(error)
+        return False
+    return True
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return known or "allocate memory" in str(error)
