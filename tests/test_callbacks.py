@@ -7,7 +7,7 @@ from seq2seq import train
 from seq2seq.analysis.plateau import find
 from seq2seq.build import load_model
 from seq2seq.callbacks import Snapshots, StopAfterEscape
-from seq2seq.module import READ_EVERY
+from seq2seq.history import READ_EVERY
 
 SMALL = [
     "task/input=white",

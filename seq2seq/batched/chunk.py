@@ -18,7 +18,8 @@ from seq2seq.batched import optimizer
 from seq2seq.batched.member import Member
 from seq2seq.batched.stack import AttentionRule, batchable
 from seq2seq.callbacks import ProgressReport
-from seq2seq.module import READ_EVERY, weight
+from seq2seq.history import READ_EVERY
+from seq2seq.module import weight
 from seq2seq.tasks.task import SequenceTask
 
 log = logging.getLogger("seq2seq")

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from seq2seq.build import build
 from seq2seq.callbacks import Checkpoints, ProgressReport
-from seq2seq.module import History, SequenceModule
+from seq2seq.history import History
+from seq2seq.module import SequenceModule
 from seq2seq.runs import Run, checkpoint_step, load_checkpoint, write_atomically
 from seq2seq.tasks.text import Text
 from seq2seq.training import (
