@@ -50,7 +50,8 @@ def measure(blocks: int = 12, block: int = 50) -> None:
 
 
 def _framework(overrides: list[str], blocks: int, block: int) -> list[float]:
-    from seq2seq import training
+    from seq2seq.runs import Run
+    from seq2seq.training import fit
 
     watch = _Stopwatch(block)
     with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +62,7 @@ def _framework(overrides: list[str], blocks: int, block: int) -> list[float]:
             "trainer.val_check_interval=1000000",
             "callbacks.progress=null",
         )
-        training.fit(cfg, training.Run(folder), [watch])
+        fit(cfg, Run(folder), [watch])
     return watch.seconds
 
 
