@@ -26,17 +26,18 @@ ALLOWED = {
     "evaluate": {"schema", "runs", "build", "module"},
     "generate": {"runs", "build", "models", "tasks"},
     "analysis": {"runs", "build", "theory", "models"},
+    "pretrained": {"schema", "runs", "build", "tasks", "models"},
     "callbacks": {"runs", "history", "analysis", "models", "tasks", "generate"},
     "training": {"schema", "runs", "build", "module", "callbacks", "tasks"},
-    "pretrained": {
-        "runs",
+    "publish": {
         "schema",
+        "runs",
+        "tasks",
         "build",
         "evaluate",
-        "training",
         "generate",
-        "tasks",
-        "models",
+        "pretrained",
+        "training",
     },
     "sweep": {"schema", "runs", "build", "training"},
     "batched": {
