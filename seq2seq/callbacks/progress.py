@@ -6,8 +6,8 @@ from typing import Any
 
 import lightning
 from lightning import Callback
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class ProgressReport(Callback):
@@ -31,13 +31,11 @@ class ProgressReport(Callback):
         self._start = self._drawn = time.monotonic()
         self._metrics = ""
         if sys.stderr.isatty() and trainer.is_global_zero:
-            from rich.console import Console
-
             self._bar = Progress(
                 TextColumn("[bold]{task.completed}[/]/{task.total}"),
                 BarColumn(bar_width=None),
                 TextColumn("loss {task.fields[loss]} {task.fields[metrics]}"),
-                _Speed(),
+                TextColumn("{task.fields[speed]:.0f} steps/s"),
                 TimeRemainingColumn(elapsed_when_finished=True),
                 console=Console(stderr=True),
                 auto_refresh=False,
@@ -97,8 +95,3 @@ class ProgressReport(Callback):
 
     def _speed(self, step: int) -> float:
         return (step - self._first) / max(time.monotonic() - self._start, 1e-9)
-
-
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.fields['speed']:.0f} steps/s")

@@ -6,6 +6,7 @@ from typing import Any
 import lightning
 from lightning import Callback
 
+from seq2seq.analysis.plateau import Rule, find
 from seq2seq.callbacks.checkpoints import Checkpoints
 from seq2seq.callbacks.together import members
 from seq2seq.history import READ_EVERY, History
@@ -193,13 +194,6 @@ class StopAfterEscape(Callback):
     def _look(self, history: History, steps: int) -> None:
         """See whether the first `steps` losses hold an escape, if none has been seen."""
         if self._escape is None and steps:
-            seen = {"step": history.steps[:steps], "loss": history.losses[:steps]}
-            self._escape = escape(seen, self._level, self.tolerance, self.drop)
-
-
-def escape(history: Any, level: float | None, tolerance: float, drop: float) -> int | None:
-    """The step of the first escape from a plateau, if any yet; arguments as in `plateau.find`."""
-    from seq2seq.analysis.plateau import Rule, find
-
-    found = find(history, level, Rule(tolerance, drop))
-    return next((p.escape for p in found if p.escape is not None), None)
+            seen: dict[str, Any] = {"step": history.steps[:steps], "loss": history.losses[:steps]}
+            found = find(seen, self._level, Rule(self.tolerance, self.drop))
+            self._escape = next((p.escape for p in found if p.escape is not None), None)
