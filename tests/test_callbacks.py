@@ -1,5 +1,7 @@
 """Stopping after the escape, and the snapshots that reports are drawn from."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,9 @@ from seq2seq import train
 from seq2seq.analysis.plateau import find
 from seq2seq.build import load_model
 from seq2seq.callbacks import Snapshots, StopAfterEscape
-from seq2seq.history import READ_EVERY
+from seq2seq.history import READ_EVERY, History
+from seq2seq.runs import trajectory_hash
+from seq2seq.training import configure
 
 SMALL = [
     "task/input=white",
@@ -53,6 +57,40 @@ def test_where_a_run_stops_depends_neither_on_logging_nor_on_interruptions(stopp
     assert other.name == stopped.name
     assert other.result["steps"] == steps
     assert np.array_equal(other.history["loss"], stopped.history["loss"])
+
+
+def stopping_step(resumed_at, losses):
+    """Where `StopAfterEscape` ends a run with these losses that was resumed at a step."""
+    module, trainer = SimpleNamespace(history=History()), SimpleNamespace(should_stop=False)
+    module.history.steps, module.history.losses = [*range(1, len(losses) + 1)], losses
+    callback = StopAfterEscape(reference=1.0, extra=0.0)
+    trainer.global_step = resumed_at
+    callback.on_train_start(trainer, module)
+    while not trainer.should_stop and trainer.global_step < len(losses):
+        trainer.global_step += 1
+        callback.on_train_batch_end(trainer, module)
+    return trainer.global_step
+
+
+@pytest.mark.parametrize("escape", [2560, 4010, 5520])
+def test_a_resumed_run_looks_for_its_escape_when_the_whole_one_would(escape):
+    """Beyond step 2500, where looks are further apart than blocks of losses."""
+    losses = [1.0] * escape + [0.01] * 1000
+    whole = stopping_step(0, losses)
+    assert escape < whole < escape + 500
+    for resumed_at in range(whole - 400, whole, 25):
+        assert stopping_step(resumed_at, losses) == whole
+
+
+def test_what_stops_a_run_belongs_to_its_identity():
+    """What only watches it does not."""
+    target = "callbacks.stop_at_target.target=0.1"
+    stops = [[], [target], [target, "callbacks.stop_at_target.monitor=val/loss"]]
+    stops += [[STOP + "}"], [STOP + ", extra: 2.0}"]]
+    assert len({trajectory_hash(configure(stop)) for stop in stops}) == len(stops)
+    for watching in ("checkpoints", "progress", "figures", "snapshots"):
+        same = configure([f"callbacks.{watching}=null"])
+        assert trajectory_hash(same) == trajectory_hash(configure())
 
 
 def test_without_an_escape_it_runs_to_the_end(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from scipy.stats import norm
+from scipy.stats import norm, sem, t
 
 from seq2seq.analysis.laws import compare, maximise
 
@@ -64,6 +64,16 @@ def test_half_of_the_runs_censored(kind, a, b):
     survivors = compare(k[kept], tau[kept], censored[kept], seed[kept], resamples=500)
     assert getattr(naive, kind).interval_b[1] < b
     assert getattr(survivors, kind).b < law.b
+
+
+def test_few_seeds_that_differ_by_a_factor_give_the_t_interval_of_their_means():
+    """With no other scatter each seed has its own a, and the interval is that of their mean."""
+    own = np.array([2.7, 3.0, 3.5, 2.9])
+    k, seed = np.tile(KS, len(own)), np.repeat(np.arange(len(own)), len(KS))
+    tau = np.exp(own[seed] + 0.25 * k)
+    law = compare(k, tau, np.zeros(len(k), bool), seed, resamples=1000).exponential
+    low, high = t.interval(0.95, len(own) - 1, own.mean(), sem(own))
+    assert law.interval_a == pytest.approx((low, high), abs=0.03 * (high - low))
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say():

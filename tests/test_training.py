@@ -1,0 +1,40 @@
+"""What a run that was interrupted leaves in TensorBoard."""
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from seq2seq import train
+from seq2seq.tasks import Shift
+
+SMALL = [
+    "model=rnn",
+    "model.hidden_size=4",
+    "task.length=8",
+    "task.k=2",
+    "task.train_size=64",
+    "task.val_size=16",
+    "task.test_size=16",
+    "task.batch_size=8",
+    "callbacks.figures=null",
+    "callbacks.progress=null",
+]
+
+
+def test_every_step_is_logged_once_however_often_it_was_trained(tmp_path, monkeypatch):
+    """Interrupted at step 13, two after the last that was logged; continued from step 9."""
+    arguments = [*SMALL, f"paths.outputs={tmp_path}", "trainer.max_steps=20"]
+    arguments += ["trainer.log_every_n_steps=3", "callbacks.checkpoints.every_n_steps=9"]
+    batch = Shift.batch
+
+    def stop(self, step, *share):
+        if step == 13:
+            raise RuntimeError("power cut")
+        return batch(self, step, *share)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shift, "batch", stop)
+        assert train(arguments).status == "failed"
+    run = train(arguments)
+    assert run.status == "finished"
+    events = EventAccumulator(str(run.folder)).Reload()
+    logged = [event.step for event in events.Scalars("train/loss")]
+    assert logged == [1, 3, 6, 9, 12, 15, 18]
