@@ -180,16 +180,11 @@ class SequenceModule(LightningModule):
     # ------------------------------------------------------------------------ validation, test
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accumulate the loss of a slice of the validation set."""
-        self._evaluate(batch)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accumulate the loss of a slice of the test set."""
-        self._evaluate(batch)
-
-    def _evaluate(self, batch: Batch) -> None:
+        """Accumulate the loss of a slice of the validation or test set."""
         x, y = batch
         self._weighted.append((self.loss(self.model(x), y).detach(), weight(y)))
+
+    test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
         """Log `val/loss` and what follows from it."""

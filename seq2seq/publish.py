@@ -100,9 +100,7 @@ def _portable(trained: Run, overrides: Sequence[str]) -> dict[str, Any]:
     """The config of a run without the places where this machine keeps things."""
     plain = resolved(trained.config)
     plain["paths"] = {"outputs": "outputs", "cache": "outputs/.cache"}
-    for key, place in (("path", None), ("cache", None)):
-        if key in plain["task"]:
-            plain["task"][key] = place
+    plain["task"] |= {key: None for key in ("path", "cache") if key in plain["task"]}
     for override in overrides:
         if override.startswith("task.corpus="):
             plain["task"]["corpus"] = override.partition("=")[2]
