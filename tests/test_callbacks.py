@@ -59,11 +59,11 @@ def test_where_a_run_stops_depends_neither_on_logging_nor_on_interruptions(stopp
     assert np.array_equal(other.history["loss"], stopped.history["loss"])
 
 
-def stopping_step(resumed_at, losses):
+def stopping_step(resumed_at, losses, extra):
     """Where `StopAfterEscape` ends a run with these losses that was resumed at a step."""
     module, trainer = SimpleNamespace(history=History()), SimpleNamespace(should_stop=False)
     module.history.steps, module.history.losses = [*range(1, len(losses) + 1)], losses
-    callback = StopAfterEscape(reference=1.0, extra=0.0)
+    callback = StopAfterEscape(reference=1.0, extra=extra)
     trainer.global_step = resumed_at
     callback.on_train_start(trainer, module)
     while not trainer.should_stop and trainer.global_step < len(losses):
@@ -72,14 +72,15 @@ def stopping_step(resumed_at, losses):
     return trainer.global_step
 
 
+@pytest.mark.parametrize("extra", [0.0, 0.02])
 @pytest.mark.parametrize("escape", [2560, 4010, 5520])
-def test_a_resumed_run_looks_for_its_escape_when_the_whole_one_would(escape):
-    """Beyond step 2500, where looks are further apart than blocks of losses."""
+def test_a_resumed_run_looks_for_its_escape_when_the_whole_one_would(escape, extra):
+    """Beyond step 2500 looks are further apart than blocks of losses, at which it may stop."""
     losses = [1.0] * escape + [0.01] * 1000
-    whole = stopping_step(0, losses)
+    whole = stopping_step(0, losses, extra)
     assert escape < whole < escape + 500
     for resumed_at in range(whole - 400, whole, 25):
-        assert stopping_step(resumed_at, losses) == whole
+        assert stopping_step(resumed_at, losses, extra) == whole
 
 
 def test_what_stops_a_run_belongs_to_its_identity():
