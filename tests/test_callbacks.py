@@ -94,6 +94,13 @@ def test_what_stops_a_run_belongs_to_its_identity():
         assert trajectory_hash(same) == trajectory_hash(configure())
 
 
+@pytest.mark.parametrize(("target", "steps"), [(9.0, 10), (1e-9, 30)])
+def test_a_run_ends_at_the_first_validation_that_meets_its_target(tmp_path, target, steps):
+    often = ["trainer.max_steps=30", "trainer.val_check_interval=10"]
+    result = run(tmp_path, *often, f"callbacks.stop_at_target.target={target}").result
+    assert (result["status"], result["steps"]) == ("finished", steps)
+
+
 def test_without_an_escape_it_runs_to_the_end(tmp_path):
     result = run(tmp_path, "trainer.max_steps=40", "optimizer.lr=1e-6", STOP + "}").result
     assert (result["status"], result["steps"]) == ("finished", 40)

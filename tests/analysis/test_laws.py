@@ -121,6 +121,7 @@ def test_the_band_holds_the_median_and_widens_beyond_the_data():
     assert (low < law.predict([12, 40])).all()
     assert (low < np.exp(3 + 0.25 * np.array([12, 40]))).all()
     assert (high > np.exp(3 + 0.25 * np.array([12, 40]))).all()
+    assert np.sqrt(low * high) == pytest.approx(law.predict([12, 40]))
     width = np.log(high / low)
     assert width[1] > 2 * width[0]
 
@@ -130,6 +131,15 @@ def test_one_seed_gives_an_estimate_without_an_interval():
     assert law.b == pytest.approx(0.25, rel=0.1)
     assert law.interval_b == (-np.inf, np.inf)
     assert not law.excludes_zero
+
+
+def test_resamples_that_saw_one_k_say_nothing_of_growth():
+    """Of two seeds that each have one k, half of the resamples hold both."""
+    k, seed = np.repeat([4, 8], 3), np.repeat([0, 1], 3)
+    tau = np.exp(1 + 0.25 * k + np.tile([-0.1, 0.0, 0.1], 2))
+    law = compare(k, tau, np.zeros(6, bool), seed, resamples=100).exponential
+    assert 30 < len(law.draws) < 70
+    assert law.draws[:, 1] == pytest.approx(0.25)
 
 
 def test_the_same_data_give_the_same_answer():

@@ -75,6 +75,13 @@ def test_a_plateau_after_a_descent_starts_where_it_flattens():
     assert all(p.level < 0.1 for p in rest)
 
 
+def test_a_level_approached_from_above_is_met_within_the_tolerance():
+    t = np.arange(1, 2001)
+    (found,) = find(history(0.3 + 2 * np.exp(-t / 50)), level=0.3)
+    assert found.start == pytest.approx(50 * np.log(2 / 0.03), rel=0.1)
+    assert found.censored
+
+
 @pytest.mark.parametrize(
     "loss",
     [
