@@ -1,8 +1,11 @@
 """What one step and one validation do, seen from the losses that are kept."""
 
 import numpy as np
+import pytest
+from torch.nn.utils import parameters_to_vector
 
-from seq2seq import train
+from seq2seq import load_model, train
+from seq2seq.build import build
 
 ONE_BATCH = [
     "model=rnn",
@@ -33,3 +36,16 @@ def test_every_step_draws_its_own_dropout(tmp_path):
     dropped = losses(tmp_path, "model.dropout=0.5")
     assert len(set(dropped)) == 6
     assert not np.array_equal(dropped, losses(tmp_path, "model.dropout=0.5", "seed=1"))
+
+
+@pytest.mark.parametrize(("norm", "clipped"), [(1e-3, True), (1e3, False)])
+def test_a_step_is_no_longer_than_the_clipped_gradient(tmp_path, norm, clipped):
+    one = ["optimizer.lr=1", "trainer.max_steps=1", f"gradient_clip_val={norm}"]
+    run = train([*ONE_BATCH, *one, f"paths.outputs={tmp_path}"])
+    _, module = build(run.config)
+    before, after = (
+        parameters_to_vector(model.parameters()).detach()
+        for model in (module.model, load_model(run))
+    )
+    length = float((after - before).norm())
+    assert length == pytest.approx(norm, rel=1e-3) if clipped else 1e-3 < length < norm
