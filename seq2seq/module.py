@@ -189,7 +189,7 @@ class SequenceModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log `val/loss` and what follows from it."""
         self._log_evaluation("val")
-        if self._plateau is not None and self.trainer.state.fn == "fit":
+        if self._plateau is not None:
             self._plateau.step(self.trainer.callback_metrics["val/loss"])
         self._clock = (time.perf_counter(), self.global_step)
 

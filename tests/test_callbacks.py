@@ -141,6 +141,20 @@ def test_a_longer_run_keeps_the_snapshots_of_the_shorter(tmp_path):
         assert np.array_equal(stored["eigenvalues"][-1], last)
 
 
+def test_snapshots_beyond_the_checkpoint_are_taken_again(tmp_path):
+    arguments = ["trainer.max_steps=40", "callbacks.checkpoints.every_n_steps=20"]
+    path = run(tmp_path, *arguments).folder / "eigenvalues.npz"
+    (path.parent / "result.json").unlink()
+    (path.parent / "checkpoints" / "step=40.ckpt").unlink()
+    with np.load(path) as stored:
+        step, eigenvalues = stored["step"], stored["eigenvalues"]
+    np.savez(path, step=step, eigenvalues=eigenvalues * (step <= 20)[:, None, None])
+    run(tmp_path, *arguments)
+    with np.load(path) as stored:
+        assert stored["eigenvalues"].any((1, 2)).all()
+        assert np.array_equal(stored["eigenvalues"][-1], eigenvalues[-1])
+
+
 @pytest.mark.parametrize(
     ("make", "key"),
     [(lambda: StopAfterEscape(extra=-1), "extra"), (lambda: Snapshots(growth=1), "growth")],

@@ -1,4 +1,4 @@
-"""What a run that was interrupted leaves in TensorBoard."""
+"""What runs, whole and interrupted, leave in TensorBoard."""
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -38,3 +38,12 @@ def test_every_step_is_logged_once_however_often_it_was_trained(tmp_path, monkey
     events = EventAccumulator(str(run.folder)).Reload()
     logged = [event.step for event in events.Scalars("train/loss")]
     assert logged == [1, 3, 6, 9, 12, 15, 18]
+
+
+def test_pictures_are_drawn_after_every_nth_validation_and_at_the_end(tmp_path):
+    arguments = [o for o in SMALL if o != "callbacks.figures=null"]
+    arguments += ["callbacks.figures.every_n_validations=2", "trainer.val_check_interval=5"]
+    for steps, drawn in ((20, [10, 20]), (15, [10, 15])):
+        own = [f"trainer.max_steps={steps}", f"paths.outputs={tmp_path}/{steps}"]
+        events = EventAccumulator(str(train([*arguments, *own]).folder)).Reload()
+        assert [event.step for event in events.Images("predictions")] == drawn

@@ -62,7 +62,7 @@ class StopAtTarget(Callback):
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Compare the metric with the target."""
         value = trainer.callback_metrics.get(self.monitor)
-        if trainer.state.fn == "fit" and self.target is not None and value is not None:
+        if self.target is not None and value is not None:
             trainer.should_stop = trainer.should_stop or float(value) <= self.target
 
 
