@@ -6,6 +6,7 @@ from torch.nn.utils import parameters_to_vector
 
 from seq2seq import load_model, train
 from seq2seq.build import build
+from seq2seq.training import configure
 
 ONE_BATCH = [
     "model=rnn",
@@ -49,3 +50,9 @@ def test_a_step_is_no_longer_than_the_clipped_gradient(tmp_path, norm, clipped):
     )
     length = float((after - before).norm())
     assert length == pytest.approx(norm, rel=1e-3) if clipped else 1e-3 < length < norm
+
+
+@pytest.mark.parametrize(("last", "diverges"), [(9_999, 0), (10_001, 1), (np.inf, 1), (np.nan, 1)])
+def test_a_loss_far_above_the_first_diverges(last, diverges):
+    _, module = build(configure(ONE_BATCH))
+    assert module.diverges([2.0, 2.0 * last, 1.0], first=2.0) == bool(diverges)
