@@ -89,7 +89,7 @@ def test_what_stops_a_run_belongs_to_its_identity():
     stops = [[], [target], [target, "callbacks.stop_at_target.monitor=val/loss"]]
     stops += [[STOP + "}"], [STOP + ", extra: 2.0}"]]
     assert len({trajectory_hash(configure(stop)) for stop in stops}) == len(stops)
-    for watching in ("checkpoints", "progress", "figures", "snapshots"):
+    for watching in ("checkpoints", "progress", "figures", "snapshots", "references"):
         same = configure([f"callbacks.{watching}=null"])
         assert trajectory_hash(same) == trajectory_hash(configure())
 
@@ -142,15 +142,16 @@ def test_a_longer_run_keeps_the_snapshots_of_the_shorter(tmp_path):
 
 
 def test_snapshots_beyond_the_checkpoint_are_taken_again(tmp_path):
-    arguments = ["trainer.max_steps=40", "callbacks.checkpoints.every_n_steps=20"]
+    arguments = ["trainer.max_steps=40", "callbacks.checkpoints.every_n_steps=22"]
     path = run(tmp_path, *arguments).folder / "eigenvalues.npz"
     (path.parent / "result.json").unlink()
     (path.parent / "checkpoints" / "step=40.ckpt").unlink()
     with np.load(path) as stored:
         step, eigenvalues = stored["step"], stored["eigenvalues"]
-    np.savez(path, step=step, eigenvalues=eigenvalues * (step <= 20)[:, None, None])
+    np.savez(path, step=step, eigenvalues=eigenvalues * (step <= 22)[:, None, None])
     run(tmp_path, *arguments)
     with np.load(path) as stored:
+        assert stored["step"].tolist() == step.tolist()  # 22 among them, and once
         assert stored["eigenvalues"].any((1, 2)).all()
         assert np.array_equal(stored["eigenvalues"][-1], eigenvalues[-1])
 

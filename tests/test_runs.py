@@ -173,8 +173,10 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
     (run.folder / "result.json").unlink()
     last, previous = run.checkpoints
     last.write_bytes(last.read_bytes()[:1000])
+    caplog.set_level("INFO", "seq2seq")
     again = train([*overrides, f"paths.outputs={tmp_path}/cut"])
     assert f"cannot read the checkpoint {last}" in caplog.text
+    assert f"continuing from step 20 of {run.folder}" in caplog.text
     assert previous.name == "step=20.ckpt"
     assert np.array_equal(again.history["loss"], whole.history["loss"])
 
