@@ -47,3 +47,13 @@ def test_pictures_are_drawn_after_every_nth_validation_and_at_the_end(tmp_path):
         own = [f"trainer.max_steps={steps}", f"paths.outputs={tmp_path}/{steps}"]
         events = EventAccumulator(str(train([*arguments, *own]).folder)).Reload()
         assert [event.step for event in events.Images("predictions")] == drawn
+
+
+def test_a_run_in_double_precision_goes_on_without_rounding(tmp_path):
+    arguments = [*SMALL, "trainer.precision=64-true", "logger=none"]
+    train([*arguments, f"paths.outputs={tmp_path}/parts", "trainer.max_steps=5"])
+    parts, whole = (
+        train([*arguments, f"paths.outputs={tmp_path}/{name}", "trainer.max_steps=10"])
+        for name in ("parts", "whole")
+    )
+    assert parts.history["loss"].tolist() == whole.history["loss"].tolist()
