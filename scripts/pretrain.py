@@ -14,15 +14,15 @@ def main(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
-    from seq2seq import pretrained
+    from seq2seq import pretrained, publish
 
     overrides = [a for a in arguments if "=" in a]
     names = [a for a in arguments if "=" not in a] or list(pretrained.recipes())
     try:
         for name in names:
-            pretrained.recipe(name)
+            publish.recipe(name)
         for name in names:
-            made = pretrained.rebuild(name, overrides)
+            made = publish.rebuild(name, overrides)
             size = sum(file.stat().st_size for file in made.folder.iterdir()) / 1000
             numbers = f"{made.result['parameters']:>9,} parameters {size:>6,.0f} kB"
             metric = "test/nmse" if "test/nmse" in made.result else "test/loss"

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
 import torch
 from lightning import LightningModule
 from lightning.fabric.utilities.apply_func import move_data_to_device
@@ -14,13 +13,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from seq2seq.history import READ_EVERY, History
 from seq2seq.seeds import stream_seed
 
 Batch = tuple[Tensor, Tensor]
-
-#: Steps after which their losses are read at once. What stops a run by its losses looks at them
-#: then, so that a run ends where it does however often it logs.
-READ_EVERY = 50
 
 
 class SequenceModule(LightningModule):
@@ -184,21 +180,16 @@ class SequenceModule(LightningModule):
     # ------------------------------------------------------------------------ validation, test
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accumulate the loss of a slice of the validation set."""
-        self._evaluate(batch)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accumulate the loss of a slice of the test set."""
-        self._evaluate(batch)
-
-    def _evaluate(self, batch: Batch) -> None:
+        """Accumulate the loss of a slice of the validation or test set."""
         x, y = batch
         self._weighted.append((self.loss(self.model(x), y).detach(), weight(y)))
+
+    test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
         """Log `val/loss` and what follows from it."""
         self._log_evaluation("val")
-        if self._plateau is not None and self.trainer.state.fn == "fit":
+        if self._plateau is not None:
             self._plateau.step(self.trainer.callback_metrics["val/loss"])
         self._clock = (time.perf_counter(), self.global_step)
 
@@ -227,60 +218,3 @@ def weight(y: Tensor) -> int:
     """How much the mean loss of a slice with the targets y counts in that of its split."""
     # Of tokens those below zero are not scored, and windows differ in how many are.
     return len(y) if y.is_floating_point() else int((y >= 0).sum())
-
-
-class History:
-    """Step, loss and learning rate of every optimisation step.
-
-    Losses wait on their device until `flush` reads a block of them at once.
-    """
-
-    def __init__(self) -> None:
-        self.steps: list[int] = []
-        self.losses: list[float] = []
-        self.rates: list[float] = []
-        self._waiting: list[Tensor] = []
-
-    @property
-    def first(self) -> float:
-        """The loss of the first step."""
-        return self.losses[0] if self.losses else math.nan
-
-    @property
-    def last(self) -> float:
-        """The latest loss."""
-        return float(self._waiting[-1]) if self._waiting else (self.losses or [math.nan])[-1]
-
-    def append(self, step: int, loss: Tensor, lr: float) -> None:
-        """Note the loss and rate of one step."""
-        self.steps.append(step + 1)
-        self.rates.append(float(lr))
-        self._waiting.append(loss)
-
-    def flush(self) -> None:
-        """Read the losses noted since the last call."""
-        if self._waiting:
-            self.losses += torch.stack(self._waiting).tolist()
-            self._waiting.clear()
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """`step` (counted from 1), `loss` and `lr` as arrays."""
-        self.flush()
-        return {
-            "step": np.asarray(self.steps, dtype=np.int64),
-            "loss": np.asarray(self.losses, dtype=np.float64),
-            "lr": np.asarray(self.rates, dtype=np.float64),
-        }
-
-    def restore(self, arrays: dict[str, np.ndarray], steps: int) -> None:
-        """Take over the first `steps` steps of a stored history.
-
-        Raises:
-            ValueError: it holds fewer.
-        """
-        if len(arrays["step"]) < steps:
-            raise ValueError(f"history has {len(arrays['step'])} steps, the checkpoint {steps}")
-        self.steps = arrays["step"][:steps].tolist()
-        self.losses = arrays["loss"][:steps].tolist()
-        self.rates = arrays["lr"][:steps].tolist()
-        self._waiting.clear()

@@ -1,5 +1,7 @@
 """Stopping after the escape, and the snapshots that reports are drawn from."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,9 @@ from seq2seq import train
 from seq2seq.analysis.plateau import find
 from seq2seq.build import load_model
 from seq2seq.callbacks import Snapshots, StopAfterEscape
-from seq2seq.module import READ_EVERY
+from seq2seq.history import READ_EVERY, History
+from seq2seq.runs import trajectory_hash
+from seq2seq.training import configure
 
 SMALL = [
     "task/input=white",
@@ -55,6 +59,48 @@ def test_where_a_run_stops_depends_neither_on_logging_nor_on_interruptions(stopp
     assert np.array_equal(other.history["loss"], stopped.history["loss"])
 
 
+def stopping_step(resumed_at, losses, extra):
+    """Where `StopAfterEscape` ends a run with these losses that was resumed at a step."""
+    module, trainer = SimpleNamespace(history=History()), SimpleNamespace(should_stop=False)
+    module.history.steps, module.history.losses = [*range(1, len(losses) + 1)], losses
+    callback = StopAfterEscape(reference=1.0, extra=extra)
+    trainer.global_step = resumed_at
+    callback.on_train_start(trainer, module)
+    while not trainer.should_stop and trainer.global_step < len(losses):
+        trainer.global_step += 1
+        callback.on_train_batch_end(trainer, module)
+    return trainer.global_step
+
+
+@pytest.mark.parametrize("extra", [0.0, 0.02])
+@pytest.mark.parametrize("escape", [2560, 4010, 5520])
+def test_a_resumed_run_looks_for_its_escape_when_the_whole_one_would(escape, extra):
+    """Beyond step 2500 looks are further apart than blocks of losses, at which it may stop."""
+    losses = [1.0] * escape + [0.01] * 1000
+    whole = stopping_step(0, losses, extra)
+    assert escape < whole < escape + 500
+    for resumed_at in range(whole - 400, whole, 25):
+        assert stopping_step(resumed_at, losses, extra) == whole
+
+
+def test_what_stops_a_run_belongs_to_its_identity():
+    """What only watches it does not."""
+    target = "callbacks.stop_at_target.target=0.1"
+    stops = [[], [target], [target, "callbacks.stop_at_target.monitor=val/loss"]]
+    stops += [[STOP + "}"], [STOP + ", extra: 2.0}"]]
+    assert len({trajectory_hash(configure(stop)) for stop in stops}) == len(stops)
+    for watching in ("checkpoints", "progress", "figures", "snapshots", "references"):
+        same = configure([f"callbacks.{watching}=null"])
+        assert trajectory_hash(same) == trajectory_hash(configure())
+
+
+@pytest.mark.parametrize(("target", "steps"), [(9.0, 10), (1e-9, 30)])
+def test_a_run_ends_at_the_first_validation_that_meets_its_target(tmp_path, target, steps):
+    often = ["trainer.max_steps=30", "trainer.val_check_interval=10"]
+    result = run(tmp_path, *often, f"callbacks.stop_at_target.target={target}").result
+    assert (result["status"], result["steps"]) == ("finished", steps)
+
+
 def test_without_an_escape_it_runs_to_the_end(tmp_path):
     result = run(tmp_path, "trainer.max_steps=40", "optimizer.lr=1e-6", STOP + "}").result
     assert (result["status"], result["steps"]) == ("finished", 40)
@@ -93,6 +139,21 @@ def test_a_longer_run_keeps_the_snapshots_of_the_shorter(tmp_path):
     assert (np.diff(steps) > 0).all()
     with np.load(whole.folder / "eigenvalues.npz") as stored:
         assert np.array_equal(stored["eigenvalues"][-1], last)
+
+
+def test_snapshots_beyond_the_checkpoint_are_taken_again(tmp_path):
+    arguments = ["trainer.max_steps=40", "callbacks.checkpoints.every_n_steps=22"]
+    path = run(tmp_path, *arguments).folder / "eigenvalues.npz"
+    (path.parent / "result.json").unlink()
+    (path.parent / "checkpoints" / "step=40.ckpt").unlink()
+    with np.load(path) as stored:
+        step, eigenvalues = stored["step"], stored["eigenvalues"]
+    np.savez(path, step=step, eigenvalues=eigenvalues * (step <= 22)[:, None, None])
+    run(tmp_path, *arguments)
+    with np.load(path) as stored:
+        assert stored["step"].tolist() == step.tolist()  # 22 among them, and once
+        assert stored["eigenvalues"].any((1, 2)).all()
+        assert np.array_equal(stored["eigenvalues"][-1], eigenvalues[-1])
 
 
 @pytest.mark.parametrize(

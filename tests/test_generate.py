@@ -204,3 +204,5 @@ def test_the_horizon_is_in_time_units() -> None:
     prediction[3, 50, 1] += 0.4 * spread
     horizons = generate.horizon(prediction, truth, dt=0.05, threshold=0.5)
     torch.testing.assert_close(horizons, torch.tensor([0.35, 0.0, 0.45, 10.0]))
+    shifted = generate.horizon(prediction + 3, truth + 3, dt=0.05, threshold=0.5)
+    torch.testing.assert_close(shifted, horizons)

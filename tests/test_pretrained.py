@@ -12,7 +12,7 @@ import torch
 import yaml
 
 import seq2seq
-from seq2seq import generate, pretrained, schema
+from seq2seq import generate, pretrained, publish, schema
 from seq2seq.build import load_model
 from seq2seq.evaluate import evaluate
 from seq2seq.training import train
@@ -69,7 +69,7 @@ def test_a_card_tells_how_its_model_was_made(name):
     model = load_model(run)
     assert result["parameters"] == sum(p.numel() for p in model.parameters())
     step, loss = run.history["step"], run.history["loss"]
-    assert len(step) == len(loss) <= pretrained.POINTS
+    assert len(step) == len(loss) <= publish.POINTS
     assert step[-1] == result["steps"] == run.config.trainer.max_steps
     assert loss[-1] < loss[0]
 
@@ -151,7 +151,7 @@ QUICK = ["trainer.max_steps=6", "logger=none", "callbacks.progress=null", "callb
 
 def test_a_recipe_makes_a_model_that_is_what_was_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "models")
-    made = pretrained.rebuild("shift-rnn", [*SMALL, *QUICK, f"paths.outputs={tmp_path / 'runs'}"])
+    made = publish.rebuild("shift-rnn", [*SMALL, *QUICK, f"paths.outputs={tmp_path / 'runs'}"])
     (trained,) = (tmp_path / "runs").glob("*/*/result.json")
     stored = json.loads(trained.read_text())
     assert pretrained.names() == ["shift-rnn"]
@@ -161,7 +161,7 @@ def test_a_recipe_makes_a_model_that_is_what_was_trained(tmp_path, monkeypatch):
         assert torch.equal(value, expected[key])
     before = (made.folder / "model.safetensors").stat().st_mtime_ns
     trained_at = trained.stat().st_mtime_ns
-    pretrained.rebuild("shift-rnn", [*SMALL, *QUICK, f"paths.outputs={tmp_path / 'runs'}"])
+    publish.rebuild("shift-rnn", [*SMALL, *QUICK, f"paths.outputs={tmp_path / 'runs'}"])
     assert trained.stat().st_mtime_ns == trained_at  # not trained again
     assert (made.folder / "model.safetensors").stat().st_mtime_ns > before
 
@@ -172,7 +172,7 @@ def test_a_model_of_text_is_stored_without_its_text(tmp_path, monkeypatch):
     text.write_text("Now is the winter of our discontent made glorious summer.\n" * 60)
     overrides = [f"task.path={text}", "task.length=16", "model.hidden_size=8", "threads=1"]
     overrides += ["task.embedding_size=4", *QUICK, f"paths.outputs={tmp_path / 'runs'}"]
-    made = pretrained.rebuild("text-char-lstm", overrides)
+    made = publish.rebuild("text-char-lstm", overrides)
     assert made.config.task.corpus == "tinyshakespeare"
     assert made.config.task.path is None
     assert "58" in made.card["data"].replace(",", "")
@@ -187,7 +187,7 @@ def test_a_run_that_has_not_finished_is_not_published(tmp_path, monkeypatch):
     run = train(["model=rnn", *SMALL, *QUICK, f"paths.outputs={tmp_path}"])
     run.write_result({"status": "diverged"})
     with pytest.raises(ValueError, match=r"shift-rnn: the run .* is diverged; finish it first"):
-        pretrained.export(run, "shift-rnn")
+        publish.export(run, "shift-rnn")
     assert pretrained.names() == []
 
 

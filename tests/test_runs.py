@@ -135,6 +135,17 @@ def test_a_longer_run_continues_the_shorter_one_and_equals_a_run_of_that_length(
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[1])
 
 
+def test_the_longest_of_the_shorter_runs_is_continued(tmp_path):
+    for name in ("k=8-steps=9-0123abcd", "k=8-steps=20-0123abcd", "k=8-steps=30-4567abcd"):
+        checkpoint = tmp_path / name / "checkpoints" / "step=9.ckpt"
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.touch()
+    (tmp_path / "k=8-steps=25-0123abcd").mkdir()  # without a checkpoint
+    for steps, shorter in ((40, 20), (20, 9), (9, None)):
+        found = Run(tmp_path / f"k=8-steps={steps}-0123abcd").shorter()
+        assert (found and found.name) == (shorter and f"k=8-steps={shorter}-0123abcd")
+
+
 def test_the_same_seed_gives_the_same_numbers_whatever_else_drew(tmp_path):
     one = train([*SMALL, f"paths.outputs={tmp_path}/a", "trainer.max_steps=10"])
     torch.randn(100)
@@ -173,8 +184,10 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
     (run.folder / "result.json").unlink()
     last, previous = run.checkpoints
     last.write_bytes(last.read_bytes()[:1000])
+    caplog.set_level("INFO", "seq2seq")
     again = train([*overrides, f"paths.outputs={tmp_path}/cut"])
     assert f"cannot read the checkpoint {last}" in caplog.text
+    assert f"continuing from step 20 of {run.folder}" in caplog.text
     assert previous.name == "step=20.ckpt"
     assert np.array_equal(again.history["loss"], whole.history["loss"])
 

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 
 import seq2seq
 from seq2seq import generate
+from seq2seq.build import build
+from seq2seq.evaluate import evaluate
 from seq2seq.runs import Run, load_checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +53,28 @@ def test_a_text_run_reports_its_metrics(run: Run) -> None:
         bits = result[f"{split}/loss"] / torch.log(torch.tensor(2.0)).item()
         assert result[f"{split}/bits_per_character"] == pytest.approx(bits)
     assert {"reference/unigram", "reference/bigram", "val/perplexity"} <= result.keys()
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_losses_are_means_over_tokens(run: Run, split: str, tmp_path: Path) -> None:
+    """Against a sum token by token: 8 = length / 2 are scored together, after 8 or more others."""
+    model, vocabulary = generate.load(run)
+    tokens = torch.from_numpy(vocabulary.encode(TEXT.decode()).astype("int64"))
+    (tmp_path / "text.txt").write_bytes(TEXT)
+    own = f"task.path={tmp_path / 'text.txt'}"
+    task, _ = build(OmegaConf.merge(run.config, OmegaConf.from_dotlist([own])), run.vocabulary)
+    extent = task.encoded.extents[split]
+    assert (extent.stop - extent.start) % 8  # the last window has fewer to score
+    total = 0.0
+    for token in range(extent.start, extent.stop):
+        stop = min(token - (token - extent.start) % 8 + 8, extent.stop)
+        with torch.no_grad():
+            scores = model(tokens[None, stop - 17 : token])[0, -1]
+        total -= float(scores.double().log_softmax(0)[tokens[token]])
+    mean = total / (extent.stop - extent.start)
+    assert run.result[f"{split}/loss"] == pytest.approx(mean, rel=1e-6)
+    if split == "test":
+        assert evaluate(run, [own])["test/loss"] == pytest.approx(mean, rel=1e-6)
 
 
 def test_samples_stand_in_tensorboard(run: Run) -> None:
@@ -134,8 +159,6 @@ def test_resuming_inside_an_epoch_ends_with_identical_weights(
 
 def test_the_carried_state_matters(tmp_path: Path) -> None:
     """Against a loop by hand: the state goes on within an epoch and starts again with the next."""
-    from seq2seq.build import build
-
     trained = seq2seq.train(overrides(tmp_path, "model=lstm", "callbacks.figures=null"))
     task, module = build(trained.config)
     model, state, losses = module.model, None, []

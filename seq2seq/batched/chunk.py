@@ -17,7 +17,8 @@ from seq2seq.batched.batches import Batches
 from seq2seq.batched.member import Member
 from seq2seq.batched.stack import AttentionRule, batchable
 from seq2seq.callbacks import ProgressReport
-from seq2seq.module import READ_EVERY, weight
+from seq2seq.history import READ_EVERY
+from seq2seq.module import weight
 
 #: Numbers; a parameter begins at a multiple of it, for the sake of vector loads.
 ALIGNMENT = 16

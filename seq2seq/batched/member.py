@@ -17,7 +17,7 @@ from torch import Tensor
 
 from seq2seq.build import build
 from seq2seq.callbacks import Checkpoints, ProgressReport
-from seq2seq.module import History
+from seq2seq.history import History
 from seq2seq.runs import Run, checkpoint_step, load_checkpoint, write_atomically
 from seq2seq.tasks.text import Text
 from seq2seq.training import (

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from scipy.stats import norm
+from scipy.stats import norm, sem, t
 
 from seq2seq.analysis.laws import compare, maximise
 
@@ -66,6 +66,16 @@ def test_half_of_the_runs_censored(kind, a, b):
     assert getattr(survivors, kind).b < law.b
 
 
+def test_few_seeds_that_differ_by_a_factor_give_the_t_interval_of_their_means():
+    """With no other scatter each seed has its own a, and the interval is that of their mean."""
+    own = np.array([2.7, 3.0, 3.5, 2.9])
+    k, seed = np.tile(KS, len(own)), np.repeat(np.arange(len(own)), len(KS))
+    tau = np.exp(own[seed] + 0.25 * k)
+    law = compare(k, tau, np.zeros(len(k), bool), seed, resamples=1000).exponential
+    low, high = t.interval(0.95, len(own) - 1, own.mean(), sem(own))
+    assert law.interval_a == pytest.approx((low, high), abs=0.03 * (high - low))
+
+
 def test_intervals_cover_the_truth_as_often_as_they_say():
     """Within and between seeds: 95% less three standard errors of 80 repetitions is 88%."""
     covered = 0
@@ -111,6 +121,7 @@ def test_the_band_holds_the_median_and_widens_beyond_the_data():
     assert (low < law.predict([12, 40])).all()
     assert (low < np.exp(3 + 0.25 * np.array([12, 40]))).all()
     assert (high > np.exp(3 + 0.25 * np.array([12, 40]))).all()
+    assert np.sqrt(low * high) == pytest.approx(law.predict([12, 40]))
     width = np.log(high / low)
     assert width[1] > 2 * width[0]
 
@@ -120,6 +131,15 @@ def test_one_seed_gives_an_estimate_without_an_interval():
     assert law.b == pytest.approx(0.25, rel=0.1)
     assert law.interval_b == (-np.inf, np.inf)
     assert not law.excludes_zero
+
+
+def test_resamples_that_saw_one_k_say_nothing_of_growth():
+    """Of two seeds that each have one k, half of the resamples hold both."""
+    k, seed = np.repeat([4, 8], 3), np.repeat([0, 1], 3)
+    tau = np.exp(1 + 0.25 * k + np.tile([-0.1, 0.0, 0.1], 2))
+    law = compare(k, tau, np.zeros(6, bool), seed, resamples=100).exponential
+    assert 30 < len(law.draws) < 70
+    assert law.draws[:, 1] == pytest.approx(0.25)
 
 
 def test_the_same_data_give_the_same_answer():

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import t
 from torch import Tensor, nn
 
 from seq2seq.analysis import memory
@@ -87,6 +88,14 @@ def test_decay_behind_a_peak_and_its_interval():
     assert fit.interval[0] < fit.rate < fit.interval[1]
     assert fit.rate == pytest.approx(0.1, rel=0.02)
     assert fit.interval[1] - fit.interval[0] < 0.01
+
+
+def test_the_interval_of_a_decay_is_that_of_a_regression():
+    s = np.arange(9)
+    logs = -0.3 * s + 0.1 * (-1) ** s
+    (slope, _), covariance = np.polyfit(s, logs, 1, cov=True)
+    half = t.ppf(0.975, 9 - 2) * covariance[0, 0] ** 0.5
+    assert memory.decay(np.exp(logs)).interval == pytest.approx((-slope - half, -slope + half))
 
 
 def test_finite_memory_has_no_decay():

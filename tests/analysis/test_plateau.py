@@ -55,6 +55,22 @@ def test_a_staircase_has_one_plateau_per_stair(noise):
     assert found[3].end == len(stairs(lengths, levels))
 
 
+def test_a_plateau_may_begin_where_the_one_before_is_left():
+    loss = np.repeat([1.0, 0.5, 0.01], [100, 200, 400])
+    first, second, last = find(history(loss), rule=Rule(window=1, smoothing=0.0))
+    assert (first.start, first.escape) == (1, 101)
+    assert (second.start, second.escape) == (101, 301)
+    assert last.start == 301
+
+
+def test_of_stretches_left_at_once_the_longest_is_the_plateau():
+    """From the first level 400 steps are flat, from the second, less than a tenth lower, 450."""
+    loss = np.repeat([0.335, 0.31, 0.30, 0.001], [100, 300, 150, 300])
+    found = find(history(loss))[0]
+    assert (found.start, found.end) == (101, 550)
+    assert found.level == pytest.approx((0.31**300 * 0.30**150) ** (1 / 450), rel=5e-3)
+
+
 def test_a_level_picks_the_stair_at_it():
     loss = stairs([300, 500, 900], [1.0, 0.6, 0.1], 0.03)
     (found,) = find(history(loss), level=0.6)
@@ -73,6 +89,13 @@ def test_a_plateau_after_a_descent_starts_where_it_flattens():
     assert found.end == pytest.approx(3010, rel=0.02)
     assert found.escape is not None
     assert all(p.level < 0.1 for p in rest)
+
+
+def test_a_level_approached_from_above_is_met_within_the_tolerance():
+    t = np.arange(1, 2001)
+    (found,) = find(history(0.3 + 2 * np.exp(-t / 50)), level=0.3)
+    assert found.start == pytest.approx(50 * np.log(2 / 0.03), rel=0.1)
+    assert found.censored
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from seq2seq.batched import batches, chunk, grouping, planning, train_all, worke
 from seq2seq.batched.member import Member
 from seq2seq.build import load_model
 from seq2seq.callbacks import StopAtTarget
-from seq2seq.module import READ_EVERY
+from seq2seq.history import READ_EVERY
 from seq2seq.runs import Run, run_folder
 from seq2seq.schema import ConfigError
 from seq2seq.training import run

@@ -16,13 +16,21 @@ def gp(length: int = L) -> torch.Tensor:
     return 1.7 * torch.exp(-0.5 * ((time[:, None] - time) / 3) ** 2)
 
 
+def growing() -> torch.Tensor:
+    """The covariance of an input that is not stationary."""
+    size = torch.linspace(1, 2, L, dtype=torch.float64)
+    return gp() * size * size[:, None]
+
+
 def operator(kernel: torch.Tensor) -> torch.Tensor:
     """The causal Toeplitz matrix A of y = A x."""
     lag = torch.arange(L)[:, None] - torch.arange(L)
     return torch.where(lag >= 0, kernel[lag.clamp(min=0)], 0.0)
 
 
-@pytest.mark.parametrize("covariance", [1.0, 0.25, 2 * torch.eye(L, dtype=torch.float64), gp()])
+@pytest.mark.parametrize(
+    "covariance", [1.0, 0.25, 2 * torch.eye(L, dtype=torch.float64), gp(), growing()]
+)
 def test_it_is_the_sum_over_times(covariance):
     """E[(A x)_t²] = (A C Aᵀ)_tt for A the operator of the difference."""
     matrix = covariance if isinstance(covariance, torch.Tensor) else covariance * torch.eye(L)

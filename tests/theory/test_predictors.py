@@ -172,3 +172,11 @@ def test_exact_losses_match_simulation():
     moments = predictors.data_moments(x[..., None], y[..., None], length)
     for key, value in predictors.tap_losses(moments).items():
         assert value == pytest.approx(exact[key], rel=0.02, abs=1e-9)
+
+
+def test_channels_equal_to_float32_share_their_weight():
+    """Their difference is rounding, however well the target follows it."""
+    x = RNG.standard_normal((50, 20, 1))
+    both = np.concatenate([x, x.astype(np.float32)], axis=2)
+    weights = predictors.tap_weights(predictors.data_moments(both, x, taps=1), taps=1)
+    assert weights[:, 0] == pytest.approx([0.5, 0.5], abs=1e-6)

@@ -1,0 +1,76 @@
+"""Writing what a run can be continued from."""
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+from lightning import Callback
+
+from seq2seq.runs import Run, write_atomically
+
+
+class Checkpoints(Callback):
+    """Write `checkpoints/step=<n>.ckpt` and `history.npz` at intervals and at the end.
+
+    A file is complete before it gets its name, and the one before it stays, so that there is
+    always one to continue from. They are written between two steps, after the validation that
+    falls on the same step.
+
+    Args:
+        every_n_steps: optimisation steps between two checkpoints.
+        every_n_seconds: also write one when the last is this old.
+    """
+
+    changes_course = False
+
+    def __init__(self, every_n_steps: int = 500, every_n_seconds: float = 60.0) -> None:
+        if every_n_steps < 1:
+            raise ValueError(
+                f"callbacks.checkpoints.every_n_steps must be at least 1, got {every_n_steps}"
+            )
+        self.every_n_steps = every_n_steps
+        self.every_n_seconds = every_n_seconds
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Start the clock."""
+        self._last = (trainer.global_step, time.monotonic())
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
+        """Save when it is due."""
+        step, then = self._last
+        due = trainer.global_step % self.every_n_steps == 0
+        if trainer.global_step > step and (due or time.monotonic() - then > self.every_n_seconds):
+            self.save(trainer, pl_module)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Save the last step."""
+        self.save(trainer, pl_module)
+
+    def save(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Write the history, then the checkpoint, then remove all but the last two."""
+        self._last = (trainer.global_step, time.monotonic())
+        if trainer.is_global_zero:
+            write_arrays(Path(trainer.default_root_dir) / "history.npz", pl_module.history.arrays())
+        path = Path(trainer.default_root_dir) / "checkpoints" / f"step={trainer.global_step}.ckpt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".tmp")
+        # Lightning counts the batch about to be trained as begun; a run resumed from such a count
+        # would validate one step early.
+        begun = trainer.fit_loop.epoch_loop.batch_progress.total
+        ready, begun.ready = begun.ready, begun.completed
+        trainer.save_checkpoint(partial)
+        begun.ready = ready
+        if trainer.is_global_zero:
+            partial.replace(path)
+            for old in Run(Path(trainer.default_root_dir)).checkpoints[2:]:
+                old.unlink()
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write a `.npz` in one piece."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, buffer.getvalue())

@@ -1,0 +1,208 @@
+"""What a run shows in TensorBoard and leaves for reports: predictions, responses, eigenvalues."""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from seq2seq import tasks
+from seq2seq.callbacks.checkpoints import write_arrays
+from seq2seq.models import impulse_response
+
+
+class Snapshots(Callback):
+    """Write what the model has become to `kernel.npz` and `eigenvalues.npz`, for reports.
+
+    `eigenvalues.npz` holds `step` (n,) and the complex `eigenvalues` (n, layers, m) of a recurrent
+    model before the first step, after it, and whenever the steps have grown by the factor `growth`;
+    `kernel.npz`, where the task has a kernel, `step` and the responses `true` and `learned`,
+    (length,), of the first channel.
+
+    Args:
+        growth: ratio of the steps of successive snapshots, above 1.
+    """
+
+    changes_course = False
+
+    def __init__(self, growth: float = 1.25) -> None:
+        if not growth > 1:
+            raise ValueError(f"callbacks.snapshots.growth must be above 1, got {growth}")
+        self.growth = growth
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Take over the snapshots of the run that is continued."""
+        self._steps: list[int] = []
+        self._eigenvalues: list[np.ndarray] = []
+        path = Path(trainer.default_root_dir) / "eigenvalues.npz"
+        if trainer.global_step and path.exists():
+            with np.load(path, allow_pickle=False) as stored:
+                kept = stored["step"] <= trainer.global_step
+                self._steps = stored["step"][kept].tolist()
+                self._eigenvalues = list(stored["eigenvalues"][kept])
+        self._take(trainer, pl_module)
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
+        """Take one when it is due."""
+        if trainer.global_step >= self._next:
+            self._take(trainer, pl_module)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Take the last one and write them."""
+        self._take(trainer, pl_module)
+        if not trainer.is_global_zero:
+            return
+        folder = Path(trainer.default_root_dir)
+        if self._eigenvalues:
+            arrays = {"step": np.array(self._steps), "eigenvalues": np.stack(self._eigenvalues)}
+            write_arrays(folder / "eigenvalues.npz", arrays)
+        responses = _responses(pl_module.model, trainer.datamodule)  # type: ignore[attr-defined]
+        if responses is not None:
+            true, learned = (part.numpy() for part in responses)
+            arrays = {"step": np.array(trainer.global_step), "true": true, "learned": learned}
+            write_arrays(folder / "kernel.npz", arrays)
+
+    def _take(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        step = trainer.global_step
+        self._next = max(step + 1, int(self.growth * step))
+        if not hasattr(type(pl_module.model), "eigenvalues"):
+            return
+        with torch.no_grad():
+            spectra = [part.cpu().numpy() for part in pl_module.model.eigenvalues()]
+        if spectra and (not self._steps or self._steps[-1] < step):
+            self._eigenvalues.append(np.stack(spectra))
+            self._steps.append(step)
+
+
+class References(Callback):
+    """Log the reference predictors' losses, so that TensorBoard draws them beside the model's."""
+
+    changes_course = False
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Arrange one chart with the model's losses and every reference."""
+        references = trainer.datamodule.reference_losses()  # type: ignore[attr-defined]
+        self._losses = {f"reference/{name}": loss for name, loss in references.items()}
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
+                tags = ["train/loss", "val/loss", *self._losses]
+                layout = {"loss": {"loss and references": ["Multiline", tags]}}
+                logger.experiment.add_custom_scalars(layout)
+        self._log(trainer)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Lengthen the lines."""
+        if trainer.state.fn == "fit":
+            self._log(trainer)
+
+    def _log(self, trainer: lightning.Trainer) -> None:
+        for logger in trainer.loggers:
+            logger.log_metrics(self._losses, step=trainer.global_step)
+
+
+class Figures(Callback):
+    """Pictures in TensorBoard: a few predictions, and the impulse response against the kernel.
+
+    A model of text has none; what it writes appears in the Text tab.
+
+    Args:
+        every_n_validations: how many validations apart.
+        sequences: how many sequences of the validation set are drawn.
+    """
+
+    changes_course = False
+
+    def __init__(self, every_n_validations: int = 4, sequences: int = 3) -> None:
+        if every_n_validations < 1 or sequences < 1:
+            raise ValueError(
+                "callbacks.figures: every_n_validations and sequences must be at least 1, "
+                f"got {every_n_validations} and {sequences}"
+            )
+        self.every_n_validations = every_n_validations
+        self.sequences = sequences
+        self._count = 0
+        self._drawn = -1
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Draw every n-th time."""
+        if trainer.state.fn == "fit":
+            self._count += 1
+            if self._count % self.every_n_validations == 0:
+                self._draw(trainer, pl_module)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Draw the trained model, unless the last validation has."""
+        if self._drawn != trainer.global_step:
+            self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        self._drawn = trainer.global_step
+        writers = [lg.experiment for lg in trainer.loggers if isinstance(lg, TensorBoardLogger)]
+        if not writers or not trainer.is_global_zero:
+            return
+        task = trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(task, tasks.Text):
+            from seq2seq.generate import write
+
+            if not pl_module.model.has_step:
+                return
+            text = write(pl_module.model, task.vocabulary, length=400)
+            for writer in writers:  # indented, so that line breaks stay
+                writer.add_text("sample", textwrap.indent(text, "    "), trainer.global_step)
+            return
+        drawn = draw(pl_module.model, task, self.sequences)
+        for writer in writers:
+            for name, pixels in drawn.items():
+                _add_image(writer, name, pixels, trainer.global_step)
+
+
+def _add_image(writer: Any, name: str, pixels: np.ndarray, step: int) -> None:
+    """What `writer.add_image` does, in 70 ms in place of 220 for a picture of predictions."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    from seq2seq.analysis.pictures import png
+
+    height, width, channels = pixels.shape
+    image = Summary.Image(
+        height=height, width=width, colorspace=channels, encoded_image_string=png(pixels)
+    )
+    value = Summary.Value(tag=name, image=image)
+    writer.file_writer.add_summary(Summary(value=[value]), step)
+
+
+def draw(model: Any, task: Any, sequences: int) -> dict[str, np.ndarray]:
+    """The pictures of one model on one task: `predictions` and, given a kernel, `kernel`."""
+    from seq2seq.analysis import pictures
+
+    parameter = next(model.parameters())
+    x, y = (part[:sequences].to(parameter) for part in next(iter(task.val_dataloader())))
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        prediction = model(x)
+        x, y, prediction = x.cpu(), y.cpu(), prediction.cpu()
+        drawn = {
+            "predictions": pictures.prediction(x, y, prediction, task.memoryless_prediction(x))
+        }
+        responses = _responses(model, task)
+        if responses is not None:
+            drawn["kernel"] = pictures.impulse_response(*responses)
+    model.train(was_training)
+    return drawn
+
+
+def _responses(model: Any, task: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The true and the learned impulse response of the first channel; None without a kernel."""
+    kernel = getattr(task, "kernel", lambda: None)()
+    if kernel is None:
+        return None
+    was_training = model.training
+    model.eval()  # no dropout
+    with torch.no_grad():
+        learned = impulse_response(model, len(kernel))[:, 0, 0]
+    model.train(was_training)
+    return kernel.cpu(), learned.cpu()

@@ -1,0 +1,199 @@
+"""What ends a run before its last step: a target, an escape, a search, a signal."""
+
+from types import FrameType
+from typing import Any
+
+import lightning
+from lightning import Callback
+
+from seq2seq.analysis.plateau import Rule, find
+from seq2seq.callbacks.checkpoints import Checkpoints
+from seq2seq.callbacks.together import members
+from seq2seq.history import READ_EVERY, History
+from seq2seq.runs import score
+
+
+class Interruption(Callback):
+    """Stop between two steps when a signal has asked for it, leaving a checkpoint."""
+
+    changes_course = False
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def request(self, number: int, frame: FrameType | None) -> None:
+        """Signal handler; the second signal stops at once."""
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
+        """Save and stop if asked to."""
+        if self.requested:
+            for callback in members(trainer):
+                if isinstance(callback, Checkpoints):
+                    callback.save(trainer, pl_module)
+            raise KeyboardInterrupt
+
+    def on_validation_batch_start(
+        self, trainer: lightning.Trainer, pl_module: Any, *batch: Any
+    ) -> None:
+        """A validation is run again after resuming, so it can be left at once."""
+        if self.requested:
+            raise KeyboardInterrupt
+
+
+class StopAtTarget(Callback):
+    """End the run at the first validation whose `monitor` is at most `target`.
+
+    Args:
+        target: the value to reach, e.g. an NMSE; null never stops.
+        monitor: the metric's name.
+    """
+
+    changes_course = True
+
+    def __init__(self, target: float | None = None, monitor: str = "val/nmse") -> None:
+        if target is not None and not target > 0:
+            raise ValueError(f"callbacks.stop_at_target.target must be positive, got {target}")
+        self.target = target
+        self.monitor = monitor
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Compare the metric with the target."""
+        value = trainer.callback_metrics.get(self.monitor)
+        if self.target is not None and value is not None:
+            trainer.should_stop = trainer.should_stop or float(value) <= self.target
+
+
+class Pruning(Callback):
+    """End a run of `hydra/sweeper=optuna` whose error is above the median of earlier ones.
+
+    The run is left `stopped`, with `pruned` in its result; asked for again, it goes on.
+
+    Args:
+        journal: the file of the study.
+        study: the study's name in it.
+        trial: the run's number in the study.
+        startup_trials: complete runs needed before one is ended.
+        warmup_steps: steps before this one may be ended.
+    """
+
+    changes_course = False
+
+    def __init__(
+        self,
+        journal: str,
+        study: str,
+        trial: int,
+        startup_trials: int = 8,
+        warmup_steps: int = 0,
+    ) -> None:
+        self.journal = journal
+        self.study = study
+        self.trial = trial
+        self.startup_trials = startup_trials
+        self.warmup_steps = warmup_steps
+        self.pruned = False
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Open the study."""
+        import optuna
+        from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+        study = optuna.load_study(
+            study_name=self.study,
+            storage=JournalStorage(JournalFileBackend(self.journal)),
+            pruner=optuna.pruners.MedianPruner(self.startup_trials, self.warmup_steps),
+        )
+        known = study.get_trials(deepcopy=False)[self.trial]
+        self._reported = set(known.intermediate_values)
+        self._trial = optuna.trial.Trial(study, known._trial_id)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Report the error and ask whether to go on."""
+        value = score(trainer.callback_metrics)
+        step = trainer.global_step
+        if trainer.state.fn != "fit" or value is None or step == trainer.max_steps:
+            return
+        if step not in self._reported:  # before it was interrupted
+            self._trial.report(float(value), step)
+        self.pruned = self._trial.should_prune()
+        trainer.should_stop = trainer.should_stop or self.pruned
+
+
+class StopAfterEscape(Callback):
+    """End the run some time after its loss has left a plateau, as `seq2seq.analysis.plateau` says.
+
+    It looks at the losses when a block of them has been read, and only once there are 2% more than
+    at the last look, so that all looks together cost as much as a few passes over the history. When
+    it looks depends on the step alone: a run that was interrupted stops where it would have.
+
+    Args:
+        reference: the plateau is at the loss of this predictor, such as `zero` or `memoryless`, or
+            at this loss if it is a number; null: at any level where there is one.
+        extra: further steps after the escape, as a share of those before it.
+        tolerance, drop: as in `seq2seq.analysis.plateau.Rule`.
+    """
+
+    changes_course = True
+
+    def __init__(
+        self,
+        reference: str | float | None = "memoryless",
+        extra: float = 0.5,
+        tolerance: float = 0.1,
+        drop: float = 0.25,
+    ) -> None:
+        if not extra >= 0:
+            raise ValueError(f"callbacks.stop_after_escape.extra must be at least 0, got {extra}")
+        if not 0 < tolerance < drop < 1:
+            raise ValueError(
+                "callbacks.stop_after_escape: 0 < tolerance < drop < 1 must hold, got "
+                f"tolerance={tolerance}, drop={drop}; the defaults are 0.1 and 0.25"
+            )
+        self.reference = reference
+        self.extra = extra
+        self.tolerance = tolerance
+        self.drop = drop
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Look up the level.
+
+        Raises:
+            ValueError: the task has no such reference predictor.
+        """
+        self._level = None if isinstance(self.reference, str) else self.reference
+        if isinstance(self.reference, str):
+            losses = trainer.datamodule.reference_losses()  # type: ignore[attr-defined]
+            if self.reference not in losses:
+                raise ValueError(
+                    "callbacks.stop_after_escape.reference must be one of "
+                    f"{', '.join(losses)}, got {self.reference}"
+                )
+            self._level = losses[self.reference]
+        self._escape: int | None = None
+        last, self._next = 0, READ_EVERY
+        while self._next <= trainer.global_step:
+            last, self._next = self._next, self._after(self._next)
+        self._look(pl_module.history, last)
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
+        """Look, and stop if it is time."""
+        step = trainer.global_step
+        if step == self._next:
+            self._next = self._after(step)
+            self._look(pl_module.history, step)
+        if step % READ_EVERY == 0 and self._escape is not None:
+            trainer.should_stop |= step >= (1 + self.extra) * self._escape
+
+    def _after(self, step: int) -> int:
+        """The step of the look that follows one at `step`."""
+        return READ_EVERY * (int(1.02 * step) // READ_EVERY + 1)
+
+    def _look(self, history: History, steps: int) -> None:
+        """See whether the first `steps` losses hold an escape, if none has been seen."""
+        if self._escape is None and steps:
+            seen: dict[str, Any] = {"step": history.steps[:steps], "loss": history.losses[:steps]}
+            found = find(seen, self._level, Rule(self.tolerance, self.drop))
+            self._escape = next((p.escape for p in found if p.escape is not None), None)

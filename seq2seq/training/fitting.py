@@ -1,0 +1,131 @@
+"""Training in a run's folder, from its last checkpoint to its test."""
+
+import logging
+import math
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from seq2seq.build import build, threads
+from seq2seq.callbacks import Interruption, Pruning, gather, members
+from seq2seq.module import SequenceModule
+from seq2seq.runs import Run, checkpoint_step, load_checkpoint, write_atomically
+from seq2seq.tasks.text import Text
+from seq2seq.training.configure import build_callbacks, quiet
+from seq2seq.training.loggers import build_loggers, log_hyperparameters
+
+log = logging.getLogger("seq2seq")
+
+
+def fit(
+    cfg: DictConfig, the_run: Run, extra_callbacks: Sequence[lightning.Callback] = ()
+) -> dict[str, Any]:
+    """Train in the folder of `the_run`, then validate and test; what `result.json` will hold."""
+    task, module = build(cfg)
+    if isinstance(task, Text):
+        write_atomically(the_run.vocabulary, task.vocabulary.to_json().encode())
+    warn_of_short_sight(task, module.model)
+    if cfg.trainer.get("precision") == "64-true":
+        module.double()  # Lightning would do so only after it has read the checkpoint in float32
+    checkpoint = find_checkpoint(the_run, module)
+    step = checkpoint_step(checkpoint) if checkpoint else 0
+    loggers = build_loggers(cfg, the_run.folder, step)
+    with quiet(), threads(cfg.threads), interruptible() as interruption:
+        trainer = instantiate(
+            cfg.trainer,
+            logger=loggers or False,
+            callbacks=gather([*build_callbacks(cfg), *extra_callbacks, interruption]),
+            default_root_dir=str(the_run.folder),
+        )
+        try:
+            trainer.fit(module, task, ckpt_path=checkpoint, weights_only=True)
+            result = outcome(trainer, module, task, the_run)
+            if result["status"] == "finished":
+                result |= _evaluate(trainer, module, task)
+            log_hyperparameters(cfg, loggers, result)
+        finally:
+            for logger in loggers:
+                logger.finalize("success")
+            task.release()  # trainer and module hold each other, and it, until the next collection
+    return result
+
+
+def warn_of_short_sight(task: Any, model: torch.nn.Module) -> None:
+    """Say so when a model cannot see as far back as its target depends on."""
+    sight, memory = getattr(model, "receptive_field", None), getattr(task, "memory", None)
+    if sight is not None and memory is not None and sight <= memory:
+        log.warning(
+            "the target depends on inputs %d steps back, the model's receptive field is %d steps; "
+            "raise model.num_layers or model.kernel_size",
+            memory,
+            sight,
+        )
+
+
+def find_checkpoint(the_run: Run, module: SequenceModule) -> Path | None:
+    """The newest readable checkpoint of this run, or else of a shorter one that it continues."""
+    shorter = the_run.shorter()
+    for source in [the_run] + ([shorter] if shorter else []):
+        for path in source.checkpoints:
+            try:
+                load_checkpoint(path)
+                module.history.restore(source.history, checkpoint_step(path))
+            except (OSError, ValueError) as error:
+                log.warning("%s; falling back to an earlier one", error)
+                continue
+            log.info("continuing from step %d of %s", checkpoint_step(path), source.folder)
+            return path
+    return None
+
+
+def outcome(
+    trainer: lightning.Trainer, module: SequenceModule, task: Any, the_run: Run
+) -> dict[str, Any]:
+    losses = the_run.history["loss"]
+    pruned = any(isinstance(c, Pruning) and c.pruned for c in members(trainer))
+    status = "stopped" if pruned else "finished"
+    result = ({"pruned": True} if pruned else {}) | {
+        "status": "diverged" if module.diverges(losses, losses[0]) else status,
+        "steps": int(the_run.history["step"][-1]),
+        "parameters": sum(p.numel() for p in module.model.parameters()),
+    }
+    states = getattr(module.model, "state_size", None)
+    if states is not None:
+        result["state_size"] = states
+    return result | {f"reference/{key}": value for key, value in task.reference_losses().items()}
+
+
+def _evaluate(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> dict[str, Any]:
+    measured: dict[str, float] = {}
+    for evaluate in (trainer.validate, trainer.test):
+        evaluate(module, task, verbose=False)
+        measured |= {key: float(value) for key, value in trainer.callback_metrics.items()}
+    return finite(measured)
+
+
+def finite(measured: dict[str, float]) -> dict[str, float | None]:
+    """JSON knows no infinity: None in place of what is not finite."""
+    return {key: value if math.isfinite(value) else None for key, value in measured.items()}
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Turn the first Ctrl-C or SIGTERM into a stop between two steps, after a checkpoint."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    before = {s: signal.signal(s, interruption.request) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

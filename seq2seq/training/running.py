@@ -1,0 +1,106 @@
+"""The life of a run: claimed, begun, trained, ended in one way or another."""
+
+import gc
+import logging
+import os
+import time
+import traceback
+from collections.abc import Sequence
+
+from omegaconf import DictConfig
+
+from seq2seq.runs import FINAL, Run, run_folder
+from seq2seq.runs.locks import Claims
+from seq2seq.schema import ConfigError
+from seq2seq.training.configure import configure
+from seq2seq.training.fitting import fit
+
+log = logging.getLogger("seq2seq")
+
+
+def train(overrides: Sequence[str] = ()) -> Run:
+    """Train one run as `python train.py <overrides>` would, and return it.
+
+    Raises:
+        ConfigError: the overrides do not make a config that can be run; nothing was written.
+    """
+    return run(configure(overrides))
+
+
+def run(cfg: DictConfig) -> Run:
+    """Train, or finish training, the run that `cfg` describes; a final one is returned as it is.
+
+    An interrupted run continues from its last readable checkpoint, and ends on CPU bit for bit
+    where the uninterrupted one ends. The outcome stands in `result.json`: its `status` is
+    `finished`, `diverged`, `failed` (see `traceback.txt`) or `stopped`. A run that another process
+    is training is left to it.
+
+    Raises:
+        KeyboardInterrupt: after noting `stopped`, when the user interrupts.
+    """
+    the_run = Run(run_folder(cfg))
+    if the_run.status in FINAL and not cfg.force:
+        return the_run
+    with Claims() as claims:
+        if not claim(claims, the_run):
+            log.info("%s is being trained by another process", the_run.folder)
+        elif the_run.status not in FINAL or cfg.force:  # unless another has just finished it
+            _train(cfg, the_run)
+            gc.collect()  # trainer, module and figures hold one another
+    return the_run
+
+
+def claim(claims: Claims, the_run: Run) -> bool:
+    """Lock the run's folder for this process; False if another is training it.
+
+    Raises:
+        ConfigError: the folder cannot be written to.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return True  # started by the process that has the lock, to share its batches
+    try:
+        return claims.claim(the_run.folder)
+    except OSError as error:
+        raise _unwritable(the_run, error) from None
+
+
+def _train(cfg: DictConfig, the_run: Run) -> None:
+    begin(cfg, the_run)
+    start = time.perf_counter()
+    try:
+        result = fit(cfg, the_run)
+    except (KeyboardInterrupt, SystemExit):
+        the_run.write_result({"status": "stopped", "seconds": time.perf_counter() - start})
+        raise KeyboardInterrupt from None
+    except Exception as error:
+        note_failure(the_run, error, time.perf_counter() - start)
+        return
+    the_run.write_result(result | {"seconds": round(time.perf_counter() - start, 3)})
+
+
+def begin(cfg: DictConfig, the_run: Run) -> None:
+    """Make the run's folder and store the config in it; with `force` nothing older remains.
+
+    Raises:
+        ConfigError: the folder cannot be written to.
+    """
+    if cfg.force:
+        the_run.clear()
+    try:
+        the_run.write_config(cfg)
+        (the_run.folder / "result.json").unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(the_run, error) from None
+
+
+def _unwritable(the_run: Run, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot write to {the_run.folder}: {error.strerror}; set paths.outputs")
+
+
+def note_failure(the_run: Run, error: Exception, seconds: float) -> None:
+    """Write the traceback and a result with the status `failed` into the run's folder."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    log.error("%s failed: %s", the_run.folder, line)
+    text = "".join(traceback.format_exception(error))
+    (the_run.folder / "traceback.txt").write_text(text)
+    the_run.write_result({"status": "failed", "error": line[:500], "seconds": seconds})
