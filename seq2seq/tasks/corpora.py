@@ -1,19 +1,14 @@
 """Texts to learn from: one's own files, Python's documentation, and published corpora."""
 
 import codecs
-import hashlib
-import http.client
-import os
 import shutil
-import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from seq2seq.errors import nearest
+from seq2seq.files import replacing
 
 BLOCK = 2**20
 #: A piece of a corpus: a UTF-8 file, or the text itself.
@@ -21,10 +16,9 @@ Source = Path | str
 
 
 class Remote(NamedTuple):
-    """A file on the network: its address, its size in bytes and the SHA-256 of its content."""
+    """A file on the network: its address and the SHA-256 of its content."""
 
     address: str
-    size: int
     sha256: str
 
 
@@ -44,7 +38,6 @@ PUBLISHED = {
         (
             Remote(
                 "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
-                1_115_394,
                 "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
             ),
         )
@@ -53,7 +46,6 @@ PUBLISHED = {
         (
             Remote(
                 "http://mattmahoney.net/dc/text8.zip",
-                31_344_016,
                 "a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
             ),
         ),
@@ -63,7 +55,6 @@ PUBLISHED = {
         (
             Remote(
                 "http://mattmahoney.net/dc/enwik8.zip",
-                36_445_475,
                 "547994d9980ebed1288380d652999f38a14fe291a6247c157c3d33d4932534bc",
             ),
         ),
@@ -74,17 +65,14 @@ PUBLISHED = {
         (
             Remote(
                 _PTB + "train.txt",
-                5_101_618,
                 "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
             ),
             Remote(
                 _PTB + "valid.txt",
-                399_782,
                 "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
             ),
             Remote(
                 _PTB + "test.txt",
-                449_945,
                 "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
             ),
         )
@@ -95,7 +83,6 @@ PUBLISHED = {
             Remote(
                 "https://huggingface.co/datasets/ggml-org/ci/resolve/"
                 "927b3642933080f1b0e811e2f916e14c292992f9/wikitext-2-raw-v1.zip",
-                4_721_645,
                 "ef7edb566e3e2b2d31b29c1fdb0c89a4cc683597484c3dc2517919c615435a11",
             ),
         ),
@@ -163,19 +150,20 @@ def open_corpus(name: str, cache: str | None) -> list[list[Source]]:
 def _extract(archive: Path, member: str) -> Path:
     path = archive.parent / Path(member).name
     if not path.exists():
-        with zipfile.ZipFile(archive) as opened, opened.open(member) as source:
-            handle, temporary = tempfile.mkstemp(dir=path.parent)
-            with os.fdopen(handle, "wb") as file:
-                shutil.copyfileobj(source, file)
-        os.replace(temporary, path)
+        with (
+            zipfile.ZipFile(archive) as opened,
+            opened.open(member) as source,
+            replacing(path) as temporary,
+            temporary.open("wb") as file,
+        ):
+            shutil.copyfileobj(source, file)
     return path
 
 
 def fetch(remote: Remote, folder: Path) -> Path:
-    """Download a file into `folder` unless it is there, showing a bar; returns its path.
+    """Download a file into `folder` unless it is there; returns its path.
 
-    What has arrived when the connection breaks is kept, and the next call asks for the rest. The
-    file gets its name only after size and SHA-256 are found to be right.
+    The file gets its name only after its SHA-256 is found to be right.
 
     Raises:
         ValueError: the network fails, or the content is not the published one.
@@ -183,61 +171,21 @@ def fetch(remote: Remote, folder: Path) -> Path:
     path = folder / remote.address.rsplit("/", 1)[1]
     if path.exists():
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.part")
-    have = partial.stat().st_size if partial.exists() else 0
-    if have < remote.size:
-        try:
-            _download(remote, partial, have)
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            raise ValueError(
-                f"cannot fetch {remote.address} ({reason}); go online and try again, or put the "
-                f"file at {path} yourself, or choose corpus={DOCUMENTATION}"
-            ) from None
-    have = partial.stat().st_size
-    if have < remote.size:
+    import pooch
+
+    try:
+        pooch.retrieve(remote.address, remote.sha256, path.name, folder)
+    except OSError as error:
         raise ValueError(
-            f"the connection to {remote.address} broke after {have} of {remote.size} bytes; "
-            "try again, it continues from there"
-        )
-    with partial.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if have > remote.size or digest != remote.sha256:
-        partial.unlink()
+            f"cannot fetch {remote.address} ({' '.join(str(error).split())}); go online and try "
+            f"again, or put the file at {path} yourself, or choose corpus={DOCUMENTATION}"
+        ) from None
+    except ValueError:
         raise ValueError(
-            f"{remote.address} is not the published file: {have} bytes, SHA-256 {digest[:12]}…, "
-            f"expected {remote.size} bytes, {remote.sha256[:12]}…; it was removed"
-        )
-    partial.replace(path)
+            f"{remote.address} is not the published file, whose SHA-256 is {remote.sha256[:12]}…; "
+            "it was removed"
+        ) from None
     return path
-
-
-def _download(remote: Remote, partial: Path, have: int) -> None:
-    """Append what is missing after the first `have` bytes."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    request = urllib.request.Request(remote.address, headers={"User-Agent": "seq2seq"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-    )
-    with urllib.request.urlopen(request, timeout=30) as response:
-        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
-            have = 0  # the server sends all of it again
-        with (
-            partial.open("ab" if have else "wb") as file,
-            Progress(*columns, console=Console(stderr=True), transient=True) as bar,
-        ):
-            shown = bar.add_task(partial.stem, total=remote.size, completed=have)
-            while (arrived := response.read(BLOCK)) and file.tell() <= remote.size:
-                file.write(arrived)
-                bar.advance(shown, len(arrived))
 
 
 def blocks(sources: Iterable[Source]) -> Iterator[str]:
