@@ -19,10 +19,20 @@ if TYPE_CHECKING:
     from seq2seq.tasks.linear_functional import LinearFunctional as LinearFunctional
     from seq2seq.tasks.lorenz96 import Lorenz96 as Lorenz96
     from seq2seq.tasks.shift import Shift as Shift
+    from seq2seq.tasks.task import DrivenTask as DrivenTask
     from seq2seq.tasks.task import SequenceTask as SequenceTask
     from seq2seq.tasks.text import Text as Text
 
-_FILES = ("arrays", "convolution", "forecast", "linear_functional", "lorenz96", "shift", "text")
+_FILES = (
+    "task",
+    "arrays",
+    "convolution",
+    "forecast",
+    "linear_functional",
+    "lorenz96",
+    "shift",
+    "text",
+)
 
 
 def __getattr__(name: str) -> Any:

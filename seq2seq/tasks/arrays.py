@@ -1,5 +1,6 @@
 """Sequences of one's own, from a file."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
@@ -7,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seq2seq import checks
 from seq2seq.seeds import generator
 from seq2seq.tasks.task import Pairs, SequenceTask
 
 
+@dataclass(eq=False)
 class Arrays(SequenceTask):
     """Pairs (x, y) from an .npz file with arrays `x` (N, time, in) and `y` (N, time, out).
 
@@ -27,38 +30,27 @@ class Arrays(SequenceTask):
             numbers, or too few sequences.
     """
 
-    def __init__(
-        self,
-        path: str,
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        batch_size: int = 128,
-        seed: int = 0,
-    ) -> None:
-        x, y = _load(path)
-        n, length, _ = x.shape
-        for name, value in {"val_fraction": val_fraction, "test_fraction": test_fraction}.items():
-            if not 0 < value < 1:
-                raise ValueError(f"{name} must lie in (0, 1), got {name}={value}; set task.{name}")
-        val_size, test_size = max(1, round(n * val_fraction)), max(1, round(n * test_fraction))
-        train_size = n - val_size - test_size
-        if train_size < 1:
+    path: str
+    val_fraction: float = 0.1
+    test_fraction: float = 0.1
+    batch_size: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        x, y = self._pairs = _load(self.path)
+        n, self.length, self.input_dim = x.shape
+        self.output_dim = y.shape[2]
+        for name in ("val_fraction", "test_fraction"):
+            checks.within(f"task.{name}", getattr(self, name), "(0, 1)", 0.1)
+        self.val_size = max(1, round(n * self.val_fraction))
+        self.test_size = max(1, round(n * self.test_fraction))
+        self.train_size = n - self.val_size - self.test_size
+        if self.train_size < 1:
             raise ValueError(
-                f"too few sequences: {n} in {path} leave {train_size} for training; add sequences "
-                "or lower task.val_fraction and task.test_fraction"
+                f"too few sequences: {n} in {self.path} leave {self.train_size} for training; add "
+                "sequences or lower task.val_fraction and task.test_fraction"
             )
-        super().__init__(
-            length,
-            x.shape[2],
-            y.shape[2],
-            train_size=train_size,
-            val_size=val_size,
-            test_size=test_size,
-            batch_size=batch_size,
-            seed=seed,
-        )
-        self.path = path
-        self._pairs = Pairs(x, y)
+        super().__post_init__()
 
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """n pairs of the file, drawn with replacement."""
@@ -72,7 +64,7 @@ class Arrays(SequenceTask):
         return Pairs(self._pairs.x[chosen], self._pairs.y[chosen])
 
 
-def _load(path: str) -> tuple[Tensor, Tensor]:
+def _load(path: str) -> Pairs:
     try:
         with Path(path).expanduser().open("rb") as handle, ZipFile(handle) as archive:
             members = {name: f"{name}.npy" for name in ("x", "y")}
@@ -109,7 +101,7 @@ def _load(path: str) -> tuple[Tensor, Tensor]:
         )
     if not y.any():
         raise ValueError(f"y must not be zero everywhere, as it is in {path}; check the file")
-    return torch.from_numpy(x).float(), torch.from_numpy(y).float()
+    return Pairs(torch.from_numpy(x).float(), torch.from_numpy(y).float())
 
 
 def _bad(array: np.ndarray) -> int:

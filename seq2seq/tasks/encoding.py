@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
+from seq2seq.files import write_atomically
 from seq2seq.tasks import corpora
 from seq2seq.tasks.vocabulary import Level, Vocabulary, whole_tokens
 
@@ -89,8 +90,7 @@ def encode(
         tokens = np.memmap(file, vocabulary.dtype, "r", offset, (size,))
         if folder is not None:
             meta = json.dumps([vocabulary.to_json(), extents])
-            Path(f"{file.name}.json").write_text(meta)
-            os.replace(f"{file.name}.json", folder / f"{name}.json")
+            write_atomically(folder / f"{name}.json", meta.encode())
             os.replace(file.name, folder / f"{name}.npy")
     return Encoded(tokens, vocabulary, extents)
 

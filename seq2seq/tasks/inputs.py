@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from seq2seq import checks
+
 #: Most steps that a Gaussian process is drawn for by a dense factor: from there on its eigenvectors
 #: (1 s at 1,024 steps, growing with the cube) cost more than all sequences by FFT.
 MOST_FACTORED = 1024
@@ -35,14 +37,7 @@ class InputProcess(ABC):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        self._positive("scale")
-
-    def _positive(self, name: str) -> None:
-        value = getattr(self, name)
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(
-                f"{name} must be positive, got {name}={value}; raise task.input.{name}"
-            )
+        checks.positive("task.input.scale", self.scale)
 
     def sample(
         self,
@@ -113,8 +108,8 @@ class GP(InputProcess):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._positive("length_scale")
-        self._positive("dt")
+        checks.positive("task.input.length_scale", self.length_scale)
+        checks.positive("task.input.dt", self.dt)
 
     def _draw(
         self, shape: tuple[int, int, int], generator: torch.Generator, dtype: torch.dtype
@@ -198,11 +193,8 @@ class AR1(InputProcess):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not -1 < self.coefficient < 1:
-            raise ValueError(
-                f"coefficient must lie in (-1, 1), got coefficient={self.coefficient}; "
-                "a larger one has no stationary process, lower task.input.coefficient"
-            )
+        # A larger one has no stationary process.
+        checks.within("task.input.coefficient", self.coefficient, "(-1, 1)", 0.9)
 
     def _draw(
         self, shape: tuple[int, int, int], generator: torch.Generator, dtype: torch.dtype

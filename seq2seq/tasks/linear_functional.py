@@ -2,76 +2,52 @@
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from seq2seq.tasks.inputs import InputProcess, White
-from seq2seq.tasks.task import SequenceTask, at_least_one
+from seq2seq import checks
+from seq2seq.tasks.inputs import InputProcess
+from seq2seq.tasks.task import DrivenTask
 from seq2seq.theory import kernels, predictors
 
 #: The share of Σρ² beyond `memory`: what a model loses, under white input, that sees no further.
 NEGLIGIBLE = 1e-6
 
 
-class LinearFunctional(SequenceTask):
+class LinearTask(DrivenTask):
     """y_t = Σ_{s≤t} ρ(s·dt) x_{t−s} dt, channel by channel, x = 0 before the first step.
-
-    The setting of Li, Han, E and Li, JMLR 23 (2022), on a grid.
 
     Args:
         filter: the kernel ρ: a `seq2seq.theory.kernels.Kernel` (the config group `task/filter`
             chooses one with its parameters), the name of a family (its default parameters), or a
             list of the values ρ(0), ρ(dt), …
         length: time steps per sequence.
-        dt: time per step, in the units of ρ.
+        dt: time per step, in the units of ρ; 1 unless the task has it as an argument.
         channels: independent copies of the relation side by side.
-        input: input process, white by default.
+        input: input process.
 
     Raises:
         ValueError: an empty, unknown or vanishing filter, or a size out of range.
     """
 
-    def __init__(
-        self,
-        filter: Any = "exponential",
-        length: int = 128,
-        dt: float = 0.1,
-        channels: int = 1,
-        input: InputProcess | None = None,
-        train_size: int = 10000,
-        val_size: int = 1000,
-        test_size: int = 1000,
-        batch_size: int = 128,
-        online: bool = False,
-        seed: int = 0,
-    ) -> None:
-        process = input or White()
-        super().__init__(
-            length,
-            channels,
-            channels,
-            process,
-            train_size,
-            val_size,
-            test_size,
-            batch_size,
-            online,
-            seed,
-        )
-        at_least_one("channels", channels)
-        if not dt > 0:
-            raise ValueError(f"dt must be positive, got dt={dt}; raise task.dt")
-        self.filter = filter
-        self.dt = dt
-        self._process = process
-        self._kernel = self._impulse_response(length)
+    filter: Any
+    channels: int
+    dt = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.integer("task.channels", self.channels)
+        checks.positive("task.dt", self.dt)
+        self.input_dim = self.output_dim = self.channels
+        self._kernel = self._impulse_response(self.length)
         if not self._kernel.isfinite().all() or not self._kernel.square().sum() > 1e-30:
             raise ValueError(
-                f"filter must be finite and not zero on the {length} steps of task.length, "
-                f"got filter={filter!r}; change task.filter or raise task.length"
+                f"filter must be finite and not zero on the {self.length} steps of task.length, "
+                f"got filter={self.filter!r}; change task.filter or raise task.length"
             )
 
     def targets(self, x: Tensor) -> Tensor:
@@ -95,14 +71,14 @@ class LinearFunctional(SequenceTask):
 
     def reference_losses(self) -> dict[str, float]:
         """Exact mean squared errors of `zero`, `memoryless` and `taps_<m>`, zero start included."""
-        return dict(_tap_losses(self._kernel.numpy().tobytes(), self._process, self.length))
+        return dict(_tap_losses(self._kernel.numpy().tobytes(), self.input, self.length))
 
     def memoryless_prediction(self, x: Tensor) -> Tensor:
         """The best linear ŷ_t = w·x_t, shape of x (batch, time, channels)."""
         return x * float(predictors.tap_weights(self._moments(), taps=1)[0, 0])
 
     def _moments(self) -> predictors.Moments:
-        return predictors.kernel_moments(self._kernel, self._process.autocovariance(self.length))
+        return predictors.kernel_moments(self._kernel, self.input.autocovariance(self.length))
 
     def _impulse_response(self, length: int) -> Tensor:
         """ρ(s·dt)·dt, zero-padded or cut to (length,)."""
@@ -122,6 +98,16 @@ class LinearFunctional(SequenceTask):
         taps = torch.tensor(list(kernel[:length]), dtype=torch.float64)
         response[: len(taps)] = taps * self.dt
         return response
+
+
+@dataclass(eq=False)
+class LinearFunctional(LinearTask):
+    """The setting of Li, Han, E and Li, JMLR 23 (2022), on a grid; arguments as of `LinearTask`."""
+
+    filter: Any = "exponential"
+    length: int = 128
+    dt: float = 0.1
+    channels: int = 1
 
 
 @functools.lru_cache(maxsize=64)

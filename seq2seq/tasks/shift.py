@@ -1,60 +1,42 @@
 """Recall of the input k steps ago."""
 
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from torch import Tensor
 
-from seq2seq.tasks.inputs import GP, InputProcess
-from seq2seq.tasks.linear_functional import LinearFunctional
+from seq2seq import checks
+from seq2seq.tasks.inputs import GP
+from seq2seq.tasks.linear_functional import LinearTask
 from seq2seq.theory.kernels import Impulse
 
 
-class Shift(LinearFunctional):
+@dataclass(eq=False)
+class Shift(LinearTask):
     """y_t = x_{t−k}, and 0 for t < k: the linear functional whose kernel is an impulse at k.
 
     Args:
         k: steps of delay, 0 ≤ k < length.
-        length: time steps per sequence.
-        channels: independent copies of the relation side by side.
-        input: input process, a smooth Gaussian process by default.
+        length, channels, input: see `LinearTask`; a smooth Gaussian process by default.
 
     Raises:
         ValueError: k outside 0 … length − 1, or a size out of range.
     """
 
-    def __init__(
-        self,
-        k: int = 8,
-        length: int = 32,
-        channels: int = 1,
-        input: InputProcess | None = None,
-        train_size: int = 10000,
-        val_size: int = 1000,
-        test_size: int = 1000,
-        batch_size: int = 128,
-        online: bool = False,
-        seed: int = 0,
-    ) -> None:
-        if k < 0:
-            raise ValueError(f"k must be at least 0, got k={k}; raise task.k")
-        if 1 <= length <= k:
+    k: int = 8
+    length: int = 32
+    channels: int = 1
+    default_input = GP()
+
+    def __post_init__(self) -> None:
+        checks.integer("task.k", self.k, 0)
+        if 1 <= self.length <= self.k:
             raise ValueError(
-                f"k must be smaller than length, got k={k}, length={length}; "
+                f"k must be smaller than length, got k={self.k}, length={self.length}; "
                 "raise task.length or lower task.k"
             )
-        super().__init__(
-            Impulse(k),
-            length,
-            1.0,
-            channels,
-            input or GP(),
-            train_size,
-            val_size,
-            test_size,
-            batch_size,
-            online,
-            seed,
-        )
-        self.k = k
+        self.filter = Impulse(self.k)
+        super().__post_init__()
 
     def targets(self, x: Tensor) -> Tensor:
         """An exact copy, delayed: (B, T, D) -> (B, T, D)."""

@@ -1,16 +1,19 @@
 """SequenceTask: what every task shares, so that a new one states its relation and little else."""
 
 import itertools
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from lightning import LightningDataModule
 from torch import Tensor
 
+from seq2seq import checks
 from seq2seq.seeds import generator
-from seq2seq.tasks.inputs import InputProcess
+from seq2seq.tasks.inputs import InputProcess, White
 from seq2seq.theory import predictors
 
 
@@ -24,11 +27,16 @@ class Pairs(NamedTuple):
 class SequenceTask(LightningDataModule):
     """A relation x ↦ y between sequences, with its data, its loss and its reference predictors.
 
-    A task of real channels that is posed on an input process says only `targets`; the rest is
-    here. Batches are (batch, time, channels). All data live in memory; a training batch is a pure
-    function of (seed, step), so resuming needs no state and any number of processes agree.
+    It also says whatever the rest of the program must know of a task, so that nothing else names
+    one. Real batches are (batch, time, channels), tokens (batch, time) integers. All data live in
+    memory; a training batch is a pure function of (seed, step), so resuming needs no state and any
+    number of processes agree.
 
-    Args:
+    A task is a dataclass, `@dataclass(eq=False)`, whose fields are its arguments. One that is posed
+    on an input process is a `DrivenTask` and says little but `targets`; others state their sizes
+    themselves and `sample`. What no config sets is an attribute without an annotation.
+
+    Attributes:
         length: time steps per sequence.
         input_dim, output_dim: channels of x and of y.
         input: the process that x is drawn from; None for tasks that draw in their own way.
@@ -36,46 +44,89 @@ class SequenceTask(LightningDataModule):
         batch_size: sequences per optimisation step, over all processes together.
         online: draw a fresh batch each step in place of passing over a training set.
         seed: root of every random stream; see `seq2seq.seeds`.
-
-    Attributes:
         uses_samples: False where the loss needs no training data; none are drawn then, and
             training batches are empty.
+        embedding_size: width of a token's vector; None for the model's hidden_size.
+        tied: score tokens by their embeddings, in place of weights of their own.
+        reads_on: whether batches can continue one another.
+        contiguous: whether they do, for a model that carries its state; see `restarts`.
 
     Raises:
         ValueError: a size below 1, named by its config key.
     """
 
-    def __init__(
-        self,
-        length: int,
-        input_dim: int,
-        output_dim: int,
-        input: InputProcess | None = None,
-        train_size: int = 10000,
-        val_size: int = 1000,
-        test_size: int = 1000,
-        batch_size: int = 128,
-        online: bool = False,
-        seed: int = 0,
-    ) -> None:
+    length: int
+    input: InputProcess | None = None
+    train_size: int
+    val_size: int
+    test_size: int
+    batch_size: int
+    seed: int
+    input_dim = 1
+    output_dim = 1
+    online = False
+    uses_samples = True
+    embedding_size: int | None = None
+    tied = False
+    reads_on = False
+    contiguous = False
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self.length = length
-        self.input_dim = input_dim
-        self.output_dim = output_dim
-        self.input = input
-        self.sizes = {"train": train_size, "val": val_size, "test": test_size}
-        self.batch_size = batch_size
-        self.online = online
-        self.seed = seed
         self.device = torch.device("cpu")
-        self.uses_samples = True
         self._splits: dict[str, Pairs] = {}
         self._current_order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._mean_squares: dict[str, float] = {}
-        sizes = {"length": length, "batch_size": batch_size}
-        sizes |= {f"{name}_size": size for name, size in self.sizes.items()}
-        for name, size in sizes.items():
-            at_least_one(name, size)
+        checks.integer("task.length", self.length)
+        checks.integer("task.batch_size", self.batch_size)
+        checks.integer("task.seed", self.seed, 0)
+        for name in ("train_size", "val_size", "test_size"):  # a task may have other splits
+            checks.integer(f"task.{name}", getattr(self, name, 1))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sequences per split that are kept in memory."""
+        return {name: getattr(self, f"{name}_size", 0) for name in ("train", "val", "test")}
+
+    # --------------------------------------------------------------------- the model's side
+
+    @property
+    def vocabulary_size(self) -> int | None:
+        """How many tokens there are; None for real channels."""
+        return None
+
+    def model_dims(self, hidden_size: int | None) -> tuple[int, int]:
+        """Channels into and out of a model of that width; a token enters by its embedding."""
+        if self.vocabulary_size is None:
+            return self.input_dim, self.output_dim
+        width = self.embedding_size or hidden_size
+        if width is None:
+            raise ValueError("a model without hidden_size needs a width; set task.embedding_size")
+        return width, width if self.tied else self.vocabulary_size
+
+    def restarts(self, step: int) -> bool:
+        """Whether the batch of `step` does not continue the one before it."""
+        return True
+
+    def store(self, folder: Path) -> None:
+        """Write into a run's folder what its trained model needs of the data."""
+
+    def restore(self, folder: Path) -> None:
+        """Take over what `store` wrote."""
+
+    def show(self, model: Any, sequences: int) -> dict[str, Any]:
+        """What to look at while `model` trains, by name: texts, and arrays that a picture takes.
+
+        `predictions` are x, y, the model's answer and the memoryless one for the first `sequences`
+        of the validation set. Tasks with tokens have nothing to show unless they say so.
+        """
+        if self.vocabulary_size is not None:
+            return {}
+        parameter = next(model.parameters())
+        x, y = (part[:sequences].to(parameter) for part in next(iter(self.val_dataloader())))
+        prediction = model(x).cpu()
+        x, y = x.cpu(), y.cpu()
+        return {"predictions": (x, y, prediction, self.memoryless_prediction(x))}
 
     # ------------------------------------------------------------------- the relation
 
@@ -89,10 +140,7 @@ class SequenceTask(LightningDataModule):
 
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """n fresh pairs (x, y), drawn from `generator`."""
-        if self.input is None:
-            raise ValueError(f"{type(self).__name__} has no input process; give it an input")
-        x = self.input.sample(n, self.length, self.input_dim, generator)
-        return x, self.targets(x)
+        raise ValueError(f"{type(self).__name__} draws no pairs afresh; use its splits")
 
     def loss(self, output: Tensor, y: Tensor) -> Tensor:
         """Mean squared error over sequences, time and channels."""
@@ -194,7 +242,7 @@ class SequenceTask(LightningDataModule):
         return x.index_select(0, index), y.index_select(0, index)
 
     def _positions(self, start: int, count: int) -> Tensor:
-        epoch, offset = divmod(start, self.sizes["train"])
+        epoch, offset = divmod(start, self.train_size)
         index = self._order(epoch)[offset : offset + count]
         if len(index) == count:
             return index
@@ -204,7 +252,7 @@ class SequenceTask(LightningDataModule):
         known, order = self._current_order
         if known != epoch or order.device != self.device:
             stream = generator(self.seed, "order", epoch)
-            order = torch.randperm(self.sizes["train"], generator=stream).to(self.device)
+            order = torch.randperm(self.train_size, generator=stream).to(self.device)
             self._current_order = epoch, order
         return order
 
@@ -213,18 +261,49 @@ class SequenceTask(LightningDataModule):
     def train_dataloader(self) -> "TrainingBatches":
         return TrainingBatches(self)
 
-    def val_dataloader(self) -> "Slices":
-        return self._slices("val")
+    def val_dataloader(self) -> Iterable[tuple[Tensor, Tensor]]:
+        return self._held_out("val")
 
-    def test_dataloader(self) -> "Slices":
-        return self._slices("test")
+    def test_dataloader(self) -> Iterable[tuple[Tensor, Tensor]]:
+        return self._held_out("test")
 
-    def _slices(self, name: str) -> "Slices":
+    def _held_out(self, split: str) -> Iterable[tuple[Tensor, Tensor]]:
+        rank, world_size = self._share()
+        return Slices(self.split(split), 8 * self.batch_size, rank, world_size)
+
+    def _share(self) -> tuple[int, int]:
+        """This process's rank and how many there are, having moved the data to its device."""
         if self.trainer is None:
-            return Slices(self.split(name), 8 * self.batch_size)
+            return 0, 1
         self.to(self.trainer.strategy.root_device)
-        pairs = self.split(name)
-        return Slices(pairs, 8 * self.batch_size, self.trainer.global_rank, self.trainer.world_size)
+        return self.trainer.global_rank, self.trainer.world_size
+
+
+@dataclass(eq=False, kw_only=True)
+class DrivenTask(SequenceTask):
+    """A task posed on an input process: x is drawn from it, and y = targets(x).
+
+    Args:
+        input: the process; None for the task's own, `default_input`.
+        train_size, val_size, test_size, batch_size, online, seed: see `SequenceTask`.
+    """
+
+    input: InputProcess = None  # type: ignore[assignment]  # it has one once it is built
+    train_size: int = 10000
+    val_size: int = 1000
+    test_size: int = 1000
+    batch_size: int = 128
+    online: bool = False
+    seed: int = 0
+    default_input: ClassVar[InputProcess] = White()
+
+    def __post_init__(self) -> None:
+        self.input = self.input or self.default_input
+        super().__post_init__()
+
+    def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x = self.input.sample(n, self.length, self.input_dim, generator)
+        return x, self.targets(x)
 
 
 class TrainingBatches:
@@ -234,15 +313,11 @@ class TrainingBatches:
         self.task = task
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        trainer = self.task.trainer
-        if trainer is None:
-            return map(self.task.batch, itertools.count())
-        self.task.to(trainer.strategy.root_device)
-        rank, world_size = trainer.global_rank, trainer.world_size
-        if not self.task.uses_samples:
+        trainer, shard = self.task.trainer, self.task._share()
+        if trainer is not None and not self.task.uses_samples:
             return itertools.repeat(())
-        steps = itertools.count(trainer.global_step)
-        return (self.task.batch(step, rank, world_size) for step in steps)
+        steps = itertools.count(trainer.global_step if trainer else 0)
+        return (self.task.batch(step, *shard) for step in steps)
 
 
 class Slices:
@@ -269,13 +344,3 @@ class Slices:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return iter(self.slices)
-
-
-def at_least_one(name: str, value: int) -> None:
-    """Refuse a size below 1.
-
-    Raises:
-        ValueError: names the config key `task.<name>`.
-    """
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {name}={value}; raise task.{name}")

@@ -3,6 +3,8 @@
 import functools
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seq2seq import checks
+from seq2seq.files import write_atomically
 from seq2seq.seeds import generator
 from seq2seq.tasks import corpora
 from seq2seq.tasks.encoding import Encoded, encode
@@ -18,8 +22,11 @@ from seq2seq.tasks.vocabulary import Vocabulary
 
 #: A target that the loss leaves out.
 IGNORED = -100
+#: File in a run's folder with the tokens that its model knows.
+VOCABULARY = "vocabulary.json"
 
 
+@dataclass(eq=False)
 class Text(SequenceTask):
     """x_t is a token of a text and y_t = x_{t+1}; both are (batch, time) integers.
 
@@ -56,43 +63,36 @@ class Text(SequenceTask):
             read: it is missing, is not UTF-8, is empty, or is shorter than a window.
     """
 
-    def __init__(
-        self,
-        level: Literal["char", "word"] = "char",
-        path: str | None = None,
-        corpus: str = "pydoc",
-        length: int = 128,
-        batch_size: int = 32,
-        min_count: int = 1,
-        val_fraction: float = 0.05,
-        test_fraction: float = 0.05,
-        embedding_size: int | None = None,
-        tied: bool = False,
-        seed: int = 0,
-        cache: str | None = None,
-    ) -> None:
-        super().__init__(length, 1, 1, batch_size=batch_size, seed=seed)
-        if level not in ("char", "word"):
-            raise ValueError(f"level must be char or word, got level={level!r}; set task.level")
-        for name, size in {"min_count": min_count, "embedding_size": embedding_size or 1}.items():
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {name}={size}; set task.{name}")
-        if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
+    level: Literal["char", "word"] = "char"
+    path: str | None = None
+    corpus: str = "pydoc"
+    length: int = 128
+    batch_size: int = 32
+    min_count: int = 1
+    val_fraction: float = 0.05
+    test_fraction: float = 0.05
+    embedding_size: int | None = None
+    tied: bool = False
+    seed: int = 0
+    cache: str | None = None
+    reads_on = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.level not in ("char", "word"):
+            checks.refuse("task.level", self.level, "be char or word", "char")
+        checks.integer("task.min_count", self.min_count)
+        checks.integer(
+            "task.embedding_size", 1 if self.embedding_size is None else self.embedding_size
+        )
+        val, test = self.val_fraction, self.test_fraction
+        if not (val > 0 and test > 0 and val + test < 1):
             raise ValueError(
                 "val_fraction and test_fraction must be positive and leave a training part, got "
-                f"{val_fraction} and {test_fraction}; set task.val_fraction and task.test_fraction"
+                f"{val} and {test}; set task.val_fraction and task.test_fraction"
             )
-        if path is None:
-            corpora.check_name(corpus)
-        self.level: Literal["char", "word"] = level
-        self.path = path
-        self.corpus = corpus
-        self.min_count = min_count
-        self.fractions = (val_fraction, test_fraction)
-        self.embedding_size = embedding_size
-        self.tied = tied
-        self.cache = cache
-        self.contiguous = False
+        if self.path is None:
+            corpora.check_name(self.corpus)
 
     # ------------------------------------------------------------------------- the corpus
 
@@ -104,7 +104,8 @@ class Text(SequenceTask):
         else:
             parts = [corpora.own_files(self.path)]
         named = self.corpus if self.path is None else self.path
-        encoded = encode(parts, named, self.level, self.min_count, self.fractions, self.cache)
+        fractions = self.val_fraction, self.test_fraction
+        encoded = encode(parts, named, self.level, self.min_count, fractions, self.cache)
         train = encoded.extents["train"]
         if train.stop - train.start <= self.length:
             raise ValueError(
@@ -117,6 +118,26 @@ class Text(SequenceTask):
     def vocabulary(self) -> Vocabulary:
         """The tokens of the training part."""
         return self.encoded.vocabulary
+
+    @property
+    def vocabulary_size(self) -> int:
+        return len(self.vocabulary)
+
+    def store(self, folder: Path) -> None:
+        """Write `vocabulary.json`, so that a trained model needs no corpus."""
+        write_atomically(folder / VOCABULARY, self.vocabulary.to_json().encode())
+
+    def restore(self, folder: Path) -> None:
+        if (folder / VOCABULARY).exists():
+            stored = (folder / VOCABULARY).read_text(encoding="utf-8")
+            self.vocabulary = Vocabulary.from_json(stored)
+
+    def show(self, model: Any, sequences: int) -> dict[str, Any]:
+        """A `sample` of 400 tokens that `model` writes, if it can go on token by token."""
+        if not model.has_step:
+            return {}
+        numbers = model.stream([self.vocabulary.beginning], 400, generator(0, "sample"))
+        return {"sample": self.vocabulary.decode(numbers)}
 
     def setup(self, stage: str | None = None) -> None:
         """Read the corpus."""
@@ -223,7 +244,6 @@ class Text(SequenceTask):
         return stretch // self.length
 
     def restarts(self, step: int) -> bool:
-        """Whether the batch of `step` does not continue the one before it."""
         return not self.contiguous or step % self.epoch == 0
 
     def _windows(self, tokens: np.ndarray, starts: list[int]) -> tuple[Tensor, Tensor]:
@@ -231,18 +251,8 @@ class Text(SequenceTask):
         windows = torch.from_numpy(rows.astype(np.int64)).to(self.device)
         return windows[:, :-1], windows[:, 1:]
 
-    def val_dataloader(self) -> Any:
-        return self._scoring("val")
-
-    def test_dataloader(self) -> Any:
-        return self._scoring("test")
-
-    def _scoring(self, split: str) -> "ScoringWindows":
-        rank, world_size = 0, 1
-        if self.trainer is not None:
-            self.to(self.trainer.strategy.root_device)
-            rank, world_size = self.trainer.global_rank, self.trainer.world_size
-        return ScoringWindows(self, split, rank, world_size)
+    def _held_out(self, split: str) -> "ScoringWindows":
+        return ScoringWindows(self, split, *self._share())
 
 
 class ScoringWindows:

@@ -250,3 +250,15 @@ def test_a_vocabulary_of_one_character(tmp_path: Path) -> None:
     assert task.vocabulary.tokens == ["<unk>", "a"]
     assert task.batch(0)[1].unique().tolist() == [1]
     assert task.metrics("test", 0.0) == {"bits_per_character": 0.0, "perplexity": 1.0}
+
+
+def test_what_is_stored_stands_in_for_the_corpus(file: Path, tmp_path: Path) -> None:
+    """A model's size is known from the run's folder; nothing is read."""
+    text(file).store(tmp_path)
+    without = Text(path="/missing", embedding_size=5)
+    without.restore(tmp_path)
+    assert without.vocabulary.tokens == text(file).vocabulary.tokens
+    assert without.model_dims(hidden_size=7) == (5, without.vocabulary_size)
+    assert text(file, tied=True).model_dims(hidden_size=7) == (7, 7)
+    with pytest.raises(ValueError, match=r"set task\.embedding_size"):
+        text(file).model_dims(None)
