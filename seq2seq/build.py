@@ -16,16 +16,14 @@ from seq2seq.module import SequenceModule
 from seq2seq.runs import Run, load_checkpoint, load_weights
 from seq2seq.schema import ConfigError
 from seq2seq.seeds import stream_seed
-from seq2seq.tasks.text import Text
-from seq2seq.tasks.vocabulary import Vocabulary
 
 
-def build(cfg: DictConfig, stored: Path | None = None) -> tuple[Any, SequenceModule]:
+def build(cfg: DictConfig, folder: Path | None = None) -> tuple[Any, SequenceModule]:
     """The task and the module with its freshly initialised model; draws no data.
 
     The parameters come from their own stream of `seed`, whatever else has drawn before. A model of
-    text needs the size of its vocabulary: that of `stored`, a run's `vocabulary.json`, or else that
-    of the corpus, which is read for it.
+    text needs the size of its vocabulary: what the task has stored in `folder`, that of a run, or
+    else that of the corpus, which is read for it.
 
     Raises:
         ConfigError: a constructor refused its arguments.
@@ -33,21 +31,17 @@ def build(cfg: DictConfig, stored: Path | None = None) -> tuple[Any, SequenceMod
     schema.check(cfg)
     with refusing("task"):
         task = instantiate(cfg.task)
-        if isinstance(task, Text):
-            if stored is not None:
-                task.vocabulary = Vocabulary.from_json(stored.read_text(encoding="utf-8"))
-            input_dim = task.embedding_size or cfg.model.hidden_size
-            output_dim = input_dim if task.tied else len(task.vocabulary)
-        else:
-            input_dim, output_dim = task.input_dim, task.output_dim
+        if folder is not None:
+            task.restore(folder)
+        input_dim, output_dim = task.model_dims(cfg.model.get("hidden_size"))
     with refusing("model"), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream_seed(cfg.seed, "initialisation"))
         model = instantiate(cfg.model, input_dim=input_dim, output_dim=output_dim)
         if not hasattr(model, "input_dim"):  # any module may stand here; ours know their channels
             model.input_dim, model.output_dim = input_dim, output_dim
-        if isinstance(task, Text):
-            task.contiguous = getattr(model, "carries_state", False) is True
-            model = TokenModel(model, len(task.vocabulary), task.tied)
+        task.contiguous = task.reads_on and getattr(model, "carries_state", False) is True
+        if task.vocabulary_size is not None:
+            model = TokenModel(model, task.vocabulary_size, task.tied)
     with refusing("objective"):
         objective = instantiate(cfg.objective)
         if not objective.uses_samples:
@@ -65,7 +59,7 @@ def build(cfg: DictConfig, stored: Path | None = None) -> tuple[Any, SequenceMod
         instantiate(cfg.scheduler) if cfg.get("scheduler") is not None else None,
         gradient_clip_val=cfg.gradient_clip_val,
         seed=cfg.seed,
-        restarts=task.restarts if isinstance(task, Text) and task.contiguous else None,
+        restarts=task.restarts if task.contiguous else None,
     )
     return task, module
 
@@ -91,8 +85,7 @@ def load_model(run: Run | str | Path) -> nn.Module:
         ConfigError: its config names a class that the project does not register.
     """
     run = run if isinstance(run, Run) else Run(run)
-    stored = run.vocabulary if run.vocabulary.exists() else None
-    _, module = build(run.config, stored)
+    _, module = build(run.config, run.folder)
     if run.weights.exists():
         _fill(module.model, load_weights(run.weights), run.weights)
         return module.model.eval()

@@ -32,7 +32,7 @@ def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     cfg = OmegaConf.merge(run.config, OmegaConf.from_dotlist(list(overrides)))
     assert isinstance(cfg, DictConfig)
     model = load_model(Run(run.folder, cfg.allow))
-    task, _ = build(cfg, run.vocabulary if run.vocabulary.exists() else None)
+    task, _ = build(cfg, run.folder)
     parameter = next(model.parameters())
     total = count = 0.0
     with torch.inference_mode(), threads(cfg.threads):

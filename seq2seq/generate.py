@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.build import load_model
-from seq2seq.models.model import SequenceModel, State
+from seq2seq.models.model import SequenceModel
 from seq2seq.models.token import TokenModel
+from seq2seq.models.token import draw as draw
 from seq2seq.runs import Run
 from seq2seq.seeds import generator
 from seq2seq.tasks.vocabulary import Vocabulary
@@ -30,7 +31,12 @@ def load(run: Run | str | Path) -> tuple[TokenModel, Vocabulary]:
 
 
 def needs_step(model: nn.Module) -> None:
-    """Raise ValueError for a model that only maps whole sequences."""
+    """Refuse a model that only maps whole sequences.
+
+    Raises:
+        ValueError: it has no step form.
+    """
+    # One of tokens says whether what it wraps can.
     if not getattr(model, "has_step", hasattr(type(model), "step")):
         raise ValueError(
             f"{type(model).__name__} has no step form; give it initial_state(batch_size, device, "
@@ -50,12 +56,9 @@ def stream(
 ) -> Iterator[str]:
     """Continue `prompt` by `length` tokens, each given out as soon as it is drawn.
 
-    The next token is drawn from softmax(scores / temperature), cut down to the `top_k` likeliest
-    tokens and then to the fewest that hold the share `top_p` of the probability (Holtzman et al.
-    2020); temperature 0 takes the likeliest. `<unk>` is never drawn. Without a prompt the text
-    starts as a line does, `Vocabulary.beginning` being the only thing that the model has seen.
-    The model runs in its step form: the time per token does not grow with what is written, except
-    for attention without a window. The same arguments give the same text.
+    See `TokenModel.stream`; `<unk>` is never drawn. Without a prompt the text starts as a line
+    does, `Vocabulary.beginning` being the only thing that the model has seen. The same arguments
+    give the same text.
 
     Raises:
         ValueError: no step form, or a length, temperature, top_k or top_p out of range.
@@ -68,26 +71,10 @@ def stream(
         raise ValueError(f"temperature must not be negative, got temperature={temperature}")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p must lie in (0, 1], got top_p={top_p}")
-    return _stream(model, vocabulary, prompt, length, temperature, top_k, top_p, seed)
-
-
-def _stream(
-    model: TokenModel,
-    vocabulary: Vocabulary,
-    prompt: str,
-    length: int,
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
-    seed: int,
-) -> Iterator[str]:
-    draws = generator(seed, "sample")
     numbers = vocabulary.encode(prompt).tolist() or [vocabulary.beginning]
-    scores, state = _read(model, numbers)
-    for _ in range(length):
-        number = draw(scores[0], draws, temperature, top_k, top_p)
-        yield vocabulary.tokens[number]
-        scores, state = _step(model, number, state)
+    draws = generator(seed, "sample")
+    drawn = model.stream(numbers, length, draws, temperature, top_k, top_p)
+    return (vocabulary.tokens[number] for number in drawn)
 
 
 def write(
@@ -103,47 +90,6 @@ def write(
     """The prompt and what `stream` adds to it."""
     pieces = stream(model, vocabulary, prompt, length, temperature, top_k, top_p, seed)
     return prompt + "".join(pieces)
-
-
-@torch.inference_mode()
-def _read(model: TokenModel, numbers: list[int]) -> tuple[Tensor, State]:
-    """Scores after reading `numbers`, and the state; recurrent models read all of them at once."""
-    weight = model.embedding.weight
-    model.eval()
-    if model.carries_state:
-        scores, state = model(torch.tensor([numbers], device=weight.device), return_state=True)
-        return scores[:, -1], state
-    state = model.initial_state(1, weight.device, weight.dtype)
-    for number in numbers:
-        scores, state = _step(model, number, state)
-    return scores, state
-
-
-@torch.inference_mode()
-def _step(model: TokenModel, number: int, state: State) -> tuple[Tensor, State]:
-    return model.step(torch.tensor([number], device=model.embedding.weight.device), state)
-
-
-def draw(
-    scores: Tensor,
-    draws: torch.Generator,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-) -> int:
-    """One token number, never 0 (`<unk>`), for scores (tokens,); see `stream`."""
-    scores = scores[1:].cpu()
-    if temperature == 0:
-        return 1 + int(scores.argmax())
-    scores = scores / temperature
-    if top_k is not None and top_k < len(scores):
-        scores = scores.masked_fill(scores < scores.topk(top_k).values[-1], -math.inf)
-    probability = scores.softmax(0)
-    if top_p is not None and top_p < 1:
-        ordered, order = probability.sort(descending=True, stable=True)
-        beyond = ordered.cumsum(0) - ordered >= top_p
-        probability[order[beyond]] = 0.0
-    return 1 + int(torch.multinomial(probability, 1, generator=draws))
 
 
 @torch.inference_mode()

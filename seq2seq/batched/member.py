@@ -18,8 +18,7 @@ from torch import Tensor
 from seq2seq.build import build
 from seq2seq.callbacks import Checkpoints, ProgressReport
 from seq2seq.history import History
-from seq2seq.runs import Run, checkpoint_step, load_checkpoint, write_atomically
-from seq2seq.tasks.text import Text
+from seq2seq.runs import Run, checkpoint_step, load_checkpoint
 from seq2seq.training import (
     build_callbacks,
     build_loggers,
@@ -86,8 +85,7 @@ class Member:
             ValueError: the checkpoint cannot be read.
         """
         begun = time.perf_counter()
-        if isinstance(self.task, Text):
-            write_atomically(self.run.vocabulary, self.task.vocabulary.to_json().encode())
+        self.task.store(self.run.folder)
         warn_of_short_sight(self.task, self.module.model)
         self.loggers = build_loggers(self.cfg, self.run.folder, self.step)
         callbacks = build_callbacks(self.cfg)

@@ -10,7 +10,6 @@ import torch
 from lightning import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from seq2seq import tasks
 from seq2seq.callbacks.checkpoints import write_arrays
 from seq2seq.models import impulse_response
 
@@ -145,19 +144,13 @@ class Figures(Callback):
         if not writers or not trainer.is_global_zero:
             return
         task = trainer.datamodule  # type: ignore[attr-defined]
-        if isinstance(task, tasks.Text):
-            from seq2seq.generate import write
-
-            if not pl_module.model.has_step:
-                return
-            text = write(pl_module.model, task.vocabulary, length=400)
-            for writer in writers:  # indented, so that line breaks stay
-                writer.add_text("sample", textwrap.indent(text, "    "), trainer.global_step)
-            return
-        drawn = draw(pl_module.model, task, self.sequences)
-        for writer in writers:
-            for name, pixels in drawn.items():
-                _add_image(writer, name, pixels, trainer.global_step)
+        for name, drawn in draw(pl_module.model, task, self.sequences).items():
+            for writer in writers:
+                if isinstance(drawn, str):  # indented, so that line breaks stay
+                    text = textwrap.indent(drawn, "    ")
+                    writer.add_text(name, text, trainer.global_step)
+                else:
+                    _add_image(writer, name, drawn, trainer.global_step)
 
 
 def _add_image(writer: Any, name: str, pixels: np.ndarray, step: int) -> None:
@@ -174,30 +167,28 @@ def _add_image(writer: Any, name: str, pixels: np.ndarray, step: int) -> None:
     writer.file_writer.add_summary(Summary(value=[value]), step)
 
 
-def draw(model: Any, task: Any, sequences: int) -> dict[str, np.ndarray]:
-    """The pictures of one model on one task: `predictions` and, given a kernel, `kernel`."""
+def draw(model: Any, task: Any, sequences: int) -> dict[str, np.ndarray | str]:
+    """What `task` shows of a model: texts, and pictures; given a kernel, `kernel` besides."""
     from seq2seq.analysis import pictures
 
-    parameter = next(model.parameters())
-    x, y = (part[:sequences].to(parameter) for part in next(iter(task.val_dataloader())))
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        prediction = model(x)
-        x, y, prediction = x.cpu(), y.cpu(), prediction.cpu()
-        drawn = {
-            "predictions": pictures.prediction(x, y, prediction, task.memoryless_prediction(x))
-        }
-        responses = _responses(model, task)
-        if responses is not None:
-            drawn["kernel"] = pictures.impulse_response(*responses)
+        shown = task.show(model, sequences)
     model.train(was_training)
+    drawn = {
+        name: value if isinstance(value, str) else pictures.prediction(*value)
+        for name, value in shown.items()
+    }
+    responses = _responses(model, task)
+    if responses is not None:
+        drawn["kernel"] = pictures.impulse_response(*responses)
     return drawn
 
 
 def _responses(model: Any, task: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
     """The true and the learned impulse response of the first channel; None without a kernel."""
-    kernel = getattr(task, "kernel", lambda: None)()
+    kernel = task.kernel()
     if kernel is None:
         return None
     was_training = model.training

@@ -1,5 +1,6 @@
 """Tokens in, scores of the next token out, around any sequence model."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,6 +63,43 @@ class TokenModel(SequenceModel):
         """Those of the model behind the embedding."""
         return rows(self.model, length)
 
+    @torch.inference_mode()
+    def read(self, numbers: list[int]) -> tuple[Tensor, State]:
+        """Scores (1, vocabulary_size) after the tokens `numbers`, and the state."""
+        weight = self.embedding.weight
+        if self.carries_state:  # all at once
+            scores, state = self(torch.tensor([numbers], device=weight.device), return_state=True)
+            return scores[:, -1], state
+        state = self.initial_state(1, weight.device, weight.dtype)
+        for number in numbers:
+            scores, state = self._next(number, state)
+        return scores, state
+
+    @torch.inference_mode()
+    def _next(self, number: int, state: State) -> tuple[Tensor, State]:
+        return self.step(torch.tensor([number], device=self.embedding.weight.device), state)
+
+    def stream(
+        self,
+        numbers: list[int],
+        length: int,
+        draws: torch.Generator,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> Iterator[int]:
+        """Continue the tokens `numbers` by `length` more, each given out as soon as it is drawn.
+
+        See `draw` for how. The model runs in its step form, in evaluation mode: the time per token
+        does not grow with what is written, except for attention without a window.
+        """
+        self.eval()
+        scores, state = self.read(numbers)
+        for _ in range(length):
+            number = draw(scores[0], draws, temperature, top_k, top_p)
+            yield number
+            scores, state = self._next(number, state)
+
     @property
     def receptive_field(self) -> int | None:
         return getattr(self.model, "receptive_field", None)
@@ -69,3 +107,30 @@ class TokenModel(SequenceModel):
     @property
     def state_size(self) -> int | None:
         return getattr(self.model, "state_size", None)
+
+
+def draw(
+    scores: Tensor,
+    draws: torch.Generator,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> int:
+    """One token number, never 0 (the unknown token), for scores (tokens,).
+
+    Drawn from softmax(scores / temperature), cut down to the `top_k` likeliest tokens and then to
+    the fewest that hold the share `top_p` of the probability (Holtzman et al. 2020); temperature 0
+    takes the likeliest.
+    """
+    scores = scores[1:].cpu()
+    if temperature == 0:
+        return 1 + int(scores.argmax())
+    scores = scores / temperature
+    if top_k is not None and top_k < len(scores):
+        scores = scores.masked_fill(scores < scores.topk(top_k).values[-1], -math.inf)
+    probability = scores.softmax(0)
+    if top_p is not None and top_p < 1:
+        ordered, order = probability.sort(descending=True, stable=True)
+        beyond = ordered.cumsum(0) - ordered >= top_p
+        probability[order[beyond]] = 0.0
+    return 1 + int(torch.multinomial(probability, 1, generator=draws))

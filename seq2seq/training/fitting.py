@@ -17,8 +17,7 @@ from omegaconf import DictConfig
 from seq2seq.build import build, threads
 from seq2seq.callbacks import Interruption, Pruning, gather, members
 from seq2seq.module import SequenceModule
-from seq2seq.runs import Run, checkpoint_step, load_checkpoint, write_atomically
-from seq2seq.tasks.text import Text
+from seq2seq.runs import Run, checkpoint_step, load_checkpoint
 from seq2seq.training.configure import build_callbacks, quiet
 from seq2seq.training.loggers import build_loggers, log_hyperparameters
 
@@ -30,8 +29,7 @@ def fit(
 ) -> dict[str, Any]:
     """Train in the folder of `the_run`, then validate and test; what `result.json` will hold."""
     task, module = build(cfg)
-    if isinstance(task, Text):
-        write_atomically(the_run.vocabulary, task.vocabulary.to_json().encode())
+    task.store(the_run.folder)
     warn_of_short_sight(task, module.model)
     if cfg.trainer.get("precision") == "64-true":
         module.double()  # Lightning would do so only after it has read the checkpoint in float32
