@@ -13,16 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment
-
 from seq2seq import explorer
 from seq2seq.explorer.page import Message, answer, described, settle
+from seq2seq.explorer.server import FOLDER, TEMPLATES
 from seq2seq.runs import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-FOLDER = Path(__file__).parent
 
 #: CSS pixels that figures are drawn for.
 WIDTH = 760
@@ -238,9 +235,7 @@ def gallery(path: str | Path, sweeps: Sequence[str | Path] = ()) -> Path:
     for scene in scenes():
         page, answers = record(scene)
         recorded.append({"page": page, "answers": _packed(answers)})
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((FOLDER / "gallery.html.jinja").read_text("utf-8"))
-    text = template.render(
+    text = TEMPLATES.get_template("gallery.html.jinja").render(
         scenes=recorded,
         panels=panels,
         style=(FOLDER / "explorer.css").read_text("utf-8"),

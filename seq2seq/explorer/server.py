@@ -7,7 +7,6 @@ three files of this folder and what pages answer, and reads nothing by a path in
 Importing torch and Lightning takes seconds: a thread begins with it while the browser opens.
 """
 
-import html
 import json
 import os
 import sys
@@ -19,15 +18,19 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
-from string import Template
 from typing import Any
 from urllib.parse import parse_qsl
+
+from jinja2 import Environment, FileSystemLoader
 
 from seq2seq import explorer
 from seq2seq.explorer.page import Page, Refused, answer, computing, described
 
 FOLDER = Path(__file__).parent
 FILES = {"explorer.js": "text/javascript", "explorer.css": "text/css"}
+TEMPLATES = Environment(
+    loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
 
 #: Bytes of a request's body.
 MOST = 64 * 1024
@@ -82,17 +85,13 @@ class Handler(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = 30
 
+    def parse_request(self) -> bool:
+        return super().parse_request() and self._is_ours()
+
     def do_GET(self) -> None:
-        if not self._is_ours():
-            return
         path, _, query = self.path.partition("?")
-        name = path.removeprefix("/")
-        if name == "":
-            self.send_response(HTTPStatus.FOUND)
-            self.send_header("Location", f"/{next(iter(self.server.pages))}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-        elif name in FILES:
+        name = path.removeprefix("/") or next(iter(self.server.pages))
+        if name in FILES:
             self._send(HTTPStatus.OK, FILES[name], (FOLDER / name).read_text())
         elif name in self.server.pages:
             self._send(HTTPStatus.OK, "text/html", document(self.server.pages, name, query))
@@ -100,8 +99,6 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, "There is no such page; see /.")
 
     def do_POST(self) -> None:
-        if not self._is_ours():
-            return
         if self.path != "/update":
             return self._refuse(HTTPStatus.NOT_FOUND, "Requests go to /update.")
         length = self.headers.get("Content-Length", "")
@@ -167,19 +164,9 @@ class Handler(BaseHTTPRequestHandler):
 def document(pages: Mapping[str, Page], name: str, query: str = "") -> str:
     """The HTML document of one of the pages, its controls set to what the query says."""
     page = pages[name]
-    links = []
-    for other in pages.values():
-        current = ' aria-current="page"' if other is page else ""
-        links.append(f'<a href="/{other.name}"{current}>{html.escape(other.title)}</a>')
     try:
         spec = described(page, dict(parse_qsl(query)))
     except Refused:
         spec = described(page)
-    template = Template((FOLDER / "document.html").read_text())
-    return template.substitute(
-        title=html.escape(page.title),
-        about=page.about,
-        links="\n".join(links),
-        # "<" could end the script element that holds the JSON.
-        page=json.dumps(spec).replace("<", "\\u003c"),
-    )
+    template = TEMPLATES.get_template("document.html.jinja")
+    return template.render(page=spec, pages=pages.values())

@@ -122,7 +122,7 @@ def test_its_own_pages_are_answered_under_both_names(ask, server):
         "/..%2f..%2fpyproject.toml",
         "/explorer.js/../server.py",
         "/server.py",
-        "/document.html",
+        "/document.html.jinja",
         "//etc/passwd",
         "/shift/../../../../etc/passwd",
         "/nothing",
