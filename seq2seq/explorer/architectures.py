@@ -32,9 +32,6 @@ SLIDERS = (
     Slider("dilation_base", "Dilation, per layer times", 1, 4, 2),
 )
 
-#: Names of trained models on real sequences begin with one of these.
-TRAINED = ("shift-", "lorenz96-")
-
 
 class Architectures(Page):
     name: ClassVar[str] = "architectures"
@@ -47,7 +44,11 @@ class Architectures(Page):
     )
 
     def controls(self) -> Controls:
-        ours = [(str(name), f"{name}, trained") for g in TRAINED for name in trained.packaged(g)]
+        ours = [
+            (str(name), f"{name}, trained")
+            for task in trained.REAL
+            for name in trained.packaged(task)
+        ]
         runs = trained.runs(self.outputs)
         model = yield Choice("model", "Model", [*MODELS.items(), *ours, *runs])
         length = yield Slider("length", "Length", 8, 64, 32, step=4, unit="steps")

@@ -1,6 +1,5 @@
 """Figures for the pages: the style of `seq2seq.analysis.figures`, light and dark from one SVG."""
 
-import io
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -12,19 +11,10 @@ from matplotlib.figure import Figure
 
 from seq2seq.analysis import figures
 
-#: The palette's colours and what a page may set in their place.
-COLOURS = {
-    figures.BLACK: "currentColor",
-    figures.DARK: "currentColor",
-    figures.GREY: "var(--grey, #767676)",
-    figures.BLUE: "var(--blue, #0072b2)",
-    figures.VERMILION: "var(--vermilion, #d55e00)",
-    figures.GREEN: "var(--green, #009e73)",
-    figures.PURPLE: "var(--purple, #cc79a7)",
-    figures.ORANGE: "var(--orange, #e69f00)",
-    figures.SKY: "var(--sky, #56b4e9)",
-    "#ffffff": "var(--paper, #ffffff)",
-}
+#: The palette's colours and what `explorer.css` sets in their place.
+NAMED = ("grey", "blue", "vermilion", "green", "purple", "orange", "sky")
+COLOURS = {getattr(figures, name.upper()): f"var(--{name})" for name in NAMED}
+COLOURS |= {figures.BLACK: "currentColor", figures.DARK: "currentColor", "#ffffff": "var(--paper)"}
 
 #: CSS pixels per inch.
 DPI = 96
@@ -48,16 +38,16 @@ def panels(
     """
     height = top + sum(heights) + gap * (len(heights) - 1) + bottom
     figure = Figure(figsize=(width / DPI, height / DPI))
-    axes: list[Axes] = []
-    above = top
-    for tall in heights:
-        foot = (height - above - tall) / height
-        place = (left / width, foot, (width - left - right) / width, tall / height)
-        axes.append(figure.add_axes(place, sharex=axes[0] if axes else None))
-        above += tall + gap
-    for upper in axes[:-1]:
-        upper.tick_params(labelbottom=False)
-    return figure, axes
+    place = {
+        "left": left / width,
+        "right": 1 - right / width,
+        "top": 1 - top / height,
+        "bottom": bottom / height,
+        "hspace": gap / np.mean(heights),
+        "height_ratios": heights,
+    }
+    axes = figure.subplots(len(heights), squeeze=False, sharex=True, gridspec_kw=place)
+    return figure, list(axes[:, 0])
 
 
 def curve(axes: Axes, values: Any, colour: str, title: str, step: float = 1.0) -> None:
@@ -74,10 +64,8 @@ def curve(axes: Axes, values: Any, colour: str, title: str, step: float = 1.0) -
 
 def svg(figure: Figure) -> str:
     """The figure as an `<svg>` element: no background, letters as text, the page's own colours."""
-    buffer = io.StringIO()
-    with figures.style(), rc_context({"svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
+    with rc_context({"svg.fonttype": "none", "savefig.transparent": True}):
+        text = figures.svg(figure)
     text = text[text.index("<svg") :]
     # A style element would hold for the whole document; `explorer.css` has its rule.
     text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)

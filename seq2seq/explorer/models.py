@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from seq2seq.tasks.task import SequenceTask
 
-TASKS = {"shift-": "Shift by 8 steps", "lorenz96-": "Lorenz 96"}
-RUNS = "runs"
-
 #: Fresh sequences over which errors are averaged.
 SEQUENCES = 64
 
@@ -47,11 +44,7 @@ class Models(Page):
     )
 
     def controls(self) -> Controls:
-        runs = trained.runs(self.outputs)
-        tasks = [*TASKS.items(), (RUNS, "Your own runs")] if runs else list(TASKS.items())
-        task = yield Choice("task", "Task", tasks)
-        models = runs if task == RUNS else trained.packaged(task)
-        yield Choice("model", "Run" if task == RUNS else "Model", models)
+        yield from trained.choices(trained.REAL, trained.runs(self.outputs))
         yield Choice("input", "Input", (("trained", "as in training"), *inputs.INPUTS.items()))
         lengths = (("1", "as in training"), ("2", "twice as long"), ("4", "four times as long"))
         yield Choice("length", "Length", lengths)

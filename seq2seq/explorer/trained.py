@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from seq2seq import pretrained
-from seq2seq.explorer.page import Refused
+from seq2seq.explorer.page import Choice, Controls, Refused
 from seq2seq.runs import Run
 from seq2seq.schema import explain
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from seq2seq.models.token import TokenModel
     from seq2seq.tasks.task import SequenceTask
     from seq2seq.tasks.vocabulary import Vocabulary
+
+#: Tasks on real sequences: what names of the package's models on them begin with, and their own.
+REAL = {"shift-": "Shift by 8 steps", "lorenz96-": "Lorenz 96"}
+
+#: Stands for a task where one's own runs are offered.
+RUNS = "runs"
 
 #: How many runs are offered, the newest.
 MOST = 50
@@ -47,6 +53,14 @@ def packaged(prefix: str) -> list[str | tuple[str, str]]:
     return [name for name in pretrained.names() if name.startswith(prefix)]
 
 
+def choices(tasks: dict[str, str], runs: Sequence[str | tuple[str, str]]) -> Controls:
+    """The choices of a task and of a model on it; where there are `runs`, they stand for a task."""
+    own = {RUNS: "Your own runs"} if runs else {}
+    task = yield Choice("task", "Task", [*(tasks | own).items()])
+    models = runs if task == RUNS else packaged(task)
+    yield Choice("model", "Run" if task == RUNS else "Model", models)
+
+
 def runs(outputs: Path, level: str = "") -> list[str | tuple[str, str]]:
     """The newest runs below `outputs`, by their paths in it: those on text of `level`, or others.
 
@@ -61,32 +75,27 @@ def runs(outputs: Path, level: str = "") -> list[str | tuple[str, str]]:
 
 
 @functools.lru_cache(maxsize=1)
-def _newest(outputs: Path, _: int) -> list[tuple[str, str, int]]:
+def _newest(outputs: Path, _: int) -> list[tuple[str, Path, int]]:
     """Path below `outputs`, config, and when that was written, of each run, newest first."""
-    found = [(entry.path, entry.stat().st_mtime_ns) for entry in _configs(outputs)]
-    found.sort(key=lambda pair: -pair[1])
-    return [(Path(p).parent.relative_to(outputs).as_posix(), p, changed) for p, changed in found]
+    found = [(path.stat().st_mtime_ns, path) for path in _configs(outputs)]
+    found.sort(reverse=True)
+    return [(path.parent.relative_to(outputs).as_posix(), path, at) for at, path in found]
 
 
-def _configs(folder: Path) -> "Iterator[os.DirEntry[str]]":
-    """Every `config.yaml` below `folder`, no link followed, no run looked into."""
-    try:
-        with os.scandir(folder) as entries:
-            inside = [e for e in entries if not e.is_symlink() and not e.name.startswith(".")]
-    except OSError:
-        return
-    configs = [entry for entry in inside if entry.name == "config.yaml" and entry.is_file()]
-    yield from configs
-    if not configs:
-        for entry in inside:
-            if entry.is_dir():
-                yield from _configs(Path(entry.path))
+def _configs(outputs: Path) -> Iterator[Path]:
+    """Every `config.yaml` below `outputs`, no link followed, no run looked into."""
+    for folder, folders, files in os.walk(outputs):
+        path = Path(folder, "config.yaml")
+        found = path.name in files and not path.is_symlink()
+        folders[:] = [] if found else [name for name in folders if not name.startswith(".")]
+        if found:
+            yield path
 
 
 @functools.lru_cache(maxsize=20_000)
-def _level(config: str, _: int) -> str:
+def _level(config: Path, _: int) -> str:
     """The level of the text that a run is on; "" where it is on something else."""
-    text = Path(config).read_text(encoding="utf-8", errors="replace")
+    text = config.read_text(encoding="utf-8", errors="replace")
     task = re.search(r"^task:\n((?: .*\n)*)", text, re.MULTILINE)
     level = task and re.search(r"^  level: (char|word)$", task[1], re.MULTILINE)
     return level[1] if level else ""

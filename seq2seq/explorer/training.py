@@ -5,14 +5,11 @@ from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from seq2seq.analysis import figures, plateau, published
+from seq2seq.analysis.figures.curves import draw_references
 from seq2seq.explorer import drawing, trained
-from seq2seq.explorer.page import Block, Choice, Controls, Figure, Page, Table
-
-TASKS = {"shift-": "Shift by 8 steps", "lorenz96-": "Lorenz 96", "text-": "Text"}
-RUNS = "runs"
+from seq2seq.explorer.page import Block, Controls, Figure, Page, Table
 
 #: Of the figure's axes, in pixels.
 HEIGHT = 330
@@ -46,12 +43,8 @@ class Training(Page):
     refresh: ClassVar[bool] = False
 
     def controls(self) -> Controls:
-        runs = [*trained.runs(self.outputs), *trained.runs(self.outputs, "char")]
-        runs += trained.runs(self.outputs, "word")
-        tasks = [*TASKS.items(), (RUNS, "Your own runs")] if runs else list(TASKS.items())
-        task = yield Choice("task", "Task", tasks)
-        models = runs if task == RUNS else trained.packaged(task)
-        yield Choice("model", "Run" if task == RUNS else "Model", models)
+        runs = [run for level in ("", "char", "word") for run in trained.runs(self.outputs, level)]
+        yield from trained.choices(trained.REAL | {"text-": "Text"}, runs)
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
         run = trained.find(self.outputs, values["model"], self.allow)
@@ -63,7 +56,7 @@ class Training(Page):
             }
             unit = references.get("zero", 1.0)  # models of text have no zero predictor
             level = references.get("memoryless", 0.0) / unit
-            label = "this run" if values["task"] == RUNS else run.name
+            label = "this run" if values["task"] == trained.RUNS else run.name
             curves = [_curve(label, run.history, unit, level, figures.BLUE)]
             others = published.on_task(run.plain_config["task"])
         for one, line in zip(others, LINES, strict=False):
@@ -115,24 +108,14 @@ def _drawn(curves: list[Curve], lines: Mapping[str, float], unit: str, width: in
     axes.set_xscale("log")
     axes.set_yscale("log")
     figures.plain_ticks(axes.yaxis)
-    _references(axes, lines)
+    low, high = axes.get_ylim()
+    shown = {name: loss for name, loss in lines.items() if low < loss < 2 * high}
+    axes.set_ylim(low, max([high, *(1.3 * loss for loss in shown.values())]))
+    draw_references(axes, shown, size=8)
     axes.set_xlabel("step")
     axes.set_ylabel(unit)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), borderaxespad=0.2)
     return figure
-
-
-def _references(axes: Axes, lines: Mapping[str, float]) -> None:
-    """A dashed line per reference predictor that lies within the curves' range, and its name."""
-
-    low, high = axes.get_ylim()
-    shown = figures.merged({name: loss for name, loss in lines.items() if low < loss < 2 * high})
-    axes.set_ylim(low, max([high, *(1.3 * loss for loss, _ in shown)]))
-    to_axes = axes.transData + axes.transAxes.inverted()
-    heights = [float(to_axes.transform((1, loss))[1]) for loss, _ in shown]
-    for (loss, names), height in zip(shown, figures.spread(heights, 14 / HEIGHT), strict=True):
-        axes.axhline(loss, color=figures.GREY, lw=0.9, ls=(0, (4, 2)), zorder=1)
-        axes.annotate(names, (1.01, height), xycoords="axes fraction", va="center", fontsize=8)
 
 
 def _plateaus(curve: Curve) -> str:
