@@ -12,16 +12,8 @@ if TYPE_CHECKING:
     from seq2seq.explorer.page import Page
     from seq2seq.explorer.widget import Widget
 
-#: Every page in the order of the menu: its name, which is that of its module, and its class.
-PAGES = {
-    "shift": "Shift",
-    "convolution": "Convolution",
-    "lorenz96": "Lorenz96",
-    "models": "Models",
-    "training": "Training",
-    "text": "Text",
-    "architectures": "Architectures",
-}
+#: Every page in the order of the menu: the name of its module and, in lower case, of its class.
+PAGES = ("shift", "convolution", "lorenz96", "models", "training", "text", "architectures")
 
 
 def build(name: str, outputs: str | Path = "outputs", allow: Sequence[str] = ()) -> "Page":
@@ -34,7 +26,8 @@ def build(name: str, outputs: str | Path = "outputs", allow: Sequence[str] = ())
 
     if name not in PAGES:
         raise ValueError(f"there is no page {name!r}{nearest(name, PAGES)}")
-    made: Page = getattr(import_module(f"seq2seq.explorer.{name}"), PAGES[name])(outputs, allow)
+    module = import_module(f"seq2seq.explorer.{name}")
+    made: Page = getattr(module, name.capitalize())(outputs, allow)
     return made
 
 

@@ -1,12 +1,12 @@
 """The page of the architectures: which inputs reach one output, through which layers."""
 
 import functools
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from seq2seq import schema
 from seq2seq.explorer import trained
-from seq2seq.explorer.page import Block, Choice, Controls, Figure, Note, Page, Slider
+from seq2seq.explorer.page import Blocks, Choice, Controls, Figure, Note, Page, Slider
 
 if TYPE_CHECKING:
     from seq2seq.tasks import InputProcess
@@ -34,9 +34,8 @@ SLIDERS = (
 
 
 class Architectures(Page):
-    name: ClassVar[str] = "architectures"
-    title: ClassVar[str] = "Architectures"
-    about: ClassVar[str] = (
+    title = "Architectures"
+    about = (
         "Which inputs can reach the last output <i>y<sub>T</sub></i>, and through which layers, "
         "read off a model with random weights, or a trained one. The bars are its "
         "|∂<i>y<sub>T</sub></i>/∂<i>x<sub>s</sub></i>|, relative to the largest: "
@@ -65,7 +64,7 @@ class Architectures(Page):
             each = [(str(head), f"head {head + 1}") for head in range(int(heads))]
             yield Choice("head", "Attention of", [("mean", "all heads, averaged"), *each])
 
-    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
+    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Blocks:
         from seq2seq.analysis.figures import architecture
         from seq2seq.explorer import drawing
         from seq2seq.seeds import generator

@@ -1,16 +1,16 @@
 """The page of the convolution: a filter to write or to shape, and what it makes of an input."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from matplotlib.figure import Figure as Drawing
 
 from seq2seq.analysis import figures
 from seq2seq.explorer import drawing, inputs
 from seq2seq.explorer.page import (
-    Block,
+    Blocks,
     Choice,
     Controls,
     Figure,
@@ -19,50 +19,27 @@ from seq2seq.explorer.page import (
     Refused,
     Slider,
     TextBox,
+    number,
 )
+
+RATE = Slider("rate", "Rate λ", 0.02, 2, 0.2, step=0.01, log=True)
+EXPONENT = Slider("exponent", "Exponent p", 0.5, 4, 1.1, step=0.1)
+CENTRE = Slider("centre", "Centre c", 0, 60, 12, unit="steps")
+WIDTH = Slider("width", "Width w", 0.5, 12, 3, step=0.5, unit="steps")
+FREQUENCY = Slider("frequency", "Frequency φ", 0.05, 3.1, 0.5, step=0.05, unit="rad/step")
+SHARPNESS = Slider("s0", "Sharpness s₀", 0.05, 1, 0.3, step=0.05)
+DELAY = Slider("delay", "Delay d", 1, 60, 16, unit="steps")
+K = Slider("k", "Delay k", 0, 60, 8, unit="steps")
 
 #: Per kernel family its name for readers and a slider per parameter; time is counted in steps.
 FAMILIES: dict[str, tuple[str, Sequence[Slider]]] = {
-    "exponential": (
-        "exponential, e^(−λs)",
-        [Slider("rate", "Rate λ", 0.02, 2, 0.2, step=0.01, log=True)],
-    ),
-    "power_law": (
-        "power law, (1 + λs)^(−p)",
-        [
-            Slider("rate", "Rate λ", 0.02, 2, 0.2, step=0.01, log=True),
-            Slider("exponent", "Exponent p", 0.5, 4, 1.1, step=0.1),
-        ],
-    ),
-    "gaussian": (
-        "bump, exp(−(s − c)²/2w²)",
-        [
-            Slider("centre", "Centre c", 0, 60, 12, unit="steps"),
-            Slider("width", "Width w", 0.5, 12, 3, step=0.5, unit="steps"),
-        ],
-    ),
-    "damped_cosine": (
-        "damped cosine, e^(−λs) cos φs",
-        [
-            Slider("rate", "Rate λ", 0.02, 2, 0.08, step=0.01, log=True),
-            Slider("frequency", "Frequency φ", 0.05, 3.1, 0.5, step=0.05, unit="rad/step"),
-        ],
-    ),
-    "airy": (
-        "Airy, Ai(s₀(s − d))",
-        [
-            Slider("s0", "Sharpness s₀", 0.05, 1, 0.3, step=0.05),
-            Slider("delay", "Delay d", 1, 60, 24, unit="steps"),
-        ],
-    ),
-    "two_part": (
-        "two parts, e^(−s) + e^(−(s − d)²)",
-        [Slider("delay", "Delay d", 1, 60, 16, unit="steps")],
-    ),
-    "impulse": (
-        "impulse, δ(s − k)",
-        [Slider("k", "Delay k", 0, 60, 8, unit="steps")],
-    ),
+    "exponential": ("exponential, e^(−λs)", [RATE]),
+    "power_law": ("power law, (1 + λs)^(−p)", [RATE, EXPONENT]),
+    "gaussian": ("bump, exp(−(s − c)²/2w²)", [CENTRE, WIDTH]),
+    "damped_cosine": ("damped cosine, e^(−λs) cos φs", [replace(RATE, value=0.08), FREQUENCY]),
+    "airy": ("Airy, Ai(s₀(s − d))", [SHARPNESS, replace(DELAY, value=24)]),
+    "two_part": ("two parts, e^(−s) + e^(−(s − d)²)", [DELAY]),
+    "impulse": ("impulse, δ(s − k)", [K]),
 }
 
 #: Steps of the input and the output, and so the most numbers that a filter can use.
@@ -70,9 +47,8 @@ LENGTH = 96
 
 
 class Convolution(Page):
-    name: ClassVar[str] = "convolution"
-    title: ClassVar[str] = "Convolution"
-    about: ClassVar[str] = (
+    title = "Convolution"
+    about = (
         "The output is a weighted sum of the past, "
         '<span class="formula"><i>y<sub>t</sub></i> = Σ<sub><i>s</i>≥0</sub> '
         "<i>ρ</i>(<i>s</i>) <i>x</i><sub><i>t</i>−<i>s</i></sub></span>. The filter <i>ρ</i> is "
@@ -90,7 +66,7 @@ class Convolution(Page):
                 yield replace(slider, name=f"{family}_{slider.name}")
         yield inputs.choice("uniform")
 
-    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
+    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Blocks:
         from seq2seq.seeds import generator
         from seq2seq.tasks import Convolution as Task
         from seq2seq.theory import kernels
@@ -151,17 +127,10 @@ def numbers(text: str) -> list[float]:
         Refused: no numbers, one that is none or not finite, all of them zero, or too many.
     """
     words = text.strip().strip("[]()").replace(",", " ").replace(";", " ").split()
-    found = []
-    for word in words:
-        try:
-            number = float(word)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise Refused(
-                "filter", f"{word[:20]!r} is not a number; write for example 1, 0.5, 0.25"
-            )
-        found.append(number)
+    found = [number(word) for word in words]
+    for word, value in zip(words, found, strict=True):
+        if not math.isfinite(value):
+            raise Refused("filter", f"{word[:20]!r} is not a number; write, say, 1, 0.5, 0.25")
     if not any(found):
         raise Refused("filter", "a filter needs a number other than 0; write, say, 1, 0.5, 0.25")
     if len(found) > LENGTH:

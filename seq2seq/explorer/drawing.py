@@ -26,16 +26,14 @@ def panels(
     left: int = 52,
     right: int = 10,
     top: int = 24,
-    gap: int = 34,
-    bottom: int = 40,
 ) -> tuple[Figure, list[Axes]]:
     """A figure of `width` pixels with empty axes of the given `heights` one above the other.
 
-    They share their horizontal axis, which has its labels at the foot. `left`, `right`, `top`,
-    `gap` and `bottom` are the pixels around and between them: fixed ones keep the figure still
-    while a slider moves, and cost nothing to lay out. Use it and what draws on it inside
-    `with figures.style()`.
+    They share their horizontal axis, which has its labels at the foot. `left`, `right` and `top`
+    are the pixels around them: fixed ones keep the figure still while a slider moves, and cost
+    nothing to lay out. Use it and what draws on it inside `with figures.style()`.
     """
+    gap, bottom = 34, 40
     height = top + sum(heights) + gap * (len(heights) - 1) + bottom
     figure = Figure(figsize=(width / DPI, height / DPI))
     place = {

@@ -1,21 +1,20 @@
 """The page of the two-scale Lorenz 96 system."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 from matplotlib.figure import Figure as Drawing
 
 from seq2seq.analysis import figures
 from seq2seq.explorer import drawing
-from seq2seq.explorer.page import Block, Controls, Figure, Page, Slider
+from seq2seq.explorer.page import Blocks, Controls, Figure, Page, Slider
 
 LENGTH = 128
 
 
 class Lorenz96(Page):
-    name: ClassVar[str] = "lorenz96"
-    title: ClassVar[str] = "Lorenz 96"
-    about: ClassVar[str] = (
+    title = "Lorenz 96"
+    about = (
         "<i>K</i> slow variables <i>y</i> on a circle, driven by the input <i>x</i>, each coupled "
         "to <i>J</i> fast ones <i>z</i>. A model sees <i>x</i> and must answer <i>y</i>; it never "
         "sees <i>z</i>."
@@ -37,7 +36,7 @@ class Lorenz96(Page):
         yield Slider("h_y", "h_y, slow to fast", -2, 2, 1, step=0.1)
         yield Slider("scale", "Forcing scale", 0.1, 10, 5, step=0.1)
 
-    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
+    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Blocks:
         from seq2seq.seeds import generator
         from seq2seq.tasks import GP
         from seq2seq.tasks import Lorenz96 as Task

@@ -2,13 +2,13 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from seq2seq.analysis import figures
 from seq2seq.explorer import drawing, inputs, trained
-from seq2seq.explorer.page import Block, Choice, Controls, Figure, Note, Page, Refused, Table
+from seq2seq.explorer.page import Blocks, Choice, Controls, Figure, Note, Page, Refused, Table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,9 +35,8 @@ LAGS = 48
 
 
 class Models(Page):
-    name: ClassVar[str] = "models"
-    title: ClassVar[str] = "Models on tasks"
-    about: ClassVar[str] = (
+    title = "Models on tasks"
+    about = (
         "What a trained model answers to inputs that it has never seen. Its NMSE is the mean of "
         "(<i>ŷ<sub>t</sub></i>&nbsp;−&nbsp;<i>y<sub>t</sub></i>)<sup>2</sup> over the mean of "
         "<i>y<sub>t</sub></i><sup>2</sup>: always answering 0 gives 1."
@@ -49,7 +48,7 @@ class Models(Page):
         lengths = (("1", "as in training"), ("2", "twice as long"), ("4", "four times as long"))
         yield Choice("length", "Length", lengths)
 
-    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
+    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Blocks:
         import torch
 
         from seq2seq.build import threads

@@ -27,6 +27,14 @@ class Refused(ValueError):
 # ------------------------------------------------------------------------------- controls
 
 
+def number(raw: Any) -> float:
+    """The number that a reader wrote, or nan."""
+    try:
+        return float(raw)
+    except (TypeError, ValueError):
+        return math.nan
+
+
 @dataclass(frozen=True)
 class Slider:
     """A number from `minimum` to `maximum`, in steps of `step`; with `log` evenly in its logarithm.
@@ -45,14 +53,11 @@ class Slider:
     log: bool = False
 
     def parse(self, raw: Any) -> float:
-        try:
-            number = float(raw)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
+        value = number(raw)
+        if not math.isfinite(value):
             raise Refused(self.name, f"{self.label} must be a number, got {str(raw)[:40]!r}")
-        number = min(max(number, self.minimum), self.maximum)
-        return round(number) if isinstance(self.step, int) and not self.log else number
+        value = min(max(value, self.minimum), self.maximum)
+        return round(value) if isinstance(self.step, int) and not self.log else value
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ class Writing:
     text: str
 
 
-Block = Figure | Table | Note | Writing
+Blocks = Iterator[Figure | Table | Note | Writing]
 
 
 class Page(ABC):
@@ -148,7 +153,6 @@ class Page(ABC):
         allow: packages outside the project whose classes the configs of those runs may name.
     """
 
-    name: ClassVar[str]
     title: ClassVar[str]
     #: One or two sentences and the formula, in HTML.
     about: ClassVar[str]
@@ -160,6 +164,11 @@ class Page(ABC):
     def __init__(self, outputs: str | Path = "outputs", allow: Sequence[str] = ()) -> None:
         self.outputs, self.allow = Path(outputs), tuple(allow)
 
+    @property
+    def name(self) -> str:
+        """That of its module."""
+        return type(self).__name__.lower()
+
     @abstractmethod
     def controls(self) -> Controls:
         """Yields the controls in their order; each `yield` returns the value that control has.
@@ -169,14 +178,13 @@ class Page(ABC):
         """
 
     @abstractmethod
-    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
+    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Blocks:
         """Yields what to show for the controls' `values`; each block is shown as it comes.
 
         The same values and seed give the same blocks. A block replaces the one of its name; those
         that are not yielded again vanish at the end.
 
         Args:
-            values: by the controls' names.
             seed: for everything random.
             width: of the figures in CSS pixels.
 

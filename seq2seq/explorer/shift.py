@@ -1,7 +1,7 @@
 """The page of the shift: the input of k steps ago."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure as Drawing
@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from seq2seq.analysis import figures
 from seq2seq.explorer import drawing, inputs
-from seq2seq.explorer.page import Block, Controls, Figure, Page, Slider
+from seq2seq.explorer.page import Blocks, Controls, Figure, Page, Slider
 
 
 class Shift(Page):
-    name: ClassVar[str] = "shift"
-    title: ClassVar[str] = "Shift"
-    about: ClassVar[str] = (
+    title = "Shift"
+    about = (
         "The output is the input of <i>k</i> steps ago: "
         '<span class="formula"><i>y<sub>t</sub></i> = <i>x</i><sub><i>t</i>−<i>k</i></sub></span>, '
         "and 0 before there was one. "
@@ -28,7 +27,7 @@ class Shift(Page):
         yield Slider("t", "Window ends at t", 0, length - 1, 40)
         yield inputs.choice("gp")
 
-    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
+    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Blocks:
         k, t = values["k"], values["t"]
         x, y = sequences(values, seed)
         yield Figure(

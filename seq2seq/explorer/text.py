@@ -1,30 +1,29 @@
 """The page of text: a model continues what one types."""
 
-import time
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+import itertools
+from collections.abc import Mapping
+from typing import Any
 
 from seq2seq.explorer import trained
-from seq2seq.explorer.page import Block, Choice, Controls, Note, Page, Slider, TextBox, Writing
+from seq2seq.explorer.page import Blocks, Choice, Controls, Note, Page, Slider, TextBox, Writing
 
 LEVELS = (("char", "characters"), ("word", "words"))
 
 #: How many of the likeliest tokens the next one is drawn from; 0: any.
 CUTS = (("0", "all"), *((str(k), f"the {k} likeliest") for k in (40, 10, 5, 2)))
 
-#: Seconds of writing that are sent together.
-PIECE = 0.05
+#: Tokens that are sent together.
+PIECE = 10
 
 
 class Text(Page):
-    name: ClassVar[str] = "text"
-    title: ClassVar[str] = "Text"
-    about: ClassVar[str] = (
+    title = "Text"
+    about = (
         "A model that has learnt to predict the next character or word continues what you type. "
         "Each is drawn with a probability proportional to <i>p</i><sup>1/<i>T</i></sup>: a low "
         "temperature <i>T</i> takes what is likely, a high one dares more."
     )
-    start: ClassVar[str] = "Write"
+    start = "Write"
 
     def controls(self) -> Controls:
         level = yield Choice("level", "It writes", LEVELS)
@@ -36,7 +35,7 @@ class Text(Page):
         yield Slider("length", "Length", 50, 2000, 600 if level == "char" else 150, 50, units)
         yield Choice("top_k", "Drawn from", CUTS)
 
-    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
+    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Blocks:
         from seq2seq.build import threads
         from seq2seq.generate import stream
 
@@ -57,14 +56,7 @@ class Text(Page):
             int(values["top_k"]) or None,
             seed=seed,
         )
-        waiting, sent = "", time.monotonic()
-        while True:
+        for _ in range(0, values["length"], PIECE):
             with threads(1):  # one token at a time is slower on more
-                piece = next(pieces, None)
-            if piece is None:
-                break
-            waiting += piece
-            if time.monotonic() - sent > PIECE:
-                yield Writing("text", waiting)
-                waiting, sent = "", time.monotonic()
-        yield Writing("text", waiting)
+                piece = "".join(itertools.islice(pieces, PIECE))
+            yield Writing("text", piece)

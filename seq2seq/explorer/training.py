@@ -1,15 +1,15 @@
 """The page of training curves: a model's, the published ones, and the predictors to beat."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from seq2seq.analysis import figures, plateau, published
 from seq2seq.analysis.figures.curves import draw_references
 from seq2seq.explorer import drawing, trained
-from seq2seq.explorer.page import Block, Controls, Figure, Page, Table
+from seq2seq.explorer.page import Blocks, Controls, Figure, Page, Table
 
 #: Of the figure's axes, in pixels.
 HEIGHT = 330
@@ -32,21 +32,20 @@ class Curve(NamedTuple):
 
 
 class Training(Page):
-    name: ClassVar[str] = "training"
-    title: ClassVar[str] = "Training curve"
-    about: ClassVar[str] = (
+    title = "Training curve"
+    about = (
         "The loss of a model while it was trained, beside the losses that were published for its "
         "task and those of predictors that know it: <i>memoryless</i> is the best linear one that "
         "sees only <i>x<sub>t</sub></i>, <i>taps m</i> the best one that sees the last <i>m</i> "
         "inputs. A plateau is a loss that rests and then falls quickly; it is marked where it lies."
     )
-    refresh: ClassVar[bool] = False
+    refresh = False
 
     def controls(self) -> Controls:
         runs = [run for level in ("", "char", "word") for run in trained.runs(self.outputs, level)]
         yield from trained.choices(trained.REAL | {"text-": "Text"}, runs)
 
-    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Iterator[Block]:
+    def update(self, values: Mapping[str, Any], seed: int, width: int) -> Blocks:
         run = trained.find(self.outputs, values["model"], self.allow)
         with trained.refusing(run):
             references = {
