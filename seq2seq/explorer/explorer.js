@@ -18,8 +18,8 @@ let mounted = 0;
  */
 export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
   const prefix = `explorer-${mounted++}`;
-  const controls = new Map(); // name -> {kind, element, set, value}, in the order shown
-  const parked = new Map(); // those that the page does not show now keep what the reader set
+  // name -> {element, set, value}; those that the page does not show now keep what the reader set
+  const controls = new Map();
   const form = make("form", { class: "controls", "aria-label": `${page.title}: controls` });
   const buttons = make("div", { class: "buttons" });
   const problem = make("p", { class: "problem", role: "alert" });
@@ -47,9 +47,8 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
   }
   buttons.append(...[start, refresh].filter(Boolean), problem);
 
-  function values() {
-    const all = [...parked, ...controls];
-    return Object.fromEntries(all.map(([name, control]) => [name, control.value()]));
+  function values(among = [...controls]) {
+    return Object.fromEntries(among.map(([name, control]) => [name, control.value()]));
   }
 
   function stop() {
@@ -104,8 +103,8 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
           seen.add(message.name);
         }
       }
-      const state = [...controls].map(([name, control]) => [name, control.value()]);
-      changed(Object.fromEntries(state), request.seed);
+      const shown = [...controls].filter(([, control]) => control.element.isConnected);
+      changed(values(shown), request.seed);
     } catch (error) {
       if (!signal.aborted) refuse({ name: "", message: error.message });
     } finally {
@@ -115,26 +114,22 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
 
   // ---------------------------------------------------------------------------- controls
 
+  function moved(typed = false) {
+    clearTimeout(typing);
+    if (typed) typing = setTimeout(update, REST);
+    else update();
+  }
+
   function lay(specs) {
-    for (const [name, control] of controls) parked.set(name, control);
-    controls.clear();
-    for (const spec of specs) {
-      let control = parked.get(spec.name);
-      parked.delete(spec.name);
-      if (control?.kind !== spec.kind) {
-        control?.element.remove();
-        control = KINDS[spec.kind](`${prefix}-${spec.name}`, spec, (typed) => {
-          clearTimeout(typing);
-          if (typed) typing = setTimeout(() => update(), REST);
-          else update();
-        });
-      }
-      control.set(spec);
+    const order = specs.map((spec) => {
+      const id = `${prefix}-${spec.name}`;
+      const control = controls.get(spec.name) ?? KINDS[spec.kind](id, spec, moved);
       controls.set(spec.name, control);
-    }
-    for (const control of parked.values()) control.element.remove();
-    const order = [...controls.values()].map((control) => control.element).concat(buttons);
-    order.forEach((element, place) => {
+      control.set(spec);
+      return control.element;
+    });
+    for (const { element } of controls.values()) if (!order.includes(element)) element.remove();
+    [...order, buttons].forEach((element, place) => {
       // Moving an element takes the focus away from it, so only what is out of place is moved.
       if (form.children[place] !== element) form.insertBefore(element, form.children[place]);
     });
@@ -145,11 +140,9 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
     const control = controls.get(name);
     (control ? control.problem : problem).textContent = message;
     control?.input.setAttribute("aria-invalid", "true");
-    root.dataset.refused = name || "page";
   }
 
   function accept() {
-    delete root.dataset.refused;
     problem.textContent = "";
     for (const { input, problem: beside } of controls.values()) {
       beside.textContent = "";
@@ -161,34 +154,26 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
 
   function show(message, first) {
     let block = [...blocks.children].find((child) => child.dataset.block === message.name);
-    if (!block || block.dataset.kind !== message.kind) {
-      const made = make(message.kind === "figure" ? "figure" : "div", {
-        class: message.kind,
-        "data-block": message.name,
-        "data-kind": message.kind,
-      });
-      block ? block.replaceWith(made) : blocks.append(made);
-      block = made;
+    if (!block) {
+      const tag = message.kind === "figure" ? "figure" : "div";
+      block = make(tag, { class: message.kind, "data-block": message.name });
+      blocks.append(block);
     }
     BLOCKS[message.kind](block, message, first);
   }
 
   function width() {
     // Steps of 20 px, so that a scroll bar that comes and goes asks for no new figure.
-    return Math.max(280, Math.min(1200, Math.floor(blocks.clientWidth / 20) * 20)) || 720;
+    return Math.max(280, Math.min(1200, Math.floor(blocks.clientWidth / 20) * 20));
   }
 
-  let drawn = 0;
-  const observer = new ResizeObserver(() => {
-    if (drawn !== width() && blocks.clientWidth) {
-      const first = !drawn;
-      drawn = width();
-      if (!first && !writing) update();
-    }
-  });
-
   lay(page.controls);
-  drawn = width();
+  let drawn = width();
+  const observer = new ResizeObserver(() => {
+    if (drawn === width() || !blocks.clientWidth) return;
+    drawn = width();
+    if (!writing) update();
+  });
   observer.observe(blocks);
   update();
   return () => {
@@ -199,8 +184,8 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
 
 // ------------------------------------------------------------------------ kinds of controls
 
-// Each maker returns {kind, element, input, problem, value(), set(spec)}; `set` keeps what the
-// reader is typing, and follows what the page says about everything else.
+// Each maker returns {element, input, problem, value(), set(spec)}; `set` keeps what the reader is
+// typing, and follows what the page says about everything else.
 
 function field(id, spec, input, ...more) {
   const problem = make("p", { class: "problem", id: `${id}-problem`, role: "alert" });
@@ -211,7 +196,7 @@ function field(id, spec, input, ...more) {
   const label = make("label", { for: id }, ...parts);
   const element = make("div", { class: `control ${spec.kind}`, "data-control": spec.name });
   element.append(label, ...more, input, problem);
-  return { kind: spec.kind, element, input, problem };
+  return { element, input, problem };
 }
 
 const KINDS = {
@@ -222,10 +207,11 @@ const KINDS = {
     let now = spec;
     const ticks = 200; // positions of a logarithmic slider
     const span = () => Math.log(now.maximum / now.minimum);
-    const read = () =>
-      now.log
-        ? Number((now.minimum * Math.exp((Number(input.value) / ticks) * span())).toPrecision(3))
-        : Number(input.value);
+    const read = () => {
+      const place = Number(input.value);
+      if (!now.log) return place;
+      return Number((now.minimum * Math.exp((place / ticks) * span())).toPrecision(3));
+    };
     const tell = () => {
       const number = String(Number(read().toPrecision(6))).replace("-", "−");
       const text = now.unit ? `${number} ${now.unit}` : number;
@@ -244,10 +230,9 @@ const KINDS = {
         input.min = now.log ? 0 : now.minimum;
         input.max = now.log ? ticks : now.maximum;
         input.step = now.log ? 1 : now.step;
-        const place = now.log
+        input.value = now.log
           ? Math.round((ticks * Math.log(now.value / now.minimum)) / span())
           : now.value;
-        if (Number(input.value) !== place) input.value = place;
         tell();
       },
     };
@@ -393,16 +378,13 @@ export function kernel(model) {
  * request that lacks some of them, as their controls were not there, gets the first that fits.
  */
 export function recorded(packed) {
-  const unpacked = async () => {
-    const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new Response(stream).json();
-  };
-  let answers = null;
+  const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const answers = new Response(stream).json();
   return async function* ({ values }) {
     const fits = (answer) =>
       Object.entries(answer.values).every(([name, value]) => (values[name] ?? value) === value);
-    yield* (await (answers ??= unpacked())).find(fits)?.messages ?? [];
+    yield* (await answers).find(fits)?.messages ?? [];
   };
 }
 

@@ -48,7 +48,7 @@ class Scene:
 
 def scenes() -> Iterator[Scene]:
     """What the gallery records."""
-    from seq2seq import pretrained
+    from seq2seq.explorer import trained
 
     yield Scene("shift", {"k": range(0, 33, 4), "input": ("gp", "white")}, {"t": 50})
     families = ("exponential", "power_law", "gaussian", "damped_cosine", "two_part", "airy")
@@ -67,25 +67,13 @@ def scenes() -> Iterator[Scene]:
         {"model": kinds, "num_layers": (1, 2, 3), "kernel_size": (2, 3), "window": (4, 8, 24)},
         {"length": 24},
     )
-    models = pretrained.names()
-    groups = sorted({name.partition("-")[0] + "-" for name in models}, reverse=True)
-    real = [name for name in models if not name.startswith("text-")]
-    yield Scene(
-        "models",
-        {
-            "task": [group for group in groups if group != "text-"],
-            "model": real,
-            "input": ("trained", "white"),
-        },
-    )
-    yield Scene("training", {"task": groups, "model": models})
+    real = [name for task in trained.REAL for name in trained.packaged(task)]
+    text = trained.packaged("text-")
+    yield Scene("models", {"task": [*trained.REAL], "model": real, "input": ("trained", "white")})
+    yield Scene("training", {"task": [*trained.REAL, "text-"], "model": [*real, *text]})
     yield Scene(
         "text",
-        {
-            "level": sorted({name.split("-")[1] for name in models if name not in real}),
-            "model": [name for name in models if name not in real],
-            "temperature": (0.3, 0.7, 1.1),
-        },
+        {"level": ("char", "word"), "model": text, "temperature": (0.3, 0.7, 1.1)},
         {"length": 400},
         "What models that have learnt to predict the next character or word made of one prompt. "
         "Each is drawn with a probability proportional to <i>p</i><sup>1/<i>T</i></sup>: a low "
@@ -126,10 +114,9 @@ def record(scene: Scene, outputs: str | Path = "outputs") -> tuple[Message, list
         answers.values(),
         key=lambda one: sum(str(value) != own.get(name) for name, value in one["values"].items()),
     )
-    spec = described(page) | {"refresh": False, "start": ""}
-    if scene.about:
-        spec["about"] = scene.about
-    return spec | {"controls": found[0]["messages"][0]["controls"]}, found
+    controls = found[0]["messages"][0]["controls"]
+    own_words = {"about": scene.about or page.about, "refresh": False, "start": ""}
+    return described(page) | own_words | {"controls": controls}, found
 
 
 def _narrowed(control: Message, values: Sequence[Any]) -> Message:
@@ -145,11 +132,6 @@ def _narrowed(control: Message, values: Sequence[Any]) -> Message:
         return control | ends | {"log": False}
     options = [(str(one), f"{one} {unit}".strip()) for one in values]
     return control | {"kind": "choice", "value": str(value), "options": options}
-
-
-def _packed(answers: list[Message]) -> str:
-    data = gzip.compress(json.dumps(answers, ensure_ascii=False).encode(), mtime=0)
-    return base64.b64encode(data).decode()
 
 
 # ---------------------------------------------------------------------------------------- figures
@@ -234,7 +216,8 @@ def gallery(path: str | Path, sweeps: Sequence[str | Path] = ()) -> Path:
     recorded = []
     for scene in scenes():
         page, answers = record(scene)
-        recorded.append({"page": page, "answers": _packed(answers)})
+        data = gzip.compress(json.dumps(answers, ensure_ascii=False).encode(), mtime=0)
+        recorded.append({"page": page, "answers": base64.b64encode(data).decode()})
     text = TEMPLATES.get_template("gallery.html.jinja").render(
         scenes=recorded,
         panels=panels,

@@ -65,15 +65,11 @@ class Lorenz96(Page):
 
 @figures.style()
 def _curves(x: Any, y: Any, z: Any, dt: float, width: int) -> Drawing:
-    figure, axes = drawing.panels(width, (70, 70, 70))
-    curves = (
-        (x, figures.BLUE, "forcing x₁"),
-        (y, figures.VERMILION, "slow y₁"),
-        (z, figures.GREEN, "fast z₁,₁"),
-    )
-    for ax, (values, colour, title) in zip(axes, curves, strict=True):
-        drawing.curve(ax, values.numpy(), colour, title, step=dt)
-    axes[-1].set_xlabel("time t")
+    figure, (forcing, slow, fast) = drawing.panels(width, (70, 70, 70))
+    drawing.curve(forcing, x.numpy(), figures.BLUE, "forcing x₁", step=dt)
+    drawing.curve(slow, y.numpy(), figures.VERMILION, "slow y₁", step=dt)
+    drawing.curve(fast, z.numpy(), figures.GREEN, "fast z₁,₁", step=dt)
+    fast.set_xlabel("time t")
     return figure
 
 

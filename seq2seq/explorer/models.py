@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +69,8 @@ class Models(Page):
             f"The input, the true output and what the model answers, over {x.shape[1]} steps, and "
             f"the difference of the two outputs. The NMSE of this answer is {one:.3g}.",
         )
-        rows = [
-            ("NMSE of this answer", _number(one)),
-            (f"NMSE over {SEQUENCES} sequences", _number(all_of_them)),
-        ]
+        rows = [("NMSE of this answer", _number(one))]
+        rows.append((f"NMSE over {SEQUENCES} sequences", _number(all_of_them)))
         usual = values["input"] == "trained" and values["length"] == "1"
         if usual and "reference/memoryless" in run.result:
             without = run.result["reference/memoryless"] / run.result["reference/zero"]
@@ -87,8 +85,8 @@ class Models(Page):
                 f"The response to an impulse over {len(true)} steps: the true one is largest "
                 f"after {abs(true).argmax()}, the model's after {abs(learned).argmax()}.",
             )
-        if responses is not None and _is_smooth(task.input):
-            yield Note("smooth", SMOOTH)
+            if _is_smooth(task.input):
+                yield Note("smooth", SMOOTH)
 
 
 @functools.lru_cache(maxsize=8)
@@ -144,7 +142,11 @@ def _facts(run: Any, model: Any, used: int) -> list[tuple[str, str]]:
 
 @functools.lru_cache(maxsize=8)
 def _probed(task: "SequenceTask", model: Any) -> tuple[int, Any]:
-    """The lags that a model uses, and the true and the learned response to an impulse."""
+    """The lags that a model uses, and the true and its own response to an impulse, (lags,) each.
+
+    The first channel answers an impulse on it, as large as the inputs usually are: a nonlinear
+    system answers others otherwise.
+    """
     import torch
 
     from seq2seq.analysis import memory
@@ -152,28 +154,14 @@ def _probed(task: "SequenceTask", model: Any) -> tuple[int, Any]:
 
     x, _ = task.sample(PROBED, generator(0, "explorer"))
     used = memory.used(memory.gradient_profile(model, x))
-    with torch.no_grad():
-        return used, _responses(task, model)
-
-
-def _responses(task: "SequenceTask", model: Any) -> Any:
-    """True and learned response of the first channel to an impulse on it, (lags,) each.
-
-    The impulse is as large as the inputs usually are: a nonlinear system answers others otherwise.
-    """
     if task.input is None:
-        return None
-    import torch
-
+        return used, None
     size = float(task.input.covariance(1)) ** 0.5
     x = torch.zeros(2, min(task.length, LAGS), task.input_dim)
     x[0, 0, 0] = size
-
-    def response(answer: "Callable[[Tensor], Tensor]") -> Any:
-        y = answer(x)[..., 0]
-        return ((y[0] - y[1]) / size).numpy()
-
-    return response(task.targets), response(model)
+    with torch.no_grad():
+        answers = [answer(x)[..., 0] for answer in (task.targets, model)]
+    return used, [((y[0] - y[1]) / size).numpy() for y in answers]
 
 
 @figures.style()

@@ -43,13 +43,12 @@ class Widget(anywidget.AnyWidget):
         if "stop" in content:
             self._wanted.discard(content["stop"])
         else:
+            asked = content["ask"], content["request"]
             self._wanted.add(content["ask"])
-            thread = threading.Thread(target=self._answer, args=(content["ask"], content))
-            thread.daemon = True
-            thread.start()
+            threading.Thread(target=self._answer, args=asked, daemon=True).start()
 
-    def _answer(self, asked: str, content: Mapping[str, Any]) -> None:
-        for message in answer(self._page, content["request"]):
+    def _answer(self, asked: str, request: Mapping[str, Any]) -> None:
+        for message in answer(self._page, request):
             if asked not in self._wanted:
                 return
             self.send({"answer": asked, "message": message})
