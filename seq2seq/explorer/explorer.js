@@ -259,10 +259,7 @@ const KINDS = {
   },
 
   textbox(id, spec, changed) {
-    const input =
-      spec.rows > 1
-        ? make("textarea", { rows: spec.rows, spellcheck: "false" })
-        : make("input", { type: "text", spellcheck: "false", autocomplete: "off" });
+    const input = make("textarea", { rows: spec.rows, spellcheck: "false" });
     const made = field(id, spec, input);
     if (spec.hint) {
       const hint = make("p", { class: "hint", id: `${id}-hint` }, spec.hint);
@@ -349,11 +346,9 @@ export function kernel(model) {
     const id = crypto.randomUUID();
     const waiting = [];
     let wake = () => {};
-    const receive = (message) => {
-      if (message.answer === id) {
-        waiting.push(message.message);
-        wake();
-      }
+    const receive = ({ answer, message }) => {
+      if (answer === id) waiting.push(message);
+      wake();
     };
     model.on("msg:custom", receive);
     signal.addEventListener("abort", () => {
@@ -362,10 +357,10 @@ export function kernel(model) {
     });
     model.send({ ask: id, request });
     try {
-      for (;;) {
-        while (!waiting.length && !signal.aborted) await new Promise((done) => (wake = done));
-        if (signal.aborted || waiting[0] === null) return; // null ends an answer
-        yield waiting.shift();
+      // null ends an answer
+      while (!signal.aborted && waiting[0] !== null) {
+        if (waiting.length) yield waiting.shift();
+        else await new Promise((done) => (wake = done));
       }
     } finally {
       model.off("msg:custom", receive);
