@@ -43,11 +43,7 @@ class Architectures(Page):
     )
 
     def controls(self) -> Controls:
-        ours = [
-            (str(name), f"{name}, trained")
-            for task in trained.REAL
-            for name in trained.packaged(task)
-        ]
+        ours = [(name, f"{name}, trained") for name in trained.packaged(*trained.REAL)]
         runs = trained.runs(self.outputs)
         model = yield Choice("model", "Model", [*MODELS.items(), *ours, *runs])
         length = yield Slider("length", "Length", 8, 64, 32, step=4, unit="steps")

@@ -67,7 +67,7 @@ def scenes() -> Iterator[Scene]:
         {"model": kinds, "num_layers": (1, 2, 3), "kernel_size": (2, 3), "window": (4, 8, 24)},
         {"length": 24},
     )
-    real = [name for task in trained.REAL for name in trained.packaged(task)]
+    real = trained.packaged(*trained.REAL)
     text = trained.packaged("text-")
     yield Scene("models", {"task": [*trained.REAL], "model": real, "input": ("trained", "white")})
     yield Scene("training", {"task": [*trained.REAL, "text-"], "model": [*real, *text]})

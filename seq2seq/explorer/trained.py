@@ -48,12 +48,12 @@ class Loaded(NamedTuple):
 # ----------------------------------------------------------------------------------- choosing
 
 
-def packaged(prefix: str) -> list[str | tuple[str, str]]:
-    """The trained models of the package whose names begin with `prefix`."""
-    return [name for name in pretrained.names() if name.startswith(prefix)]
+def packaged(*prefixes: str) -> list[str]:
+    """The trained models of the package whose names begin with one of `prefixes`."""
+    return [name for name in pretrained.names() if name.startswith(prefixes)]
 
 
-def choices(tasks: dict[str, str], runs: Sequence[str | tuple[str, str]]) -> Controls:
+def choices(tasks: dict[str, str], runs: list[str]) -> Controls:
     """The choices of a task and of a model on it; where there are `runs`, they stand for a task."""
     own = {RUNS: "Your own runs"} if runs else {}
     task = yield Choice("task", "Task", [*(tasks | own).items()])
@@ -61,25 +61,23 @@ def choices(tasks: dict[str, str], runs: Sequence[str | tuple[str, str]]) -> Con
     yield Choice("model", "Run" if task == RUNS else "Model", models)
 
 
-def runs(outputs: Path, level: str = "") -> list[str | tuple[str, str]]:
+def runs(outputs: Path, level: str = "") -> list[str]:
     """The newest runs below `outputs`, by their paths in it: those on text of `level`, or others.
 
     A run whose config cannot be read is among the others: opening it says why.
     """
     found = (
-        path
-        for path, config, changed in _newest(outputs, int(time.monotonic() // FRESH))
+        config.parent.relative_to(outputs).as_posix()
+        for changed, config in _newest(outputs, int(time.monotonic() // FRESH))
         if _level(config, changed) == level
     )
     return list(itertools.islice(found, MOST))
 
 
 @functools.lru_cache(maxsize=1)
-def _newest(outputs: Path, _: int) -> list[tuple[str, Path, int]]:
-    """Path below `outputs`, config, and when that was written, of each run, newest first."""
-    found = [(path.stat().st_mtime_ns, path) for path in _configs(outputs)]
-    found.sort(reverse=True)
-    return [(path.parent.relative_to(outputs).as_posix(), path, at) for at, path in found]
+def _newest(outputs: Path, _: int) -> list[tuple[int, Path]]:
+    """When the config of each run below `outputs` was written, and the config, newest first."""
+    return sorted(((path.stat().st_mtime_ns, path) for path in _configs(outputs)), reverse=True)
 
 
 def _configs(outputs: Path) -> Iterator[Path]:
