@@ -179,10 +179,10 @@ class Page(ABC):
 
     @abstractmethod
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Blocks:
-        """Yields what to show for the controls' `values`; each block is shown as it comes.
+        """Yields what to show for the controls' `values`, by name; each block is shown as it comes.
 
-        The same values and seed give the same blocks. A block replaces the one of its name; those
-        that are not yielded again vanish at the end.
+        The same values and seed give the same blocks. A block replaces the one of its name, whose
+        kind it has; those that are not yielded again vanish at the end.
 
         Args:
             seed: for everything random.
