@@ -2,28 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.stats import linregress, t
-
-
-class Slope(NamedTuple):
-    """A least-squares line: its slope, the slope's interval, and the value at x = 0."""
-
-    slope: float
-    interval: tuple[float, float]
-    offset: float
-
-
-def line(x: ArrayLike, y: ArrayLike) -> Slope:
-    """The least-squares line through at least three points, (points,) each."""
-    fit = linregress(x, y)
-    error = fit.stderr if np.ptp(y) else 0.0  # NaN for a constant, whose correlation is undefined
-    half = float(t.ppf(0.975, np.size(x) - 2) * error)
-    slope = float(fit.slope)
-    return Slope(slope, (slope - half, slope + half), float(fit.intercept))
+from scipy.stats import t
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:

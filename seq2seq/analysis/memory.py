@@ -7,12 +7,10 @@ predictor has that loss (`seq2seq.theory.bounds.effective_memory`). It asks how 
 size of the response to a unit impulse s steps ago, or of |∂y_t/∂x_{t−s}| averaged over inputs,
 which also holds for nonlinear models. A linear model has one profile for both. Stable recurrences
 forget exponentially (Wang, Li and Li, "Inverse Approximation Theory for Nonlinear Recurrent Neural
-Networks", ICLR 2024), g_s ~ e^{−λs}, and λ is the decay rate fitted here, per step.
+Networks", ICLR 2024), g_s ~ e^{−λs}.
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,22 +18,18 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from seq2seq.analysis.intervals import line
 from seq2seq.theory.bounds import effective_memory
 
 Array = NDArray[np.float64]
 
 
-def effective(
-    result: Mapping[str, Any], loss: str = "test/loss", tolerance: float = 0.02
-) -> tuple[float, float] | None:
+def effective(result: Mapping[str, Any], loss: str = "test/loss") -> tuple[float, float] | None:
     """The effective memory of a run in taps, an open interval; None where it is undefined.
 
     Args:
         result: a run's `result`, with the loss and the keys `reference/zero` (no tap),
             `reference/memoryless` (one) and `reference/taps_<m>`.
         loss: which loss to translate.
-        tolerance: relative precision of that loss.
 
     Returns:
         See `seq2seq.theory.bounds.effective_memory`. None also for a run without the loss.
@@ -47,7 +41,7 @@ def effective(
             taps = {"zero": "0", "memoryless": "1"}.get(name, name.removeprefix("taps_"))
             curve[int(taps)] = float(value)
     value = result.get(loss)
-    return None if value is None or not curve else effective_memory(value, curve, tolerance)
+    return None if value is None or not curve else effective_memory(value, curve)
 
 
 def impulse_profile(response: ArrayLike) -> Array:
@@ -85,44 +79,3 @@ def used(profile: ArrayLike, share: float = 0.99) -> int:
     energy = np.asarray(profile, dtype=np.float64) ** 2
     beyond = energy[::-1].cumsum()[::-1]  # Σ_{r ≥ s} g_r²
     return int((beyond > (1 - share) * beyond[0]).sum()) if energy.any() else 0
-
-
-@dataclass(frozen=True)
-class Decay:
-    """g_s ≈ amplitude · e^{−rate·s} for lags `first` … `last`.
-
-    Attributes:
-        rate: λ per step; 1/λ is the time constant in steps.
-        interval: 95% confidence interval of λ from the regression's residuals.
-        amplitude: the fit's value at lag 0.
-    """
-
-    rate: float
-    interval: tuple[float, float]
-    amplitude: float
-    first: int
-    last: int
-
-
-def decay(profile: ArrayLike, floor: float = 1e-4) -> Decay | None:
-    """The exponential decay of a profile behind its peak, by regression of log g_s on s.
-
-    Only lags that no later one exceeds are used: the crests of an oscillating response, not its
-    zeros.
-
-    Args:
-        profile: g_s, (lags,).
-        floor: values below this share of the peak are taken for rounding.
-
-    Returns:
-        None if fewer than three lags are left, as for a model of finite memory.
-    """
-    g = np.asarray(profile, dtype=np.float64)
-    later = np.append(np.maximum.accumulate(g[::-1])[::-1][1:], 0.0)
-    lags = np.flatnonzero((g >= later) & (g > floor * g.max(initial=0.0)))
-    if len(lags) < 3:
-        return None
-    fit = line(lags, np.log(g[lags]))
-    low, high = fit.interval
-    amplitude = math.exp(fit.offset)
-    return Decay(-fit.slope, (-high, -low), amplitude, int(lags[0]), int(lags[-1]))

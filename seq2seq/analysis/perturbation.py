@@ -20,9 +20,9 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import linregress, t
 from torch import Tensor, nn
 
-from seq2seq.analysis.intervals import line
 from seq2seq.build import build, load_model
 from seq2seq.runs import Run
 from seq2seq.seeds import generator
@@ -122,10 +122,7 @@ def perturb(
 
 
 def perturb_run(
-    run: Run | str | Path,
-    sizes: Sequence[float] = SIZES,
-    draws: int = 20,
-    seed: int = 0,
+    run: Run | str | Path, sizes: Sequence[float] = SIZES, draws: int = 20
 ) -> Perturbed:
     """The noisy losses of a trained model, as shares of its task's mean square (NMSE).
 
@@ -151,7 +148,7 @@ def perturb_run(
             return task.loss(noisy(x), y) / power
         return module.objective(noisy, (x, y), task.loss) / power
 
-    return perturb(model, loss, sizes, draws, seed)
+    return perturb(model, loss, sizes, draws)
 
 
 @dataclass(frozen=True)
@@ -193,5 +190,7 @@ def stability(widths: ArrayLike, tolerated: ArrayLike) -> Stability:
             f"stability needs three models of two widths below the limit, got {len(x)} of widths "
             f"{np.unique(m[kept]).tolist()}; train longer or raise the limit"
         )
-    fit = line(x, y)
-    return Stability(fit.slope, fit.interval)
+    fit = linregress(x, y)
+    error = fit.stderr if np.ptp(y) else 0.0  # NaN for a constant, whose correlation is undefined
+    half = float(t.ppf(0.975, len(x) - 2) * error)
+    return Stability(float(fit.slope), (float(fit.slope - half), float(fit.slope + half)))

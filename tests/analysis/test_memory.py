@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.stats import t
 from torch import Tensor, nn
 
 from seq2seq.analysis import memory
@@ -63,44 +62,6 @@ def test_used_memory_holds_its_share():
     profile = np.exp(-np.arange(50.0))
     assert memory.used(profile, 0.99) == math.ceil(math.log(100) / 2)
     assert memory.used(profile, 0.5) == 1
-
-
-@pytest.mark.parametrize("rate", [0.05, 0.5])
-def test_decay_of_an_exponential(rate):
-    fit = memory.decay(3 * np.exp(-rate * np.arange(60)))
-    assert fit.rate == pytest.approx(rate)
-    assert fit.amplitude == pytest.approx(3)
-    assert fit.first == 0
-    assert fit.last == min(59, math.floor(math.log(1e4) / rate))
-
-
-def test_decay_of_an_oscillation_is_that_of_its_crests():
-    s = np.arange(120)
-    fit = memory.decay(np.abs(np.exp(-0.04 * s) * np.cos(0.9 * s)))
-    assert fit.rate == pytest.approx(0.04, rel=0.1)
-
-
-def test_decay_behind_a_peak_and_its_interval():
-    s = np.arange(100)
-    noise = np.exp(0.02 * np.random.default_rng(0).normal(size=100))
-    fit = memory.decay(np.where(s < 20, 0.1, np.exp(-0.1 * (s - 20)) * noise))
-    assert fit.first == 20
-    assert fit.interval[0] < fit.rate < fit.interval[1]
-    assert fit.rate == pytest.approx(0.1, rel=0.02)
-    assert fit.interval[1] - fit.interval[0] < 0.01
-
-
-def test_the_interval_of_a_decay_is_that_of_a_regression():
-    s = np.arange(9)
-    logs = -0.3 * s + 0.1 * (-1) ** s
-    (slope, _), covariance = np.polyfit(s, logs, 1, cov=True)
-    half = t.ppf(0.975, 9 - 2) * covariance[0, 0] ** 0.5
-    assert memory.decay(np.exp(logs)).interval == pytest.approx((-slope - half, -slope + half))
-
-
-def test_finite_memory_has_no_decay():
-    assert memory.decay(np.eye(20)[7]) is None
-    assert memory.decay(np.zeros(20)) is None
 
 
 def test_effective_memory_of_a_result():

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import t
 from torch import nn
 
 from seq2seq.analysis.perturbation import Perturbed, Stability, perturb, stability
@@ -78,6 +79,15 @@ def test_stability_is_the_slope_over_widths(slope, noise, verdict):
     ]
     assert np.mean([one.verdict == verdict for one in found]) > 0.75
     assert np.mean([one.interval[0] < slope < one.interval[1] for one in found]) > 0.9
+
+
+def test_the_interval_of_the_slope_is_that_of_a_regression():
+    x = np.arange(9)
+    y = -0.3 * x + 0.1 * (-1) ** x
+    (slope, _), covariance = np.polyfit(x, y, 1, cov=True)
+    half = t.ppf(0.975, 9 - 2) * covariance[0, 0] ** 0.5
+    found = stability(np.exp(x), np.exp(y))
+    assert found.interval == pytest.approx((slope - half, slope + half))
 
 
 def test_models_above_the_limit_are_left_out():
