@@ -14,7 +14,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,17 @@ Array = NDArray[np.float64]
 
 class Kernel(ABC):
     """One memory kernel ρ on t ≥ 0."""
+
+    #: Parameters that must be positive and finite.
+    positive: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.positive:
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(
+                    f"{name} must be positive, got {name}={value}; raise task.filter.{name}"
+                )
 
     @abstractmethod
     def sample(self, length: int, dt: float = 1.0) -> Array:
@@ -65,8 +76,7 @@ class Exponential(Function):
 
     rate: float = 1.0
 
-    def __post_init__(self) -> None:
-        _positive(self, "rate")
+    positive = ("rate",)
 
     def __call__(self, t: Array) -> Array:
         return _decay(self.rate, t)
@@ -105,8 +115,7 @@ class PowerLaw(Function):
     rate: float = 0.1
     exponent: float = 1.1
 
-    def __post_init__(self) -> None:
-        _positive(self, "rate", "exponent")
+    positive = ("rate", "exponent")
 
     def __call__(self, t: Array) -> Array:
         return np.where(t >= 0, (1 + self.rate * np.maximum(t, 0)) ** -self.exponent, 0.0)
@@ -119,8 +128,7 @@ class Gaussian(Function):
     centre: float = 4.0
     width: float = 1.0
 
-    def __post_init__(self) -> None:
-        _positive(self, "width")
+    positive = ("width",)
 
     def __call__(self, t: Array) -> Array:
         return np.exp(-0.5 * ((t - self.centre) / self.width) ** 2)
@@ -133,8 +141,7 @@ class Airy(Function):
     s0: float = 2.25
     delay: float = 4.0
 
-    def __post_init__(self) -> None:
-        _positive(self, "s0", "delay")
+    positive = ("s0", "delay")
 
     def __call__(self, t: Array) -> Array:
         from scipy.special import airy  # scipy's import is slow and only this family needs it
@@ -149,8 +156,7 @@ class DampedCosine(Function):
     rate: float = 0.2
     frequency: float = 2.0
 
-    def __post_init__(self) -> None:
-        _positive(self, "rate", "frequency")
+    positive = ("rate", "frequency")
 
     def __call__(self, t: Array) -> Array:
         return _decay(self.rate, t) * np.cos(self.frequency * t)
@@ -162,8 +168,7 @@ class TwoPart(Function):
 
     delay: float = 9.0
 
-    def __post_init__(self) -> None:
-        _positive(self, "delay")
+    positive = ("delay",)
 
     def __call__(self, t: Array) -> Array:
         return _decay(1.0, t) + np.exp(-((t - self.delay) ** 2))
@@ -185,7 +190,7 @@ class Plateau(Function):
     width: float = 0.3
 
     def __post_init__(self) -> None:
-        _positive(self, "delay", "width")
+        super().__post_init__()
         for name in ("rho_bar", "rho_0"):
             part = getattr(self, name)
             if isinstance(part, str):
@@ -234,15 +239,6 @@ def build(family: str, parameters: Mapping[str, Any] | None = None) -> Kernel:
                 f"filter.{name} must be a parameter of {family}, got {name!r}{nearest(name, known)}"
             )
     return kind(**(parameters or {}))
-
-
-def _positive(kernel: Kernel, *names: str) -> None:
-    for name in names:
-        value = getattr(kernel, name)
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(
-                f"{name} must be positive, got {name}={value}; raise task.filter.{name}"
-            )
 
 
 def _decay(rate: float, t: Array) -> Array:
