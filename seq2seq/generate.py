@@ -83,13 +83,10 @@ def write(
     prompt: str = "",
     length: int = 600,
     temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
     seed: int = 0,
 ) -> str:
     """The prompt and what `stream` adds to it."""
-    pieces = stream(model, vocabulary, prompt, length, temperature, top_k, top_p, seed)
-    return prompt + "".join(pieces)
+    return prompt + "".join(stream(model, vocabulary, prompt, length, temperature, seed=seed))
 
 
 @torch.inference_mode()
