@@ -58,12 +58,6 @@ def hankel(kernel: ArrayLike, rows: int, columns: int) -> Array:
     return np.where(lags < len(rho), rho[np.minimum(lags, len(rho) - 1)], 0.0)
 
 
-def hankel_spectrum(kernel: ArrayLike) -> Array:
-    """The Hankel singular values of ρ, those of its infinite Hankel matrix, (L,), falling."""
-    length = len(np.asarray(kernel))
-    return _singular_values(hankel(kernel, length, length))
-
-
 def window_bound(
     kernel: ArrayLike, order: int, rows: int, columns: int, weights: ArrayLike | None = None
 ) -> float:
@@ -156,11 +150,7 @@ class Recurrence:
 
 
 def best_recurrences(
-    kernel: ArrayLike,
-    order: int,
-    weights: ArrayLike | None = None,
-    starts: int = 8,
-    seed: int = 0,
+    kernel: ArrayLike, order: int, weights: ArrayLike | None = None, starts: int = 8
 ) -> list[Recurrence]:
     """The best stable recurrences of 0, 1, …, `order` states found for ρ: upper limits.
 
@@ -172,7 +162,7 @@ def best_recurrences(
     from scipy.optimize import minimize
 
     rho = np.asarray(kernel, dtype=np.float64)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     energy = rho**2 if weights is None else np.asarray(weights) * rho**2
     scale = float(energy.sum())
 

@@ -96,16 +96,6 @@ class PopulationLoss:
         return (error * weighted).sum() / channels
 
 
-def population_loss(
-    learned_kernel: Tensor,
-    true_kernel: Any,
-    covariance: Any = 1.0,
-    horizon: Horizon = "average",
-) -> Tensor:
-    """`PopulationLoss` for one use; see there."""
-    return PopulationLoss(true_kernel, covariance, horizon)(learned_kernel)
-
-
 def weights(length: int, covariance: Any, horizon: Horizon = "average") -> Tensor:
     """The form's matrix, (L, L), or for a white input given by its variance the diagonal, (L,).
 

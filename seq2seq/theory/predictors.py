@@ -117,15 +117,13 @@ def data_moments(x: ArrayLike, y: ArrayLike, taps: int) -> Moments:
     return Moments(gram.reshape(size, size), cross.reshape(size, -1), power, channels)
 
 
-def tap_weights(moments: Moments, taps: int, rcond: float = RCOND) -> Array:
+def tap_weights(moments: Moments, taps: int) -> Array:
     """Weights of the best `taps`-tap predictor, (taps·channels, outputs), of least norm."""
-    basis, values, projected = _solve(moments, taps, rcond)
+    basis, values, projected = _solve(moments, taps)
     return basis @ (projected / values[:, None])
 
 
-def tap_losses(
-    moments: Moments, held_out: Moments | None = None, rcond: float = RCOND
-) -> dict[str, float]:
+def tap_losses(moments: Moments, held_out: Moments | None = None) -> dict[str, float]:
     """Mean squared errors of the reference predictors: `zero`, `memoryless`, `taps_2`, `taps_4`, …
 
     The number of taps doubles up to the lags that `moments` holds. Weights estimated from data are
@@ -136,7 +134,7 @@ def tap_losses(
     best = judge.power
     taps = 1
     while taps * moments.channels <= min(len(moments.gram), MAX_FEATURES):
-        basis, values, projected = _solve(moments, taps, rcond)
+        basis, values, projected = _solve(moments, taps)
         outputs = projected.shape[1]
         if held_out is None:
             explained = (projected**2 / values[:, None]).sum() / outputs
@@ -153,10 +151,10 @@ def tap_losses(
     return losses
 
 
-def _solve(moments: Moments, taps: int, rcond: float) -> tuple[Array, Array, Array]:
+def _solve(moments: Moments, taps: int) -> tuple[Array, Array, Array]:
     """Eigenvectors and eigenvalues of gram above the cut-off, and cross in that basis."""
     size = taps * moments.channels
     values, vectors = np.linalg.eigh(moments.gram[:size, :size])
-    kept = values > rcond * max(values[-1], 0.0)
+    kept = values > RCOND * max(values[-1], 0.0)
     basis = vectors[:, kept]
     return basis, values[kept], basis.T @ moments.cross[:size]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seq2seq.theory import population
-from seq2seq.theory.population import PopulationLoss, population_loss, weights
+from seq2seq.theory.population import PopulationLoss, weights
 
 L = 24
 RHO = torch.exp(-0.3 * torch.arange(L, dtype=torch.float64)) * 0.5
@@ -36,8 +36,8 @@ def test_it_is_the_sum_over_times(covariance):
     matrix = covariance if isinstance(covariance, torch.Tensor) else covariance * torch.eye(L)
     a = operator(RHO - LEARNED)
     per_time = (a @ matrix.double() @ a.T).diagonal()
-    average = population_loss(LEARNED, RHO, covariance, "average")
-    last = population_loss(LEARNED, RHO, covariance, "last")
+    average = PopulationLoss(RHO, covariance, "average")(LEARNED)
+    last = PopulationLoss(RHO, covariance, "last")(LEARNED)
     assert average.item() == pytest.approx(per_time.mean().item(), rel=1e-12)
     assert last.item() == pytest.approx(per_time[-1].item(), rel=1e-12)
 
@@ -78,7 +78,7 @@ def test_the_sampled_loss_converges_to_it(covariance, horizon):
     errors = (x @ operator(RHO - LEARNED).T).square()
     losses = errors.mean(1) if horizon == "average" else errors[:, -1]
     standard_error = losses.std().item() / len(losses) ** 0.5
-    expected = population_loss(LEARNED, RHO, covariance, horizon).item()
+    expected = PopulationLoss(RHO, covariance, horizon)(LEARNED).item()
     assert losses.mean().item() == pytest.approx(expected, abs=4 * standard_error)
     assert standard_error < 0.05 * expected
 
@@ -91,10 +91,10 @@ def test_channels_mixed_by_the_model():
     for o in range(2):
         for i in range(2):
             error = (RHO if o == i else 0 * RHO) - learned[:, o, i]
-            expected += population_loss(-error, 0 * RHO, gp()).item() / 2
-    assert population_loss(learned, RHO, gp()).item() == pytest.approx(expected, rel=1e-12)
-    one = population_loss(LEARNED[:, None, None], RHO, gp())
-    assert one.item() == pytest.approx(population_loss(LEARNED, RHO, gp()).item(), rel=1e-12)
+            expected += PopulationLoss(0 * RHO, gp())(-error).item() / 2
+    assert PopulationLoss(RHO, gp())(learned).item() == pytest.approx(expected, rel=1e-12)
+    one = PopulationLoss(RHO, gp())(LEARNED[:, None, None])
+    assert one.item() == pytest.approx(PopulationLoss(RHO, gp())(LEARNED).item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("covariance", [1.0, gp()])
@@ -119,9 +119,9 @@ def test_descending_it_finds_the_kernel():
 
 
 def test_a_float32_kernel_is_judged_in_float64():
-    value = population_loss(LEARNED.float(), RHO)
+    value = PopulationLoss(RHO)(LEARNED.float())
     assert value.dtype == torch.float64
-    assert value.item() == pytest.approx(population_loss(LEARNED, RHO).item(), rel=1e-6)
+    assert value.item() == pytest.approx(PopulationLoss(RHO)(LEARNED).item(), rel=1e-6)
 
 
 def test_what_cannot_be_meant_is_refused():
@@ -132,4 +132,4 @@ def test_what_cannot_be_meant_is_refused():
     with pytest.raises(ValueError, match=r"matrix \(24, 24\)"):
         PopulationLoss(RHO, gp(12))
     with pytest.raises(ValueError, match="must cover"):
-        population_loss(LEARNED[:10], RHO)
+        PopulationLoss(RHO)(LEARNED[:10])
