@@ -1,13 +1,12 @@
 """How the time of a pass grows with the length of the sequences."""
 
-import statistics
-import time
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.benchmark import Timer
 
-from seq2seq.build import build, threads
+from seq2seq.build import build
 from seq2seq.seeds import generator
 from seq2seq.training import configure
 
@@ -29,26 +28,20 @@ def measure(seconds: float = 1.0, batch: int = 4) -> None:
         "rnn (dense, tanh)": ["model=rnn"],
         "linear_rnn (dense)": ["model=linear_rnn"],
     }
-    with threads(1):
-        for name, overrides in cases.items():
-            _, module = build(configure(["task=shift", "model.hidden_size=64", *overrides]))
-            passes = {"parallel": _train_pass}
-            if name in ("diagonal_rnn", "rnn (dense, tanh)"):
-                passes["step"] = _step_pass
-            for kind, one_pass in passes.items():
-                times = []
-                for L in lengths:
-                    x = torch.randn(batch, L, 1, generator=generator(0, "benchmark"))
-                    one_pass(module.model, x)
-                    start, taken = time.perf_counter(), list[float]()
-                    while not taken or time.perf_counter() - start < seconds:
-                        then = time.perf_counter()
-                        one_pass(module.model, x)
-                        taken.append(time.perf_counter() - then)
-                    times.append(statistics.median(taken))
-                slope = np.polyfit(np.log(lengths[1:]), np.log(times[1:]), 1)[0]
-                row = "".join(f"{1e3 * t:9.2f}ms" for t in times)
-                print(f"{name:<22} {kind:<9}{row} {slope:6.2f}", flush=True)
+    for name, overrides in cases.items():
+        _, module = build(configure(["task=shift", "model.hidden_size=64", *overrides]))
+        passes = {"parallel": _train_pass}
+        if name in ("diagonal_rnn", "rnn (dense, tanh)"):
+            passes["step"] = _step_pass
+        for kind, one_pass in passes.items():
+            times = []
+            for L in lengths:
+                x = torch.randn(batch, L, 1, generator=generator(0, "benchmark"))
+                timer = Timer("f(model, x)", globals={"f": one_pass, "model": module.model, "x": x})
+                times.append(timer.blocked_autorange(min_run_time=seconds).median)
+            slope = np.polyfit(np.log(lengths[1:]), np.log(times[1:]), 1)[0]
+            row = "".join(f"{1e3 * t:9.2f}ms" for t in times)
+            print(f"{name:<22} {kind:<9}{row} {slope:6.2f}", flush=True)
 
 
 def _train_pass(model: Any, x: torch.Tensor) -> None:

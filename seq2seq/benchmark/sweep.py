@@ -1,15 +1,17 @@
 """Sweeps under each launcher, the same jobs for all."""
 
+import contextlib
+import functools
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from seq2seq import schema
@@ -42,76 +44,55 @@ def jobs(members: int) -> list[str]:
     ]
 
 
-class Sweeps:
-    """Measures one case under one launcher, each number of members once.
+@functools.cache
+def trained(launcher: str, arguments: tuple[str, ...], members: int) -> tuple[float, float]:
+    """Seconds from the command's start to its end, and the MB that its processes took.
 
     Args:
         launcher: its name.
-        case: overrides of all jobs.
-        steps: of each.
-        most: members above which the time is extrapolated from what the last ones took; None
-            measures all.
+        arguments: overrides of all jobs.
+        members: number of jobs.
     """
-
-    def __init__(self, launcher: str, case: Sequence[str], steps: int, most: int | None) -> None:
-        self.launcher = launcher
-        self.arguments = [*COMMON, *case, f"trainer.max_steps={steps}"]
-        self.most = most
-        self._measured: dict[int, tuple[float, float]] = {}
-
-    def __call__(self, members: int) -> tuple[float, float]:
-        """Seconds from the command's start to its end, and the MB that its processes took."""
-        if self.most is None or members <= self.most:
-            if members not in self._measured:
-                self._measured[members] = self._measure(members)
-            return self._measured[members]
-        few, many = max(1, self.most // 4), self.most
-        (early, _), (late, memory) = self(few), self(many)
-        return late + (members - many) * (late - early) / (many - few), memory
-
-    def _measure(self, members: int) -> tuple[float, float]:
-        with tempfile.TemporaryDirectory() as folder:
-            own = [f"hydra/launcher={self.launcher}", f"paths.outputs={folder}", *jobs(members)]
-            command = [sys.executable, str(TRAIN), "-m", *self.arguments, *own]
-            peaks = [0.0]
-            start = time.perf_counter()
-            with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-                watch = threading.Thread(target=_watch, args=(process, peaks))
-                watch.start()
-                process.wait()
-                seconds = time.perf_counter() - start
-                watch.join()
-            ended = sum(run.status == "finished" for run in find(folder))
-        if ended != members:
-            raise RuntimeError(f"{ended} of {members} runs finished: {' '.join(command)}")
-        return seconds, peaks[0]
+    peak = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        own = [f"hydra/launcher={launcher}", f"paths.outputs={folder}", *jobs(members)]
+        command = [sys.executable, str(TRAIN), "-m", *arguments, *own]
+        start = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            while process.poll() is None:
+                peak = max(peak, memory_of_tree(process.pid))
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.5)
+        seconds = time.perf_counter() - start
+        ended = sum(run.status == "finished" for run in find(folder))
+    if ended != members:
+        raise RuntimeError(f"{ended} of {members} runs finished: {' '.join(command)}")
+    return seconds, peak
 
 
-def _watch(process: subprocess.Popen[bytes], peaks: list[float]) -> None:
-    while process.poll() is None:
-        peaks[0] = max(peaks[0], memory_of_tree(process.pid))
-        time.sleep(0.5)
+def extrapolated(
+    launcher: str, arguments: tuple[str, ...], members: int, most: int
+) -> tuple[float, float]:
+    """As `trained`, above `most` members by what the last of these took."""
+    if members <= most:
+        return trained(launcher, arguments, members)
+    few = max(1, most // 4)
+    (early, _), (late, memory) = (trained(launcher, arguments, some) for some in (few, most))
+    return late + (members - most) * (late - early) / (most - few), memory
 
 
 def memory_of_tree(pid: int) -> float:
     """MB in memory of a process and all that it started, what they share counted once."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:  # it has ended
-            continue
-        children.setdefault(parent, []).append(int(stat.parent.name))
     tree = [pid]
     for one in tree:
-        tree += children.get(one, [])
+        with contextlib.suppress(OSError):  # it has ended
+            for children in Path(f"/proc/{one}/task").glob("*/children"):
+                tree += map(int, children.read_text().split())
     total = 0
     for one in tree:
-        try:
+        with contextlib.suppress(OSError):
             text = Path(f"/proc/{one}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in text.splitlines() if line[:4] == "Pss:")
+            total += sum(int(line.split()[1]) for line in text.splitlines() if line[:4] == "Pss:")
     return total / 1024
 
 
@@ -129,12 +110,10 @@ def operations(case: Sequence[str]) -> float:
 
 def peak_rate(seconds: float = 1.0) -> float:
     """Operations per second of a large matrix product on all cores."""
-    a = torch.randn(2048, 2048)
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        torch.mm(a, a)
-        count += 1
-    return count * 2 * 2048.0**3 / (time.perf_counter() - start)
+    timer = Timer(
+        "a @ a", globals={"a": torch.randn(2048, 2048)}, num_threads=torch.get_num_threads()
+    )
+    return 2 * 2048.0**3 / timer.blocked_autorange(min_run_time=seconds).mean
 
 
 def measure(
@@ -163,14 +142,12 @@ def measure(
     for name in cases:
         case = CASES[name]
         flops = operations(case)
-        timers = {
-            launcher: Sweeps(launcher, case, steps, None if launcher == "vmap" else most)
-            for launcher in launchers
-        }
+        arguments = (*COMMON, *case, f"trainer.max_steps={steps}")
         for number in sorted(members):
             basic = None
-            for launcher, timer in timers.items():
-                seconds, memory = timer(number)
+            for launcher in launchers:
+                limit = number if launcher == "vmap" else most
+                seconds, memory = extrapolated(launcher, arguments, number, limit)
                 rate = number / seconds
                 basic = rate if launcher == "basic" else basic
                 ratio = f"{rate / basic:.1f}" if basic else ""
