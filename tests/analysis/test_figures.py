@@ -17,6 +17,10 @@ def history(loss: np.ndarray) -> dict[str, np.ndarray]:
     return {"step": np.arange(1, len(loss) + 1), "loss": loss}
 
 
+def losses(history, references=None):
+    return figures.loss_panels({"": [figures.Curve(history)]}, {"": references or {}})
+
+
 def settings() -> dict[str, object]:
     # Reading the backend chooses one.
     return {key: mpl.rcParams[key] for key in mpl.rcParams if key != "backend"}
@@ -42,14 +46,14 @@ def test_impulse_response_draws_one_line_per_run():
 
 def test_loss_curves_leave_out_what_a_logarithm_cannot_show():
     loss = np.array([1.0, np.nan, 0.5, np.inf, 0.0, -1.0, 0.25])
-    line = figures.loss_curves({"run": history(loss)}).axes[0].lines[0]
+    line = losses(history(loss)).axes[0].lines[0]
     assert list(line.get_xdata()) == [1, 3, 7]
     assert list(line.get_ydata()) == [1.0, 0.5, 0.25]
 
 
 def test_every_reference_is_named():
     references = {"zero": 0.5, "memoryless": 0.5, "taps_2": 0.3, "taps_4": 1e-9, "taps_8": 0.0}
-    figure = figures.loss_curves({"run": history(np.geomspace(1, 0.1, 50))}, references)
+    figure = losses(history(np.geomspace(1, 0.1, 50)), references)
     texts = {text.get_text() for text in figure.axes[0].texts}
     assert texts == {"zero, memoryless", "taps 2", "below the axis: taps 4–8"}
     levels = [line.get_ydata()[0] for line in figure.axes[0].lines[1:]]
@@ -87,7 +91,7 @@ def test_pyplot_is_never_imported():
 
 def test_references_below_the_plot_cost_no_space():
     references = {"zero": 0.5, "taps_64": 1e-12}
-    ax = figures.loss_curves({"run": history(np.geomspace(1, 0.1, 50))}, references).axes[0]
+    ax = losses(history(np.geomspace(1, 0.1, 50)), references).axes[0]
     assert ax.get_ylim()[0] > 1e-3
 
 

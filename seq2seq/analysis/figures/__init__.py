@@ -21,7 +21,6 @@ from seq2seq.analysis.figures.canvas import png as png
 from seq2seq.analysis.figures.canvas import style as style
 from seq2seq.analysis.figures.canvas import svg as svg
 from seq2seq.analysis.figures.curves import impulse_response as impulse_response
-from seq2seq.analysis.figures.curves import loss_curves as loss_curves
 from seq2seq.analysis.figures.curves import plateaus as plateaus
 from seq2seq.analysis.figures.curves import prediction as prediction
 from seq2seq.analysis.figures.curves import spread as spread

@@ -76,35 +76,6 @@ def draw_responses(ax: Axes, true: ArrayLike, learned: ArrayLike, label: str) ->
     lines[0].set_label(label)
 
 
-@style()
-def loss_curves(
-    histories: Mapping[str, History],
-    references: Mapping[str, float] | None = None,
-    unit: str = "training loss (MSE)",
-) -> Figure:
-    """Losses against steps on logarithmic axes, with a labelled line per reference predictor.
-
-    Entries that are not finite and positive are left out. Curves of more than `POINTS` steps are
-    averaged in the logarithm over blocks that grow with the step. References that coincide share a
-    line; those below the curves' range are named at the foot, not drawn.
-
-    Args:
-        histories: per label the arrays `step` and `loss`.
-        references: per predictor its loss, as `reference_losses()` gives them.
-        unit: label of the vertical axis.
-    """
-    figure, ax = canvas.single(6.4, 3.6)
-    for index, (label, history) in enumerate(histories.items()):
-        line = ("-", "--", "-.", ":")[index // len(canvas.PALETTE) % 4]
-        ax.plot(*thin(history), ls=line, label=label)
-    ax.set(xscale="log", yscale="log", xlabel="step", ylabel=unit)
-    canvas.plain_ticks(ax.yaxis)
-    draw_references(ax, references or {})
-    if len(histories) > 1:
-        canvas.legend(figure, 4)
-    return figure
-
-
 def thin(history: History, points: int = POINTS) -> tuple[Array, Array]:
     """Steps and losses fit for drawing: finite, positive, at most `points` of them.
 
@@ -125,10 +96,11 @@ def thin(history: History, points: int = POINTS) -> tuple[Array, Array]:
     return means, np.exp(logs)
 
 
-def draw_references(
-    ax: Axes, references: Mapping[str, float], size: float = 7.5, inside: bool = False
-) -> None:
-    """A dashed line per group of coinciding references, its names at the right end or on it."""
+def draw_references(ax: Axes, references: Mapping[str, float]) -> None:
+    """A dashed line per group of coinciding references, their names on it.
+
+    References below the curves' range are named at the foot, not drawn.
+    """
     drawn = [np.asarray(line.get_ydata(), dtype=float) for line in ax.lines]
     lowest = min((float(values.min()) for values in drawn if len(values)), default=0.0)
     below = [name for name, loss in references.items() if not loss >= lowest / 3]
@@ -138,12 +110,12 @@ def draw_references(
     to_axes = ax.transData + ax.transAxes.inverted()
     heights = [float(to_axes.transform((1, loss))[1]) for loss, _ in lines]
     inches = ax.figure.get_figure(root=True).get_size_inches()[1] * ax.get_position().height
+    size = 6.5
     gap = 1.3 * size / 72 / inches
     text: Look = {"xycoords": "axes fraction", "color": canvas.DARK, "fontsize": size}
     box: Look = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.4}
     for (_, names), height in zip(lines, spread(heights, gap), strict=True):
-        place = (0.02, height + 1.1 * gap) if inside else (1.01, height)
-        ax.annotate(names, place, va="center", bbox=box, **text)
+        ax.annotate(names, (0.02, height + 1.1 * gap), va="center", bbox=box, **text)
     if below:
         ax.annotate(f"below the axis: {join(below)}", (0.02, 0.03), **text)
 

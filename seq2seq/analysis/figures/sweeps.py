@@ -39,19 +39,17 @@ class Curve:
 def loss_panels(
     panels: Mapping[str, Sequence[Curve]],
     references: Mapping[str, Mapping[str, float]] | None = None,
-    unit: str = "training loss",
 ) -> Figure:
     """Loss curves of a sweep, one panel per title, one colour per group, escapes marked.
 
     Args:
         panels: per title the runs drawn there.
         references: per title the losses of the reference predictors.
-        unit: label of the vertical axes.
     """
     every = [curve for curves in panels.values() for curve in curves]
     groups = dict.fromkeys(curve.group for curve in every)
     colours = dict(zip(groups, cycle(canvas.PALETTE)))
-    figure, axes = canvas.grid(panels, 2.1, "step", unit)
+    figure, axes = canvas.grid(panels, 2.1, "step", "training loss")
     for ax, curves in zip(axes, panels.values(), strict=True):
         for curve in curves:
             ax.plot(*thin(curve.history, 150), color=colours[curve.group], lw=0.7, alpha=0.75)
@@ -62,7 +60,7 @@ def loss_panels(
     axes[0].set_ylim(low, high * (high / low) ** 0.2)  # room for the references' names
     canvas.plain_ticks(axes[0].yaxis)
     for ax, title in zip(axes, panels, strict=True):
-        draw_references(ax, (references or {}).get(title, {}), size=6.5, inside=True)
+        draw_references(ax, (references or {}).get(title, {}))
     entries = [canvas.entry(group or "one run", color=color) for group, color in colours.items()]
     if any(curve.plateau is not None for curve in every):
         mark: Look = {"color": canvas.DARK, "ls": "", "ms": 5}

@@ -25,18 +25,15 @@ SMALLEST = 1e-12
 
 
 @style()
-def spectra(
-    kernels: Mapping[str, ArrayLike], filter_size: int = 2, sizes: int = 16, finite: bool = False
-) -> Figure:
+def spectra(kernels: Mapping[str, ArrayLike], sizes: int = 16, finite: bool = False) -> Figure:
     """What recurrences and dilated convolutions of growing size must miss of each kernel.
 
     Drawn are the lower bounds of the relative error: of a recurrence with n states
-    (`bounds.order_bound`) and of a linear dilated network with n channels between its layers
-    (`bounds.tail_bounds` of the tensor train).
+    (`bounds.order_bound`) and of a linear dilated network of filter size 2 with n channels between
+    its layers (`bounds.tail_bounds` of the tensor train).
 
     Args:
         kernels: per title ρ, (lags,).
-        filter_size: of the dilated network.
         sizes: largest n.
         finite: count errors on the lags of ρ only, as tasks of that length do; otherwise a
             recurrence has to be silent on all later ones too.
@@ -47,7 +44,7 @@ def spectra(
     for ax, kernel in zip(axes, kernels.values(), strict=True):
         rho = array(kernel)
         weights = np.ones(len(rho)) if finite else None
-        unfoldings = bounds.train_spectra(rho, filter_size)
+        unfoldings = bounds.train_spectra(rho)
         recurrence = [bounds.order_bound(rho, size, weights) for size in n]
         convolution = [bounds.tail_bounds(unfoldings, size)[0] for size in n]
         for label, errors, line in (
