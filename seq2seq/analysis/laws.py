@@ -99,6 +99,11 @@ class Comparison:
         return "exponential" if self.difference > 0 else "power"
 
     @property
+    def resolved(self) -> bool:
+        """Whether by either law τ grows, or falls, with k."""
+        return self.exponential.excludes_zero or self.power.excludes_zero
+
+    @property
     def best(self) -> Law:
         """The law of the lower AIC, decisive or not."""
         return self.exponential if self.difference >= 0 else self.power

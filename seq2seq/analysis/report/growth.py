@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from seq2seq.analysis import laws
-from seq2seq.analysis.report.sweep import Sweep
+from seq2seq.analysis.report.sweep import Sweep, timed
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Growth:
             counts += f", {self.without} without a plateau left out"
         if self.laws is None:
             return f"{subject}no law was fitted ({self.reason}; {counts})."
-        law, power = self.laws.exponential, self.laws.power
+        law = self.laws.exponential
         low, high = law.interval_b
         zero = "which excludes zero" if law.excludes_zero else "which contains zero"
         growth = (
@@ -35,26 +35,24 @@ class Growth:
             f"(95% interval {low:.3g} to {high:.3g}, {zero}; {law.seeds} seeds, {counts}), "
             f"a factor of {math.exp(law.b):.3g} in τ. "
         )
-        if not law.excludes_zero and not power.excludes_zero:
+        if not self.laws.resolved:
             return growth + "Growth is not resolved, so there is no law to choose."
         return growth + self.verdict()
 
     def verdict(self) -> str:
         """What AIC says."""
         assert self.laws is not None
-        difference = self.laws.difference
+        difference, support = abs(self.laws.difference), self.laws.support
         if self.laws.verdict == "cannot tell":
             return (
                 f"AIC cannot tell an exponential from a power law: they differ by "
-                f"{abs(difference):.2f}, below {laws.DECISIVE:.0f}."
+                f"{difference:.2f}, below {laws.DECISIVE:.0f}."
             )
-        share = self.laws.support if difference > 0 else 1 - self.laws.support
-        other = "a power law" if difference > 0 else "an exponential"
-        best = "an exponential" if difference > 0 else "a power law"
-        return (
-            f"AIC prefers {best} to {other} by {abs(difference):.3g} "
-            f"(in {share:.0%} of the bootstrap resamples)."
-        )
+        better, share = "an exponential to a power law", support
+        if self.laws.verdict == "power":
+            better, share = "a power law to an exponential", 1 - support
+        by = f"{difference:.3g} (in {share:.0%} of the bootstrap resamples)"
+        return f"AIC prefers {better} by {by}."
 
 
 def growth(sweep: Sweep) -> list[Growth]:
@@ -63,18 +61,14 @@ def growth(sweep: Sweep) -> list[Growth]:
         return []
     found = []
     for label, rows in sweep.groups():
-        timed = rows[rows["plateau/length"] > 0]
-        censored = timed["plateau/censored"].astype(bool)
+        seen = timed(rows)
+        k, tau, seed = (seen[key] for key in (sweep.memory, "plateau/length", "seed"))
+        censored = seen["plateau/censored"].astype(bool)
         fitted, reason = None, ""
         try:
-            fitted = laws.compare(
-                timed[sweep.memory].to_numpy(float),
-                timed["plateau/length"].to_numpy(float),
-                censored.to_numpy(),
-                timed["seed"].to_numpy(),
-            )
+            fitted = laws.compare(k, tau, censored, seed)
         except ValueError as error:
             reason = str(error)
-        counts = (len(rows), int((~censored).sum()), int(censored.sum()), len(rows) - len(timed))
+        counts = (len(rows), int((~censored).sum()), int(censored.sum()), len(rows) - len(seen))
         found.append(Growth(label, *counts, fitted, reason))
     return found

@@ -15,7 +15,7 @@ from seq2seq.analysis.figures import number, png, svg
 from seq2seq.analysis.intervals import interval, log_interval
 from seq2seq.analysis.report.growth import Growth, growth
 from seq2seq.analysis.report.panels import figures
-from seq2seq.analysis.report.sweep import Sweep, arrays, plain
+from seq2seq.analysis.report.sweep import Sweep, arrays, plain, timed
 from seq2seq.runs import Run
 
 
@@ -92,9 +92,6 @@ def _duration(seconds: float) -> str:
 def _fit_row(fit: Growth) -> list[str]:
     assert fit.laws is not None
     law, power = fit.laws.exponential, fit.laws.power
-    verdict = fit.laws.verdict
-    if not law.excludes_zero and not power.excludes_zero:
-        verdict = "no growth resolved"  # type: ignore[assignment]
     return [
         fit.group or "all runs",
         f"{fit.escaped} + {fit.censored}",
@@ -102,16 +99,16 @@ def _fit_row(fit: Growth) -> list[str]:
         f"{power.b:.3g} [{power.interval_b[0]:.3g}, {power.interval_b[1]:.3g}]",
         f"{law.sigma:.2g} / {power.sigma:.2g}",
         f"{fit.laws.difference:+.2f}",
-        verdict,
+        fit.laws.verdict if fit.laws.resolved else "no growth resolved",
     ]
 
 
 def _setting(sweep: Sweep, label: str, rows: "pd.DataFrame") -> list[str]:
-    timed = rows[rows["plateau/length"] > 0]
-    censored = int(timed["plateau/censored"].astype(bool).sum())
+    seen = timed(rows)
+    censored = int(seen["plateau/censored"].astype(bool).sum())
     length = ""
-    if len(timed):
-        mean, low, high = log_interval(timed["plateau/length"].tolist())
+    if len(seen):
+        mean, low, high = log_interval(seen["plateau/length"].tolist())
         length = ("≥ " if censored else "") + f"{number(mean)} [{low:,.0f}, {high:,.0f}]"
     error = ""
     if sweep.metric in rows and rows[sweep.metric].notna().any():

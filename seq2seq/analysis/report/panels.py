@@ -12,7 +12,7 @@ from seq2seq.analysis.figures import canvas, curves, sweeps, theory
 from seq2seq.analysis.intervals import interval, log_interval
 from seq2seq.analysis.perturbation import perturb_run, stability
 from seq2seq.analysis.report.growth import Growth
-from seq2seq.analysis.report.sweep import Sweep, arrays, plain, split
+from seq2seq.analysis.report.sweep import Sweep, arrays, plain, split, timed
 
 #: Most panels of one figure, and most groups told apart by colour.
 PANELS, GROUPS = 12, 7
@@ -51,14 +51,9 @@ def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
 def _escape_times(sweep: Sweep, memory: str, fits: Sequence[Growth]) -> Panel:
     groups = {}
     for fit, (label, rows) in zip(fits, sweep.groups(), strict=True):
-        rows = rows[rows["plateau/length"] > 0]
-        if len(rows):
-            groups[label] = sweeps.Times(
-                rows[memory].to_numpy(float),
-                rows["plateau/length"].to_numpy(float),
-                rows["plateau/censored"].to_numpy(bool),
-                fit.laws,
-            )
+        if len(rows := timed(rows)):
+            columns = (rows[memory], rows["plateau/length"], rows["plateau/censored"].astype(bool))
+            groups[label] = sweeps.Times(*columns, fit.laws)
     shown = dict(list(groups.items())[:PANELS])
     return Panel(
         "plateau_lengths",
@@ -122,21 +117,16 @@ def _losses(sweep: Sweep) -> Panel:
 
 def _choose(items: list[Any], most: int) -> list[Any]:
     """At most `most` items, evenly spaced."""
-    if len(items) <= most:
-        return items
-    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+    count = min(len(items), most)
+    return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]
 
 
 def _example(sweep: Sweep) -> Iterator[Panel]:
     """The run whose plateau is the median among those that were left."""
-    left = [
-        (one.length, index)
-        for index, one in enumerate(sweep.plateaus)
-        if one is not None and not one.censored and one.length > 0
-    ]
-    if not left:
+    left = sweep.timed[~sweep.timed["plateau/censored"].astype(bool)]
+    if left.empty:
         return
-    index = sorted(left)[len(left) // 2][1]
+    index = left["plateau/length"].sort_values(kind="stable").index[len(left) // 2]
     label = next(label for label, rows in sweep.cells() if index in rows.index)
     history, one, rule = sweep.histories[index], sweep.plateaus[index], sweep.rules[index]
     assert history is not None
@@ -152,12 +142,11 @@ def _example(sweep: Sweep) -> Iterator[Panel]:
 
 
 def _kernels(sweep: Sweep) -> Iterator[Panel]:
-    panels: dict[str, tuple[Any, list[Any]]] = {}
+    panels = {}
     for title, rows in _choose(list(sweep.cells()), PANELS):
-        for index in rows.index:
-            stored = arrays(sweep.runs[index], "kernel.npz")
-            if stored is not None:
-                panels.setdefault(title, (stored["true"], []))[1].append(stored["learned"])
+        stored = list(sweep.stored(rows, "kernel.npz"))
+        if stored:
+            panels[title] = (stored[0]["true"], [one["learned"] for one in stored])
     if panels:
         yield Panel(
             "kernels",
@@ -170,11 +159,9 @@ def _kernels(sweep: Sweep) -> Iterator[Panel]:
 def _eigenvalues(sweep: Sweep) -> Iterator[Panel]:
     panels = {}
     for title, rows in sweep.cells():
-        for index in rows.index:
-            stored = arrays(sweep.runs[index], "eigenvalues.npz")
-            if stored is not None:
-                panels[title or "eigenvalues"] = (stored["step"], stored["eigenvalues"])
-                break
+        first = next(sweep.stored(rows, "eigenvalues.npz"), None)
+        if first is not None:
+            panels[title or "eigenvalues"] = (first["step"], first["eigenvalues"])
     if panels:
         yield Panel(
             "eigenvalues",
@@ -253,10 +240,9 @@ def _spectra(sweep: Sweep) -> Iterator[Panel]:
         return
     kernels = {}
     for title, rows in split(sweep.table, ["task.filter"]):
-        stored = (arrays(sweep.runs[index], "kernel.npz") for index in rows.index)
-        true = next((one["true"] for one in stored if one is not None), None)
-        if true is not None:
-            kernels[title.removeprefix("filter = ")] = true
+        first = next(sweep.stored(rows, "kernel.npz"), None)
+        if first is not None:
+            kernels[title.removeprefix("filter = ")] = first["true"]
     if kernels:
         yield Panel(
             "spectra",

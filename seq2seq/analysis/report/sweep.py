@@ -82,7 +82,7 @@ class Sweep:
     @property
     def timed(self) -> "pd.DataFrame":
         """The rows of the runs that have a plateau."""
-        return self.table[self.table["plateau/length"] > 0]
+        return timed(self.table)
 
     def groups(self) -> Iterator[tuple[str, "pd.DataFrame"]]:
         """Label and rows of each group."""
@@ -91,6 +91,11 @@ class Sweep:
     def cells(self) -> Iterator[tuple[str, "pd.DataFrame"]]:
         """Label and rows of each set of runs that differ by the seed only."""
         yield from split(self.table, self.keys)
+
+    def stored(self, rows: "pd.DataFrame", name: str) -> Iterator[Arrays]:
+        """The arrays in the files `name` of the runs in these rows that have one."""
+        found = (arrays(self.runs[index], name) for index in rows.index)
+        return (one for one in found if one is not None)
 
     @property
     def metric(self) -> str:
@@ -115,6 +120,11 @@ class Sweep:
     def memory_word(self) -> str:
         """The memory's name inside a sentence: without its unit and the signs of mathematics."""
         return self.label(self.memory or "").partition(" (")[0].replace("$", "")
+
+
+def timed(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """Those of runs that have a plateau."""
+    return rows[rows["plateau/length"] > 0]
 
 
 def arrays(run: Run, name: str) -> Arrays | None:
