@@ -42,14 +42,12 @@ class Pretrained(Run):
         parameters as stored. A model of text also has a `passage` with its `title`, its `text` and
         the cross-entropy on it, `nats` per token.
         """
-        loaded: dict[str, Any] = json.loads((self.folder / "card.json").read_text(encoding="utf-8"))
-        return loaded
+        return json.loads((self.folder / "card.json").read_text(encoding="utf-8"))
 
     @property
     def result(self) -> dict[str, Any]:
         """The result that the card holds."""
-        loaded: dict[str, Any] = self.card["result"]
-        return loaded
+        return self.card["result"]
 
     @property
     def history(self) -> dict[str, "np.ndarray"]:
@@ -108,11 +106,9 @@ def cross_entropy(model: "TokenModel", vocabulary: "Vocabulary", text: str) -> f
 
 def recipes() -> dict[str, dict[str, Any]]:
     """Of each model: what it is `about`, the overrides that `train` it, and perhaps `store`."""
-    models: dict[str, dict[str, Any]] = table()["models"]
-    return models
+    return table()["models"]
 
 
 def table() -> dict[str, Any]:
     """`configs/pretrained.yaml`: the recipes of the `models`, and the `passage` to test them on."""
-    table: dict[str, Any] = yaml.safe_load((CONFIGS / "pretrained.yaml").read_text("utf-8"))
-    return table
+    return yaml.safe_load((CONFIGS / "pretrained.yaml").read_text("utf-8"))
