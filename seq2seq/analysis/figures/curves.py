@@ -96,8 +96,8 @@ def thin(history: History, points: int = POINTS) -> tuple[Array, Array]:
     return means, np.exp(logs)
 
 
-def draw_references(ax: Axes, references: Mapping[str, float]) -> None:
-    """A dashed line per group of coinciding references, their names on it.
+def draw_references(ax: Axes, references: Mapping[str, float], size: float = 6.5) -> None:
+    """A dashed line per group of coinciding references, their names on it in letters of `size`.
 
     References below the curves' range are named at the foot, not drawn.
     """
@@ -110,7 +110,6 @@ def draw_references(ax: Axes, references: Mapping[str, float]) -> None:
     to_axes = ax.transData + ax.transAxes.inverted()
     heights = [float(to_axes.transform((1, loss))[1]) for loss, _ in lines]
     inches = ax.figure.get_figure(root=True).get_size_inches()[1] * ax.get_position().height
-    size = 6.5
     gap = 1.3 * size / 72 / inches
     text: Look = {"xycoords": "axes fraction", "color": canvas.DARK, "fontsize": size}
     box: Look = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.4}
