@@ -166,33 +166,18 @@ class Layer:
             self._dz[t].copy_(dh)
 
 
-def joint_weight(cell: str, parameters: tuple[Tensor, ...]) -> Tensor:
-    """A layer's parameters, each with a leading axis M, as one matrix (M, G, H+D+1)."""
-    inputs, recurrent, *biases = parameters
+def joint_weight(cell: str, inputs: Tensor, recurrent: Tensor, *biases: Tensor) -> Tensor:
+    """The parameters of one layer of one member as one matrix (G, H+D+1)."""
     if not biases:  # the last column of `inputs` is the bias already
-        return torch.cat([recurrent, inputs], 2)
-    input_bias, recurrent_bias = (bias[:, :, None] for bias in biases)
+        return torch.cat([recurrent, inputs], 1)
+    of_inputs, of_state = (bias[:, None] for bias in biases)
+    whole = torch.cat([recurrent, inputs, of_inputs + of_state], 1)
     if cell == "lstm":
-        return torch.cat([recurrent, inputs, input_bias + recurrent_bias], 2)
-    H = recurrent.shape[2]
-    bias = input_bias + recurrent_bias
-    weight = inputs.new_zeros(len(inputs), 4 * H, H + inputs.shape[2] + 1)
-    weight[:, : 2 * H] = torch.cat([recurrent, inputs, bias], 2)[:, : 2 * H]
-    weight[:, 2 * H : 3 * H, H:] = torch.cat([inputs, input_bias], 2)[:, 2 * H :]
-    weight[:, 3 * H :, :H] = recurrent[:, 2 * H :]
-    weight[:, 3 * H :, -1:] = recurrent_bias[:, 2 * H :]
-    return weight
-
-
-def parameter_slopes(cell: str, slope: Tensor, hidden_size: int) -> list[Tensor]:
-    """The inverse of `joint_weight` for derivatives: one for each of the layer's parameters."""
-    H = hidden_size
-    if cell in ("tanh", "relu", "linear"):
-        return [slope[:, :, H:], slope[:, :, :H]]
-    if cell == "lstm":
-        return [slope[:, :, H:-1], slope[:, :, :H], slope[:, :, -1], slope[:, :, -1]]
-    by_input, by_state = slope[:, : 3 * H], torch.cat([slope[:, : 2 * H], slope[:, 3 * H :]], 1)
-    return [by_input[:, :, H:-1], by_state[:, :, :H], by_input[:, :, -1], by_state[:, :, -1]]
+        return whole
+    H, D = recurrent.shape[1], inputs.shape[1]
+    from_inputs = torch.cat([inputs.new_zeros(H, H), inputs[2 * H :], of_inputs[2 * H :]], 1)
+    from_state = torch.cat([recurrent[2 * H :], inputs.new_zeros(H, D), of_state[2 * H :]], 1)
+    return torch.cat([whole[: 2 * H], from_inputs, from_state])
 
 
 @dataclass
@@ -203,10 +188,6 @@ class Network:
     hidden_size: int
     num_layers: int
     free: dict[Any, list[list[Layer]]] = field(default_factory=lambda: defaultdict(list))
-
-    def layer_parameters(self, parameters: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-        count = (len(parameters) - 2) // self.num_layers
-        return [parameters[i * count : (i + 1) * count] for i in range(self.num_layers)]
 
     def buffers(self, x: Tensor, outputs: int) -> list[Layer]:
         """Buffers for inputs like x (M, B, T, D); `release` gives them back."""
@@ -232,18 +213,20 @@ class Network:
 
 
 class Stacked(torch.autograd.Function):
-    """The network's outputs (M, B, T, O) for inputs (M, B, T, D) and stacked parameters."""
+    """The network's outputs (M, B, T, O) for inputs (M, B, T, D).
+
+    The readout is (M, O, H), its bias (M, O), and each layer's weight that of `joint_weight`.
+    """
 
     @staticmethod
-    def forward(ctx: Any, network: Network, x: Tensor, *parameters: Tensor) -> Tensor:
-        readout, bias = parameters[-2:]
+    def forward(
+        ctx: Any, network: Network, x: Tensor, readout: Tensor, bias: Tensor, *weights: Tensor
+    ) -> Tensor:
         layers = network.buffers(x, readout.shape[1])
         below = x.permute(2, 0, 3, 1)
-        weights = []
-        for layer, own in zip(layers, network.layer_parameters(parameters), strict=True):
-            weights.append(joint_weight(network.cell, own))
+        for layer, weight in zip(layers, weights, strict=True):
             layer.inputs.copy_(below)
-            layer.forward(weights[-1])
+            layer.forward(weight)
             below = layer.states
         y = layers[-1].read(readout).add(bias[:, :, None])
         if any(ctx.needs_input_grad):
@@ -260,24 +243,22 @@ class Stacked(torch.autograd.Function):
         readout, *weights = ctx.saved_tensors
         above = readout
         layers[-1].upstream.copy_(dy.permute(2, 0, 3, 1))
-        slopes = [layers[-1].upstream.sum((0, 3))]
+        slopes: list[Tensor] = []
         for index in range(len(layers) - 1, -1, -1):
             layer, weight = layers[index], weights[index]
-            slope = layer.backward(weight, above)
-            # `slope` is a buffer; what autograd keeps must be its own.
-            if index == len(layers) - 1:
-                slope, readout_slope = slope.split([layer.rows, len(slope[0]) - layer.rows], 1)
-                slopes = [readout_slope[:, :, :H].clone(), *slopes]
-            own = [s.clone() for s in parameter_slopes(network.cell, slope, H)]
-            slopes = own + slopes
+            # A buffer; what autograd keeps must be its own.
+            slopes.insert(0, layer.backward(weight, above)[:, : layer.rows].clone())
             above = weight[:, :, H:-1]
             if index > 0:
                 layers[index - 1].upstream.copy_(layer.local_slopes)
+        last = layers[-1]
+        dreadout = last.weight_slope[:, last.rows :, :H].clone()
+        dbias = last.upstream.sum((0, 3))
         dx = None
         if ctx.needs_input_grad[1]:
             dx = torch.matmul(above.mT, layers[0].local_slopes).permute(1, 3, 0, 2)
         network.release(ctx.shape, layers)
-        return None, dx, *slopes
+        return None, dx, dreadout, dbias, *slopes
 
 
 run_network = for_vmap(Stacked.apply)

@@ -13,7 +13,7 @@ from seq2seq.models.batching import superposed
 from seq2seq.models.graph import Row
 from seq2seq.models.impulse import Responses
 from seq2seq.models.model import RecurrentModel, State
-from seq2seq.models.recurrence import Network, run_network
+from seq2seq.models.recurrence import Network, joint_weight, run_network
 
 #: The cells, as a drawing names them.
 CELLS = {
@@ -152,7 +152,8 @@ class RNN(RecurrentModel):
         network = Network(self.cell, self.hidden_size, self.num_layers)
 
         def forward(x: Tensor) -> Tensor:
-            return run_network(network, x, *self.parameters())
+            weights = [joint_weight(self.cell, *layer.parameters()) for layer in self.layers]
+            return run_network(network, x, *self.readout.parameters(), *weights)
 
         return superposed(forward, self.hidden_size) if self.cell == "linear" else forward
 
