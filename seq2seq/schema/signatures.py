@@ -58,21 +58,16 @@ def all_parameters(target: str) -> tuple[tuple[Parameter, ...], bool]:
 def class_attribute(target: str, name: str, default: Any) -> Any:
     """What the class says of itself under `name`, in its own body or in one it is derived from."""
     definition, path = locate(target)
-    if isinstance(definition, ast.ClassDef):
-        for kind, file in _ancestry(definition, path):
-            for bound, value in _bindings(kind.body):
-                if bound == name:
-                    told = _value_or_unknown(value, file)
-                    return default if told is UNKNOWN else told
+    for kind, file in _ancestry(definition, path) if isinstance(definition, ast.ClassDef) else ():
+        bound = _bound(kind.body)
+        if name in bound:
+            value = bound[name]
+            told = _value_or_unknown(value, file) if isinstance(value, ast.expr) else UNKNOWN
+            return default if told is UNKNOWN else told
     return default
 
 
 # ----------------------------------------------------------------------- definitions by their name
-
-
-@functools.cache
-def _module(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def package_path(name: str) -> Path:
@@ -104,25 +99,46 @@ def _find(target: str) -> tuple[ast.AST, Path]:
         if not files:
             break
         path, rest = files[0], rest[1:]
-    if rest:
-        return _find_in(path, rest[0], target)
-    raise ConfigError(f"_target_={target} names a module; name a class or function in it")
+    if not rest:
+        raise ConfigError(f"_target_={target} names a module; name a class or function in it")
+    names = _names(path)
+    found = names.get(rest[0])
+    if found is None:
+        hint = nearest(rest[0], names)
+        raise ConfigError(f"_target_={target}: {path.stem} has no {rest[0]!r}{hint}")
+    return _find(found) if isinstance(found, str) else (found, path)
 
 
-def _find_in(path: Path, name: str, target: str) -> tuple[ast.AST, Path]:
-    body = _module(path).body
+@functools.cache
+def _names(path: Path) -> dict[str, ast.AST | str | None]:
+    """What each name at the top of a module stands for, as `_bound` tells it."""
+    package = dotted(path if path.name == "__init__.py" else path.with_name("__init__.py"))
+    return _bound(ast.parse(path.read_text(encoding="utf-8")).body, package)
+
+
+def _bound(body: list[ast.stmt], package: str = "") -> dict[str, ast.AST | str | None]:
+    """Names with their definition, their value, or the dotted name that they import.
+
+    None where a value is bound again: only running the module tells which one stays.
+    """
+    found: dict[str, ast.AST | str | None] = {}
     for node in _statements(body):
-        if isinstance(node, Definition) and node.name == name:
-            return node, path
-    values = [value for bound, value in _bindings(body) if bound == name]
-    if len(values) == 1:  # of one that is bound again, only running the module tells the value
-        return values[0], path
-    imported = _imports(path)
-    if name in imported:
-        return _find(imported[name])
-    names = [node.name for node in _statements(body) if isinstance(node, Definition)]
-    hint = nearest(name, [*names, *imported])
-    raise ConfigError(f"_target_={target}: {path.stem} has no {name!r}{hint}")
+        match node:
+            case ast.ClassDef() | ast.FunctionDef():
+                found[node.name] = node
+            case ast.Assign([ast.Name(name)], value) | ast.AnnAssign(
+                ast.Name(name), _, ast.expr() as value
+            ):
+                found[name] = None if isinstance(found.get(name), ast.expr) else value
+            case ast.Import(aliases):
+                for alias in aliases:
+                    top = alias.name.partition(".")[0]
+                    found[alias.asname or top] = alias.name if alias.asname else top
+            case ast.ImportFrom(module, aliases, level):
+                home = importlib.util.resolve_name("." * level + (module or ""), package)
+                for alias in aliases:
+                    found.setdefault(alias.asname or alias.name, f"{home}.{alias.name}")
+    return found
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -132,33 +148,6 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
         for part in ("body", "handlers", "orelse"):
             if not isinstance(node, Definition):
                 yield from _statements(getattr(node, part, []))
-
-
-def _bindings(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
-    """Names that are assigned to, with their values."""
-    for node in _statements(body):
-        match node:
-            case ast.Assign([ast.Name(name)], ast.expr() as value):
-                yield name, value
-            case ast.AnnAssign(ast.Name(name), _, ast.expr() as value):
-                yield name, value
-
-
-@functools.cache
-def _imports(path: Path) -> dict[str, str]:
-    """The names that a module imports, with the dotted names they stand for."""
-    found = {}
-    for node in _statements(_module(path).body):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                name = alias.asname or alias.name.partition(".")[0]
-                found[name] = alias.name if alias.asname else name
-        elif isinstance(node, ast.ImportFrom):
-            package = dotted(path if path.name == "__init__.py" else path.with_name("__init__.py"))
-            home = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            for alias in node.names:
-                found[alias.asname or alias.name] = f"{home}.{alias.name}"
-    return found
 
 
 def dotted(path: Path) -> str:
@@ -174,7 +163,8 @@ def dotted(path: Path) -> str:
 def _qualified(node: ast.expr, path: Path) -> str:
     """The full dotted name of `name` or `module.name` in a file."""
     name, _, rest = ast.unparse(node).partition(".")
-    home = _imports(path).get(name) or f"{dotted(path)}.{name}"
+    found = _names(path).get(name)
+    home = found if isinstance(found, str) else f"{dotted(path)}.{name}"
     return f"{home}.{rest}" if rest else home
 
 
