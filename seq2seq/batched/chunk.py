@@ -15,9 +15,9 @@ from torch.func import functional_call, vmap
 from seq2seq.batched import optimizer
 from seq2seq.batched.batches import Batches
 from seq2seq.batched.member import Member
-from seq2seq.batched.stack import AttentionRule, batchable
 from seq2seq.callbacks import ProgressReport
 from seq2seq.history import READ_EVERY
+from seq2seq.models.batching import AttentionRule, batchable
 from seq2seq.module import weight
 
 #: Numbers; a parameter begins at a multiple of it, for the sake of vector loads.

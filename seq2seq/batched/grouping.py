@@ -13,8 +13,8 @@ from torch.func import functional_call, vmap
 from seq2seq import schema
 from seq2seq.batched.chunk import Objective
 from seq2seq.batched.member import Member, unheard_hooks
-from seq2seq.batched.stack import AttentionRule, batchable
 from seq2seq.build import threads
+from seq2seq.models.batching import AttentionRule, batchable
 from seq2seq.objective import Sampled
 from seq2seq.runs import Run, resolved, run_folder
 from seq2seq.schema import ConfigError

@@ -1,18 +1,21 @@
 """Many models of one shape as one program: rules for what `torch.func.vmap` has none, or slow ones.
 
 A module may have a method `batched_forward()`: a function that gives what its `forward` gives and
-that vmap turns into that of many members at the speed of the hardware.
+that vmap turns into that of many members at the speed of the hardware. For attention, which any
+model may use, the rule is here.
 
 Shapes: M members, B sequences, T times, D inputs, O outputs.
 """
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.overrides import TorchFunctionMode
 
 from seq2seq.models.impulse import Responses, probe
 
@@ -48,6 +51,41 @@ def for_vmap(stacked: Callable[..., Tensor]) -> Callable[..., Tensor]:
             return stacked(*leading), 0
 
     return One.apply  # type: ignore[no-any-return]
+
+
+def batchable(model: nn.Module) -> nn.Module:
+    """A copy of `model` whose modules run under `torch.func.vmap` at the speed of the hardware."""
+    template = copy.deepcopy(model)
+    for module in template.modules():
+        if hasattr(type(module), "batched_forward"):
+            module.forward = module.batched_forward()  # type: ignore[method-assign, operator]
+    return template
+
+
+@for_vmap
+def attention(q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> Tensor:
+    """Scaled dot-product attention, members and sequences being one batch for it."""
+    together = (part.flatten(0, 1) for part in (q, k, v))
+    z: Tensor = F.scaled_dot_product_attention(*together, **options)  # type: ignore[arg-type]
+    return z.unflatten(0, q.shape[:2])
+
+
+class AttentionRule(TorchFunctionMode):
+    """Route attention to the rule above: torch's kernel for CPUs has no batching rule.
+
+    Attributes:
+        used: whether there has been any.
+    """
+
+    used = False
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        if func is F.scaled_dot_product_attention:
+            self.used = True
+            return attention(*args, kwargs or {})
+        return func(*args, **(kwargs or {}))
 
 
 class StackedSuperposition(torch.autograd.Function):
