@@ -26,10 +26,7 @@ class OptunaSweeper(RunSweeper):
         prune_after: int | None = 0,
     ) -> None:
         super().__init__(params)
-        self.n_trials = n_trials
-        self.parallel = parallel
-        self.startup_trials = startup_trials
-        self.prune_after = prune_after
+        self.options = n_trials, parallel, startup_trials, prune_after
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the study, or the rest of it, and print its best runs.
@@ -40,5 +37,5 @@ class OptunaSweeper(RunSweeper):
         from seq2seq.sweep.search import Search
 
         search = Search(self.config, self._parse(arguments), self._compose, self._launch)
-        if search.run(self.n_trials, self.parallel, self.startup_trials, self.prune_after):
+        if search.run(*self.options):
             raise SystemExit(1)

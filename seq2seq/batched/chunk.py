@@ -1,6 +1,7 @@
 """Train several runs of one shape as a single tensor program."""
 
 import functools
+import math
 import statistics
 import sys
 import time
@@ -108,18 +109,12 @@ class Chunk:
             for (name, p), span in zip(named.items(), self.spans, strict=True)
         }
         self.buffers = _shared_and_stacked([dict(m.module.model.named_buffers()) for m in members])
+        optimizers = [member.optimizer for member in members]
         self.optimizer = optimizer.Stacked(
-            [member.optimizer for member in members],
-            self.values,
-            self.slopes,
-            self.spans,
-            self.step,
+            optimizers, self.values, self.slopes, self.spans, self.step
         )
-        limits = [member.cfg.gradient_clip_val for member in members]
-        self.limits = None
-        if any(limit is not None for limit in limits):
-            infinite = [float("inf") if limit is None else limit for limit in limits]
-            self.limits = self.values.new_tensor(infinite)
+        limits = [member.cfg.gradient_clip_val or math.inf for member in members]  # never 0
+        self.limits = None if min(limits) == math.inf else self.values.new_tensor(limits)
         lengths = torch.tensor([member.task.length for member in members], device=like.device)
         length = int(lengths.max())
         self.beyond = self.share = None

@@ -66,9 +66,8 @@ def kept_bytes(member: Member) -> int:
 
 def on_gpu(cfg: DictConfig) -> bool:
     """Whether a run's trainer will choose a GPU."""
-    accelerator = cfg.trainer.get("accelerator", "auto")
-    wants = accelerator in ("gpu", "cuda") or accelerator == "auto"
-    return wants and torch.cuda.is_available()
+    wanted = cfg.trainer.get("accelerator", "auto") in ("auto", "cuda", "gpu")
+    return wanted and torch.cuda.is_available()
 
 
 def _free_memory() -> float:

@@ -30,8 +30,6 @@ def for_vmap(stacked: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """
 
     class One(torch.autograd.Function):
-        generate_vmap_rule = False
-
         @staticmethod
         def forward(*arguments: Any) -> Tensor:
             lone = [a.detach()[None] if isinstance(a, Tensor) else a for a in arguments]
@@ -43,14 +41,19 @@ def for_vmap(stacked: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
         @staticmethod
         def vmap(info: Any, in_dims: Any, *arguments: Any) -> tuple[Tensor, int]:
-            leading = []
-            for a, dim in zip(arguments, in_dims, strict=True):
-                if isinstance(a, Tensor):
-                    a = a.expand(info.batch_size, *a.shape) if dim is None else a.movedim(dim, 0)
-                leading.append(a)
-            return stacked(*leading), 0
+            return stacked(*members_first(info, in_dims, arguments)), 0
 
     return One.apply  # type: ignore[no-any-return]
+
+
+def members_first(info: Any, in_dims: Sequence[int | None], arguments: Sequence[Any]) -> list[Any]:
+    """The arguments of a rule for vmap, its tensors with the axis of the members as the first."""
+    leading = []
+    for a, dim in zip(arguments, in_dims, strict=True):
+        if isinstance(a, Tensor):
+            a = a.expand(info.batch_size, *a.shape) if dim is None else a.movedim(dim, 0)
+        leading.append(a)
+    return leading
 
 
 def batchable(model: nn.Module) -> nn.Module:

@@ -13,6 +13,7 @@ from seq2seq.models.batching import superposed
 from seq2seq.models.impulse import Responses
 from seq2seq.models.state_space import (
     Layer,
+    Outputs,
     StateSpaceModel,
     geometric_sums,
     log_uniform,
@@ -63,9 +64,7 @@ class DiagonalLayer(Layer):
             return -rate
         return torch.complex(-rate, self.frequency.double() * self.dt)
 
-    def forward(
-        self, x: Tensor, h: Tensor | None, return_state: bool
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, h: Tensor | None, return_state: bool) -> Outputs:
         states, last = run_diagonal(self.logarithms(), self.input(x) * self.dt, h)
         return self.activation(states), last
 
@@ -113,15 +112,11 @@ class DiagonalRNN(StateSpaceModel):
         if spectrum == "complex":
             checks.even("model.hidden_size", hidden_size)
         if max_frequency < 0:
-            raise ValueError(
-                f"model.max_frequency must not be negative, got {max_frequency}; "
-                f"set model.max_frequency=3.14"
-            )
+            checks.refuse("model.max_frequency", max_frequency, "not be negative", 3.14)
         if parameterisation == "stable" and max_decay >= FASTEST_STABLE:
-            raise ValueError(
-                f"model.max_decay must be below {FASTEST_STABLE} for model.parameterisation=stable,"
-                f" got {max_decay}; set model.max_decay=1.0 or model.parameterisation=exp"
-            )
+            rule = f"be below {FASTEST_STABLE} for model.parameterisation=stable"
+            remedy = "1.0 or model.parameterisation=exp"
+            checks.refuse("model.max_decay", max_decay, rule, remedy)
         self.embedding = nn.Identity()
         self.layers = nn.ModuleList()
         count = hidden_size // 2 if spectrum == "complex" else hidden_size

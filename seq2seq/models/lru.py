@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq import checks
-from seq2seq.models.state_space import BlockModel, Layer, run_diagonal
+from seq2seq.models.state_space import BlockModel, Layer, Outputs, run_diagonal
 
 
 class LRULayer(Layer):
@@ -42,9 +42,7 @@ class LRULayer(Layer):
     def logarithms(self) -> Tensor:
         return torch.complex(-self.nu.double().exp(), self.theta.double().exp())
 
-    def forward(
-        self, x: Tensor, h: Tensor | None, return_state: bool
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, h: Tensor | None, return_state: bool) -> Outputs:
         B = self.gamma.exp().repeat_interleave(2)[:, None] * self.B
         states, last = run_diagonal(self.logarithms(), F.linear(x, B), h)
         return F.linear(states, self.C) + self.D * x, last

@@ -99,12 +99,9 @@ class Layer:
             elif self.cell == "tanh":
                 z = torch.bmm(weight, self._joint[t], out=self.scratch).sigmoid_()
                 self._tanh_from_sigmoid(z, out=self._h[t + 1])
-            elif self.cell == "relu":
-                z = torch.bmm(weight, self._joint[t], out=self.scratch)
-                torch.relu_(z)
-                self._h[t + 1].copy_(z)
             else:
-                self._h[t + 1].copy_(torch.bmm(weight, self._joint[t], out=self.scratch))
+                z = torch.bmm(weight, self._joint[t], out=self.scratch)
+                self._h[t + 1].copy_(z.relu_() if self.cell == "relu" else z)
 
     def read(self, readout: Tensor) -> Tensor:
         """The last layer's outputs (T, M, O, B) by the readout (M, O, H), in a buffer."""

@@ -8,12 +8,7 @@ from torch import Tensor, nn
 
 from seq2seq import checks
 from seq2seq.models.convolution import causal_convolution
-from seq2seq.models.state_space import (
-    BlockModel,
-    Layer,
-    geometric_sums,
-    log_uniform,
-)
+from seq2seq.models.state_space import BlockModel, Layer, Outputs, geometric_sums, log_uniform
 
 S4D_INITIALISATIONS = ("lin", "inv", "real")
 
@@ -60,9 +55,7 @@ class S4DLayer(Layer):
     def logarithms(self) -> Tensor:
         return self._system()[0]
 
-    def forward(
-        self, x: Tensor, h: Tensor | None, return_state: bool
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, h: Tensor | None, return_state: bool) -> Outputs:
         T = x.shape[1]
         u = x.transpose(1, 2)  # (batch, channels, time)
         logarithms, B, C = self._system()
@@ -84,7 +77,7 @@ class S4DLayer(Layer):
         # Back in the order of memory that x has, or all that follows would be slow.
         return y.transpose(1, 2).contiguous() + self.D * x, last
 
-    def step(self, x_t: Tensor, h: Tensor) -> tuple[Tensor, Tensor | None]:
+    def step(self, x_t: Tensor, h: Tensor) -> Outputs:
         logarithms, B, C = self._system()
         eigenvalues, B, C = (z.to(h.dtype) for z in (logarithms.exp(), B, C))
         h = eigenvalues * h + B * x_t[..., None]

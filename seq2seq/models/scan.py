@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seq2seq.models.batching import members_first
+
 RADIX = 32  # times worked through one after another; fastest of 8, 16, 32, 64 on one CPU thread
 
 
@@ -42,23 +44,11 @@ class _Scan(torch.autograd.Function):
         return (g_next * h_before.conj()).sum_to_size(eigenvalues.shape), g, None
 
     @staticmethod
-    def vmap(
-        info: Any,
-        in_dims: tuple[int | None, int | None, None],
-        eigenvalues: Tensor,
-        inputs: Tensor,
-        reverse: bool,
-    ) -> tuple[Tensor, int]:
+    def vmap(info: Any, in_dims: Any, *arguments: Any) -> tuple[Tensor, int]:
         """Members become the first axis."""
-        members = info.batch_size
-        if in_dims[1] is None:
-            inputs = inputs.expand(members, *inputs.shape)
-        else:
-            inputs = inputs.movedim(in_dims[1], 0)
-        if in_dims[0] is not None:
-            eigenvalues = eigenvalues.movedim(in_dims[0], 0)
-            missing = [1] * (inputs.ndim - eigenvalues.ndim)
-            eigenvalues = eigenvalues.reshape(members, *missing, *eigenvalues.shape[1:])
+        eigenvalues, inputs, reverse = members_first(info, in_dims, arguments)
+        missing = [1] * (inputs.ndim - eigenvalues.ndim)
+        eigenvalues = eigenvalues.reshape(len(inputs), *missing, *eigenvalues.shape[1:])
         return _Scan.apply(eigenvalues, inputs, reverse), 0
 
 

@@ -12,6 +12,7 @@ from seq2seq.models.graph import Row
 from seq2seq.models.model import RecurrentModel, State
 from seq2seq.models.scan import diagonal_scan
 
+Outputs = tuple[Tensor, Tensor | None]  # of a layer, and its state after them if it is known
 SHORT = 4096  # terms × lags up to which exponential sums are faster without the splitting
 
 
@@ -37,14 +38,6 @@ def geometric_sums(coefficients: Tensor, logarithms: Tensor, length: int) -> Ten
     return (coarse @ fine.mT).flatten(-2)[..., :length]
 
 
-def eigenvalue_pairs(logarithms: Tensor) -> Tensor:
-    """The complex eigenvalues exp(z), with the conjugates that real arithmetic leaves unsaid."""
-    eigenvalues = logarithms.detach().flatten().exp()
-    if eigenvalues.is_complex():
-        return torch.cat([eigenvalues, eigenvalues.conj()])
-    return torch.complex(eigenvalues, torch.zeros_like(eigenvalues))
-
-
 def run_diagonal(logarithms: Tensor, inputs: Tensor, h: Tensor | None) -> tuple[Tensor, Tensor]:
     """h_t = exp(z) h_{t−1} + u_t, real numbers in and out: (batch, time, R) -> the same, and h_T.
 
@@ -67,9 +60,7 @@ class Layer(nn.Module, ABC):
     state_shape: tuple[int, ...]  # of h, per sequence
 
     @abstractmethod
-    def forward(
-        self, x: Tensor, h: Tensor | None, return_state: bool
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, h: Tensor | None, return_state: bool) -> Outputs:
         """(batch, time, in) -> (batch, time, out), from the state h (None: zero), and the last h.
 
         Without `return_state` the last h may be None.
@@ -82,7 +73,7 @@ class Layer(nn.Module, ABC):
         In float64, as rounding would turn the phase of late powers.
         """
 
-    def step(self, x_t: Tensor, h: Tensor) -> tuple[Tensor, Tensor | None]:
+    def step(self, x_t: Tensor, h: Tensor) -> Outputs:
         """(batch, in) -> (batch, out), and the next h."""
         y, h_next = self(x_t[:, None], h, True)
         return y[:, 0], h_next
@@ -128,7 +119,12 @@ class StateSpaceModel(RecurrentModel):
         return [layer for layer in self.layers if isinstance(layer, Layer)]
 
     def eigenvalues(self) -> list[Tensor]:
-        return [eigenvalue_pairs(layer.logarithms()) for layer in self._layers()]
+        """With the conjugates that real arithmetic leaves unsaid."""
+        found = [layer.logarithms().detach().flatten().exp() for layer in self._layers()]
+        return [
+            torch.cat([z, z.conj()]) if z.is_complex() else z.to(z.dtype.to_complex())
+            for z in found
+        ]
 
 
 class Block(Layer):
@@ -145,13 +141,11 @@ class Block(Layer):
     def logarithms(self) -> Tensor:
         return self.core.logarithms()
 
-    def forward(
-        self, x: Tensor, h: Tensor | None, return_state: bool
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, h: Tensor | None, return_state: bool) -> Outputs:
         z, h = self.core(self.norm(x), h, return_state)
         return x + self.dropout(self.mixing(z)), h
 
-    def step(self, x_t: Tensor, h: Tensor) -> tuple[Tensor, Tensor | None]:
+    def step(self, x_t: Tensor, h: Tensor) -> Outputs:
         z, h_next = self.core.step(self.norm(x_t), h)
         return x_t + self.dropout(self.mixing(z)), h_next
 

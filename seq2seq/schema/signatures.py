@@ -201,12 +201,10 @@ def _init(kind: ast.ClassDef) -> ast.FunctionDef | None:
 
 def _arguments(function: ast.FunctionDef, path: Path) -> Iterator[Parameter]:
     given = function.args
-    positional = [*given.posonlyargs, *given.args]
-    required = len(positional) - len(given.defaults)
-    defaults: list[ast.expr | None] = [*[None] * required, *given.defaults]
-    everything = [*zip(positional, defaults, strict=True)][len(given.posonlyargs) :]
-    everything += zip(given.kwonlyargs, given.kw_defaults, strict=True)
-    for argument, default in everything:
+    required = len(given.posonlyargs) + len(given.args) - len(given.defaults)
+    defaults = ([None] * required + given.defaults)[len(given.posonlyargs) :]
+    names = [*given.args, *given.kwonlyargs]
+    for argument, default in zip(names, [*defaults, *given.kw_defaults], strict=True):
         if argument.arg != "self":
             yield _parameter(argument.arg, argument.annotation, default, path)
 

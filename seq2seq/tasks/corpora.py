@@ -1,11 +1,10 @@
 """Texts to learn from: one's own files, Python's documentation, and published corpora."""
 
-import codecs
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from seq2seq.errors import nearest
 from seq2seq.files import replacing
@@ -62,19 +61,13 @@ PUBLISHED = {
     ),
     # Mikolov's preparation of the Penn Treebank.
     "ptb": Published(
-        (
-            Remote(
-                _PTB + "train.txt",
-                "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
-            ),
-            Remote(
-                _PTB + "valid.txt",
-                "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
-            ),
-            Remote(
-                _PTB + "test.txt",
-                "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
-            ),
+        tuple(
+            Remote(f"{_PTB}{split}.txt", digest)
+            for split, digest in (
+                ("train", "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf"),
+                ("valid", "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2"),
+                ("test", "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0"),
+            )
         )
     ),
     # The raw text of Merity et al. (2016), in which no word has been replaced by <unk>.
@@ -207,29 +200,24 @@ def blocks(sources: Iterable[Source]) -> Iterator[str]:
 
 
 def _file_blocks(path: Path) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
     try:
-        with path.open("rb") as file:
-            yield from _decoded(file, decoder, path)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            while block := file.read(BLOCK):
+                yield block
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}; correct task.path") from None
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"{path} must be UTF-8 text, got {_first_fault(path)}; "
+            "convert it, e.g. with iconv -t UTF-8"
+        ) from None
 
 
-def _decoded(file: BinaryIO, decoder: codecs.IncrementalDecoder, path: Path) -> Iterator[str]:
-    position = 0
-    while True:
-        data = file.read(BLOCK)
-        kept = len(decoder.getstate()[0])  # bytes of a character that the last block cut
-        try:
-            text = decoder.decode(data, final=not data)
-        except UnicodeDecodeError as error:
-            byte = error.object[error.start]
-            raise ValueError(
-                f"{path} must be UTF-8 text, got byte 0x{byte:02x} at position "
-                f"{position - kept + error.start}; convert it, e.g. with iconv -t UTF-8"
-            ) from None
-        if text:
-            yield text
-        if not data:
-            return
-        position += len(data)
+def _first_fault(path: Path) -> str:
+    """Where a file ceases to be UTF-8: a decoder that reads by blocks tells only where in one."""
+    content = path.read_bytes()
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        return f"byte 0x{content[error.start]:02x} at position {error.start}"
+    return "none any more"

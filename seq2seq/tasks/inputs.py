@@ -15,6 +15,8 @@ from torch import Tensor
 
 from seq2seq import checks
 
+Shape = tuple[int, int, int]  # sequences, time, channels
+
 #: Most steps that a Gaussian process is drawn for by a dense factor: from there on its eigenvectors
 #: (1 s at 1,024 steps, growing with the cube) cost more than all sequences by FFT.
 MOST_FACTORED = 1024
@@ -60,9 +62,7 @@ class InputProcess(ABC):
         return self.autocovariance(length)[(time[:, None] - time).abs()]
 
     @abstractmethod
-    def _draw(
-        self, shape: tuple[int, int, int], generator: torch.Generator, dtype: torch.dtype
-    ) -> Tensor:
+    def _draw(self, shape: Shape, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         """Samples of scale 1."""
 
     @abstractmethod
@@ -74,9 +74,7 @@ class InputProcess(ABC):
 class White(InputProcess):
     """x_t = scale·ξ_t with ξ_t independent standard normal."""
 
-    def _draw(
-        self, shape: tuple[int, int, int], generator: torch.Generator, dtype: torch.dtype
-    ) -> Tensor:
+    def _draw(self, shape: Shape, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=dtype)
 
     def _correlation(self, lag: Tensor) -> Tensor:
@@ -87,9 +85,7 @@ class White(InputProcess):
 class Uniform(InputProcess):
     """x_t independent and uniform on (−scale, scale); its variance is scale²/3."""
 
-    def _draw(
-        self, shape: tuple[int, int, int], generator: torch.Generator, dtype: torch.dtype
-    ) -> Tensor:
+    def _draw(self, shape: Shape, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         return torch.rand(shape, generator=generator, dtype=dtype).mul_(2).sub_(1)
 
     def _correlation(self, lag: Tensor) -> Tensor:
@@ -111,9 +107,7 @@ class GP(InputProcess):
         checks.positive("task.input.length_scale", self.length_scale)
         checks.positive("task.input.dt", self.dt)
 
-    def _draw(
-        self, shape: tuple[int, int, int], generator: torch.Generator, dtype: torch.dtype
-    ) -> Tensor:
+    def _draw(self, shape: Shape, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         n, length, channels = shape
         step = self.dt / self.length_scale
         if length <= MOST_FACTORED or length * step < REACH:
@@ -196,9 +190,7 @@ class AR1(InputProcess):
         # A larger one has no stationary process.
         checks.within("task.input.coefficient", self.coefficient, "(-1, 1)", 0.9)
 
-    def _draw(
-        self, shape: tuple[int, int, int], generator: torch.Generator, dtype: torch.dtype
-    ) -> Tensor:
+    def _draw(self, shape: Shape, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         n, length, channels = shape
         x = torch.randn(length, n, channels, generator=generator, dtype=dtype)
         x[1:] *= math.sqrt(1 - self.coefficient**2)
