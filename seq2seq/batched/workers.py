@@ -5,6 +5,7 @@ import itertools
 import logging
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
@@ -13,9 +14,8 @@ import torch
 from omegaconf import DictConfig
 
 from seq2seq.batched.chunk import Chunk
-from seq2seq.batched.grouping import grouped
+from seq2seq.batched.grouping import chunk_size, grouped, kept_bytes, on_gpu, plan_chunks
 from seq2seq.batched.member import Member
-from seq2seq.batched.planning import chunk_size, kept_bytes, plan_chunks, processes
 from seq2seq.build import threads
 from seq2seq.runs import Run, run_folder
 from seq2seq.runs.locks import Claims
@@ -66,6 +66,14 @@ def train_groups(
         ordered = sorted(groups, key=lambda group: -kept_bytes(group[0]) * group[0].max_steps)
     with Claims() as claims:
         _train_chunks(_chunks(ordered, claims, workers), workers, meanwhile)
+
+
+def processes(cfg: DictConfig) -> int:
+    """How many processes to train with, side by side."""
+    # Forked processes are at hand at once. After a fork, OpenMP must stay with one thread.
+    if sys.platform != "linux" or cfg.threads > 1 or on_gpu(cfg):
+        return 1
+    return len(os.sched_getaffinity(0))
 
 
 def _chunks(

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from seq2seq import schema
 from seq2seq.analysis.report import Sweep, growth
-from seq2seq.batched import batches, chunk, grouping, planning, train_all, workers
+from seq2seq.batched import batches, chunk, grouping, train_all, workers
 from seq2seq.batched.member import Member
 from seq2seq.build import load_model
 from seq2seq.callbacks import StopAtTarget
@@ -481,12 +481,12 @@ def test_what_cannot_be_batched_is_refused_before_training(tmp_path: Path, overr
 def test_chunks_have_the_size_that_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     members = [{"seed": seed} for seed in range(20)]
     (group,) = grouping.grouped(configs(tmp_path, "model=rnn", members=members))
-    assert planning.chunk_size(group, workers=1) == 20
-    assert planning.chunk_size(group, workers=2) == 10
-    monkeypatch.setattr(planning, "CACHE", 1.0)
-    assert planning.chunk_size(group, workers=2) == planning.FEWEST
-    monkeypatch.setattr(planning, "_free_memory", lambda: 1.0)
-    assert planning.chunk_size(group, workers=2) == 1
+    assert grouping.chunk_size(group, workers=1) == 20
+    assert grouping.chunk_size(group, workers=2) == 10
+    monkeypatch.setattr(grouping, "CACHE", 1.0)
+    assert grouping.chunk_size(group, workers=2) == grouping.FEWEST
+    monkeypatch.setattr(grouping, "_free_memory", lambda: 1.0)
+    assert grouping.chunk_size(group, workers=2) == 1
 
 
 def test_batches_are_those_of_each_task(tmp_path: Path) -> None:
