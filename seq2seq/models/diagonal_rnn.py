@@ -114,9 +114,10 @@ class DiagonalRNN(StateSpaceModel):
         if max_frequency < 0:
             checks.refuse("model.max_frequency", max_frequency, "not be negative", 3.14)
         if parameterisation == "stable" and max_decay >= FASTEST_STABLE:
-            rule = f"be below {FASTEST_STABLE} for model.parameterisation=stable"
-            remedy = "1.0 or model.parameterisation=exp"
-            checks.refuse("model.max_decay", max_decay, rule, remedy)
+            raise ValueError(
+                f"model.max_decay must be below {FASTEST_STABLE} for model.parameterisation=stable,"
+                f" got {max_decay}; set model.max_decay=1.0 or model.parameterisation=exp"
+            )
         self.embedding = nn.Identity()
         self.layers = nn.ModuleList()
         count = hidden_size // 2 if spectrum == "complex" else hidden_size
