@@ -48,15 +48,9 @@ def train_groups(
     workers: int | None = None,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
-    """Train all members of all groups to their ends, but for those that another process trains.
+    """As `train_all`, for `groups` from `grouped`, but for members that another process trains.
 
-    Args:
-        groups: from `grouped`.
-        workers: as for `train_all`.
-        meanwhile: called once, when the workers have started.
-
-    Raises:
-        KeyboardInterrupt: the user interrupted; all runs have a checkpoint.
+    `meanwhile` is called once, when the workers have started.
     """
     if not groups:
         return meanwhile()
