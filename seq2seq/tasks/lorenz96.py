@@ -1,6 +1,5 @@
 """The slow variables of Lorenz 96, driven by the input."""
 
-import itertools
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -89,42 +88,61 @@ class Lorenz96(Lorenz96System, DrivenTask):
     def trajectory(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """All variables of one path under forcing x: (T, K) -> y (T, K), z (T, J, K), in float64.
 
-        The steps are those of `targets`. A single path costs little but the calls, of which NumPy's
-        are the cheaper ones.
+        The steps are those of `targets`. A single path costs little but the calls, so the state is
+        one NumPy vector s = (y, z) here, and its slope the sum of a matrix product (the linear
+        terms), a product of neighbours, and the forcing.
 
         Raises:
             ValueError: the state leaves the floating-point numbers.
         """
-        h = self.dt / self.substeps
-        forcing = x.detach().cpu().double().numpy()
-        state = np.concatenate([self.y0[None].numpy(), self.z0.numpy()])  # y above z, (1 + J, K)
-        path = [state]
-        k, j = np.arange(self.K), np.arange(self.J)
-        k_before, k_second, k_after = (k - 1) % self.K, (k - 2) % self.K, (k + 1) % self.K
-        j_before, j_second, j_after = (j - 1) % self.J, (j + 2) % self.J, (j + 1) % self.J
+        T, K, J = len(x), self.K, self.J
+        slow, fast = np.arange(K), K + np.arange(J * K).reshape(J, K)
 
-        def slope(state: Array, force: Array) -> Array:
-            y, z = state[0], state[1:]
-            dy = y[k_before] * (y[k_after] - y[k_second]) - y + force + self.h_x / self.J * z.sum(0)
-            dz = z[j_after] * (z[j_before] - z[j_second]) - z + self.h_y * y
-            return np.concatenate([dy[None], dz / self.epsilon])
+        def neighbours(of_slow: int, of_fast: int) -> Array:
+            parts = np.roll(slow, -of_slow), np.roll(fast, -of_fast, axis=0).ravel()
+            return np.concatenate(parts)
+
+        # dy_k/dt has y_{k−1}(y_{k+1} − y_{k−2}), dz_{j,k}/dt has z_{j+1,k}(z_{j−1,k} − z_{j+2,k}).
+        near = np.stack([neighbours(-1, 1), neighbours(1, -1), neighbours(-2, 2)])
+        linear = -np.eye(K * (J + 1))
+        linear[slow, fast] = self.h_x / J
+        linear[fast, slow] = self.h_y
+        rate = np.concatenate([np.ones(K), np.full(J * K, 1 / self.epsilon)])
+        linear *= rate[:, None]
+
+        n, h = self.substeps, self.dt / self.substeps
+        force, ramp = np.zeros((2, K * (J + 1)))
+        path = np.empty((T, K * (J + 1)))
+        path[0] = state = np.concatenate([self.y0.numpy(), self.z0.numpy().ravel()])
+        forcing = x.detach().cpu().double().numpy()
+
+        def slope(s: Array, into: float) -> Array:
+            a, b, c = s[near]
+            b -= c
+            b *= a
+            b *= rate
+            b += linear @ s
+            b += force + into * ramp
+            return b
 
         with np.errstate(over="ignore", invalid="ignore"):
-            for now, then in itertools.pairwise(forcing):
-                for i in range(self.substeps):
-                    force, middle, ahead = (
-                        now + (then - now) * (i + into) / self.substeps for into in (0, 0.5, 1)
-                    )
-                    k1 = slope(state, force)
-                    k2 = slope(state + h / 2 * k1, middle)
-                    k3 = slope(state + h / 2 * k2, middle)
-                    k4 = slope(state + h * k3, ahead)
-                    state = state + h / 6 * (k1 + 2 * (k2 + k3) + k4)
-                path.append(state)
-        states = torch.from_numpy(np.stack(path))
-        if not states.isfinite().all():
+            for t in range(T - 1):
+                force[:K], ramp[:K] = forcing[t], forcing[t + 1] - forcing[t]
+                for i in range(n):
+                    k1 = slope(state, i / n)
+                    k2 = slope(state + h / 2 * k1, (i + 0.5) / n)
+                    k3 = slope(state + h / 2 * k2, (i + 0.5) / n)
+                    k4 = slope(state + h * k3, (i + 1) / n)
+                    k2 += k3
+                    k2 *= 2
+                    k1 += k2
+                    k1 += k4
+                    state = state + h / 6 * k1
+                path[t + 1] = state
+        if not np.isfinite(path).all():
             raise ValueError(UNBOUNDED)
-        return states[:, 0], states[:, 1:]
+        y, z = path[:, :K], path[:, K:].reshape(T, J, K)
+        return torch.from_numpy(y.copy()), torch.from_numpy(z.copy())
 
     def draw(self, split: str) -> Pairs:
         if self.cache is None:
