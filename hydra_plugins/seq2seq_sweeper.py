@@ -13,7 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.seq2seq_vmap_launcher import VmapLauncher
-from seq2seq.schema import ConfigError
+from seq2seq.schema import ConfigError, check_folders
 
 
 class RunSweeper(Sweeper):
@@ -31,8 +31,9 @@ class RunSweeper(Sweeper):
         """Called by Hydra before `sweep`.
 
         Raises:
-            ConfigError: the launcher is not installed.
+            ConfigError: the launcher is not installed, or the runs would be moved.
         """
+        check_folders(config.hydra)
         from seq2seq.sweep.compose import Composer
 
         self.config: DictConfig = config

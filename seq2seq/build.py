@@ -1,5 +1,6 @@
 """From a config to the task and the module, and from a run's folder to its trained model."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,15 +48,12 @@ def build(cfg: DictConfig, folder: Path | None = None) -> tuple[Any, SequenceMod
         if not objective.uses_samples:
             objective.bind(model, task)
             task.uses_samples = False
-    with refusing("optimizer"):
-        optimizer = instantiate(cfg.optimizer)
-        optimizer([torch.nn.Parameter(torch.zeros(1))])
     module = SequenceModule(
         model,
         objective,
         task.loss,
         task.metrics,
-        optimizer,
+        instantiate(cfg.optimizer),
         instantiate(cfg.scheduler) if cfg.get("scheduler") is not None else None,
         gradient_clip_val=cfg.gradient_clip_val,
         seed=cfg.seed,
@@ -65,8 +63,11 @@ def build(cfg: DictConfig, folder: Path | None = None) -> tuple[Any, SequenceMod
 
 
 @contextmanager
-def refusing(key: str) -> Iterator[None]:
-    """Turn what a constructor says of its arguments into one line that names the config node."""
+def refusing(key: str, node: Any = None) -> Iterator[None]:
+    """Turn what a constructor says of its arguments into one line that names the config node.
+
+    A class from elsewhere does not know its keys: those of `node` that it may mean are named too.
+    """
     try:
         yield
     except Exception as error:
@@ -74,7 +75,17 @@ def refusing(key: str) -> Iterator[None]:
         text = str(cause)
         if isinstance(cause, TypeError):
             text += "; give values of the kinds that its constructor names"
+        if node is not None:
+            text += f"; look at {', '.join(_given(key, node, text))}"
         raise ConfigError(f"{key}: {' '.join(text.split())}") from None
+
+
+def _given(key: str, node: Any, text: str) -> list[str]:
+    """The given values that a text names, all of them if it names none."""
+    usual = {p.name: p.default for p in schema.signature(node._target_)}
+    given = [name for name in usual if name in node and node[name] != usual[name]]
+    named = [name for name in given if re.search(rf"\b{name}\b", text)]
+    return [f"{key}.{name}={node[name]}" for name in named or given]
 
 
 def load_model(run: Run | str | Path) -> nn.Module:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from seq2seq.errors import ConfigError
+
 
 def integer(key: str, value: Any, least: int = 1) -> None:
     """Raise ValueError unless `value` is a whole number of at least `least`."""
@@ -53,6 +55,6 @@ def ordered(low_key: str, low: float, high_key: str, high: float) -> None:
 
 
 def refuse(key: str, value: Any, rule: str, remedy: Any) -> NoReturn:
-    """Raise ValueError: `key` must `rule`."""
+    """Raise ConfigError, a ValueError: `key` must `rule`."""
     name = key.rpartition(".")[2]
-    raise ValueError(f"{key} must {rule}, got {name}={value!r}; set {key}={remedy}")
+    raise ConfigError(f"{key} must {rule}, got {name}={value!r}; set {key}={remedy}")

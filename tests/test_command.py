@@ -50,7 +50,7 @@ BAD = {
     "optimizer.lr=abc": "optimizer.lr must be a number, got abc",
     "+task.foo=1": "unknown key task.foo",
     "trainer.max_stps=5": "did you mean 'max_steps'",
-    "trainer.max_steps=0": "trainer.max_steps must be a positive whole number, got 0",
+    "trainer.max_steps=0": "trainer.max_steps must be at least 1, got max_steps=0",
     "optimizr=sgd": "did you mean 'optimizer'",
     "task.input=white": "write task/input=white",
     "model.cell=lstmm model=rnn": "model.cell must be one of",

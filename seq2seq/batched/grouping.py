@@ -20,9 +20,8 @@ from seq2seq.models.batching import AttentionRule, batchable
 from seq2seq.objective import Sampled
 from seq2seq.runs import Run, resolved, run_folder
 from seq2seq.schema import ConfigError
-from seq2seq.seeds import generator
 from seq2seq.tasks.task import SequenceTask
-from seq2seq.training import build_callbacks, quiet
+from seq2seq.training import build_callbacks, example, quiet
 
 #: Members of a chunk below which a CPU spends more on calls than on sums.
 FEWEST = 8
@@ -220,12 +219,3 @@ def _trial(member: Member) -> None:
     pairs = {name: torch.stack([p, p]) for name, p in parameters.items()}
     with AttentionRule(), torch.no_grad():
         vmap(one)(pairs, torch.stack([x, x]), torch.stack([y, y]))
-
-
-def example(task: Any, n: int) -> tuple[Tensor, Tensor]:
-    """A few pairs, without drawing the task's data where it can do so."""
-    try:
-        x, y = task.sample(n, generator(0, "example"))
-    except ValueError:
-        x, y = (part[:n] for part in task.split("val"))
-    return x, y

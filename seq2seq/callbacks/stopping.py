@@ -1,5 +1,7 @@
 """What ends a run before its last step: a target, an escape, a search, a signal."""
 
+import math
+import time
 from types import FrameType
 from typing import Any
 
@@ -13,13 +15,26 @@ from seq2seq.history import READ_EVERY, History
 from seq2seq.runs import score
 
 
+class TimeUp(Exception):
+    """The time is up that a run was given."""
+
+
 class Interruption(Callback):
-    """Stop between two steps when a signal has asked for it, leaving a checkpoint."""
+    """Stop between two steps, leaving a checkpoint: when a signal asks for it or the time is up.
+
+    Args:
+        seconds: the time that there is, from the first step on; None for no end.
+
+    Raises:
+        KeyboardInterrupt: while training, when a signal has asked for it.
+        TimeUp: while training, when the time is up.
+    """
 
     changes_course = False
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float | None = None) -> None:
         self.requested = False
+        self._seconds = math.inf if seconds is None else seconds
 
     def request(self, number: int, frame: FrameType | None) -> None:
         """Signal handler; the second signal stops at once."""
@@ -27,13 +42,17 @@ class Interruption(Callback):
             raise KeyboardInterrupt
         self.requested = True
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Start the clock."""
+        self._end = time.monotonic() + self._seconds
+
     def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
         """Save and stop if asked to."""
-        if self.requested:
+        if self.requested or time.monotonic() >= self._end:
             for callback in members(trainer):
                 if isinstance(callback, Checkpoints):
                     callback.save(trainer, pl_module)
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt if self.requested else TimeUp
 
     def on_validation_batch_start(
         self, trainer: lightning.Trainer, pl_module: Any, *batch: Any
@@ -57,13 +76,14 @@ class StopAtTarget(Callback):
         if target is not None and not target > 0:
             raise ValueError(f"callbacks.stop_at_target.target must be positive, got {target}")
         self.target = target
-        self.monitor = monitor
+        # Tasks without an NMSE have the default too, where it is never looked at.
+        self.monitor = None if target is None and monitor == "val/nmse" else monitor
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Compare the metric with the target."""
-        value = trainer.callback_metrics.get(self.monitor)
-        if self.target is not None and value is not None:
-            trainer.should_stop = trainer.should_stop or float(value) <= self.target
+        if self.target is not None:
+            value = float(trainer.callback_metrics[self.monitor])
+            trainer.should_stop = trainer.should_stop or value <= self.target
 
 
 class Pruning(Callback):

@@ -24,6 +24,8 @@ NOT_IDENTITY_TRAINER = (
     "profiler",
     "default_root_dir",
 )
+#: Trainer arguments that only say in other words how far a run goes, and what the hash has instead.
+NOT_COUNTED_TRAINER = {"max_epochs": -1, "max_time": None}
 #: Counted among the callbacks of every run, as it was when hashes came into use.
 REFERENCES = {"references": {"_target_": "seq2seq.callbacks.References"}}
 #: Keys of callbacks that were not counted before 0.2.0, whatever stood there.
@@ -34,7 +36,8 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     """The resolved config without what leaves the numbers unchanged."""
     plain = resolved(cfg)
     kept = {key: value for key, value in plain.items() if key not in NOT_IDENTITY}
-    kept["trainer"] = _without(plain["trainer"], NOT_IDENTITY_TRAINER)
+    trainer = _without(plain["trainer"], NOT_IDENTITY_TRAINER)
+    kept["trainer"] = {key: NOT_COUNTED_TRAINER.get(key, value) for key, value in trainer.items()}
     callbacks = (plain.get("callbacks") or {}).items()
     kept["callbacks"] = REFERENCES | {k: node for k, node in callbacks if _changes_course(node)}
     kept["task"] = _without(plain["task"], ("cache",))

@@ -16,16 +16,20 @@ from seq2seq.schema.signatures import (
     class_attribute,
     signature,
 )
+from seq2seq.schema.training import TRAINER, check_folders, check_training
 
 __all__ = [
     "CONFIGS",
     "NO_DEFAULT",
     "RUN_TIME",
+    "TRAINER",
     "UNKNOWN",
     "Component",
     "ConfigError",
     "Parameter",
     "check",
+    "check_folders",
+    "check_training",
     "choices",
     "class_attribute",
     "component_schema",

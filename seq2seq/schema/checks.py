@@ -68,9 +68,6 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError(
             f"gradient_clip_val must be positive, got {cfg.gradient_clip_val}; use null for none"
         )
-    max_steps = cfg.trainer.get("max_steps")
-    if not isinstance(max_steps, int) or max_steps < 1:
-        raise ConfigError(f"trainer.max_steps must be a positive whole number, got {max_steps}")
 
 
 def _check_component(path: str, node: Any, allow: tuple[str, ...]) -> None:

@@ -15,6 +15,7 @@ from omegaconf import MISSING, OmegaConf
 
 from seq2seq.errors import ConfigError
 from seq2seq.schema.signatures import NO_DEFAULT, UNKNOWN, package_path, signature
+from seq2seq.schema.training import steps
 
 PACKAGE = Path(__file__).parents[1]
 #: In a checkout the configs lie beside the package, in an installed wheel inside it.
@@ -84,7 +85,7 @@ def register(arguments: Sequence[str] = ()) -> None:
 
     A group's YAML that lists `<its name>_schema` in its defaults is checked, key by key and type by
     type, against the constructor signature of its `_target_`. Configs may multiply, as in
-    `length: ${mul:3,${task.k}}`.
+    `length: ${mul:3,${task.k}}`, and count epochs (`steps`).
 
     Args:
         arguments: of the command line, which may name further folders of configs.
@@ -93,6 +94,7 @@ def register(arguments: Sequence[str] = ()) -> None:
         ConfigError: a YAML lists its schema but names no class, or one that is not found.
     """
     OmegaConf.register_new_resolver("mul", lambda *factors: math.prod(factors), replace=True)
+    OmegaConf.register_new_resolver("steps", steps, replace=True)
     store = ConfigStore.instance()
     store.store(name="train_schema", node=Config)
     # As Hydra takes the first of several files of one name, its schema is stored last.

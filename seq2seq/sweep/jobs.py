@@ -56,6 +56,7 @@ def plan(composed: Iterable[tuple[Sequence[str], DictConfig]]) -> list[Job]:
     composed = list(composed)
     for _, config in composed:
         schema.check(config)
+        schema.check_training(config)
         devices = config.trainer.get("devices", 1)
         if len(composed) > 1 and str(devices) not in ("1", "auto"):
             raise ConfigError(

@@ -157,6 +157,16 @@ class SequenceTask(LightningDataModule):
         return {"nmse": loss / self._mean_squares[split]}
 
     @property
+    def metric_names(self) -> tuple[str, ...]:
+        """What is logged of a split beside each other, `loss` and the keys of `metrics`."""
+        return "loss", "nmse"
+
+    @property
+    def reference_names(self) -> tuple[str, ...]:
+        """The keys of `reference_losses`, without working it out."""
+        return "zero", *predictors.tap_names(self.length * self.input_dim, self.input_dim)
+
+    @property
     def memory(self) -> int | None:
         """How many past steps the target needs; None where that has no bound or is not known."""
         return None
@@ -223,16 +233,8 @@ class SequenceTask(LightningDataModule):
         It holds positions step·batch_size … (step+1)·batch_size − 1 of the endless sequence of
         epochs, each a fresh permutation of the training set, so every batch is full and every
         sample occurs once per epoch. With `online` it is a fresh draw.
-
-        Raises:
-            ValueError: batch_size is not divisible by the number of processes.
         """
-        if self.batch_size % world_size:
-            raise ValueError(
-                f"batch_size must be divisible by the {world_size} processes, got "
-                f"batch_size={self.batch_size}; set task.batch_size to a multiple of {world_size}"
-            )
-        share = self.batch_size // world_size
+        share = self.share(world_size)
         if self.online:
             x, y = self.sample(self.batch_size, generator(self.seed, "online", step))
             mine = slice(rank * share, (rank + 1) * share)
@@ -240,6 +242,19 @@ class SequenceTask(LightningDataModule):
         x, y = self.split("train")
         index = self._positions(step * self.batch_size + rank * share, share)
         return x.index_select(0, index), y.index_select(0, index)
+
+    def share(self, world_size: int) -> int:
+        """Sequences of a batch for each process.
+
+        Raises:
+            ValueError: they cannot share a batch, or a split, evenly.
+        """
+        if self.batch_size % world_size:
+            raise ValueError(
+                f"batch_size must be divisible by the {world_size} processes, got "
+                f"batch_size={self.batch_size}; set task.batch_size to a multiple of {world_size}"
+            )
+        return self.batch_size // world_size
 
     def _positions(self, start: int, count: int) -> Tensor:
         epoch, offset = divmod(start, self.train_size)

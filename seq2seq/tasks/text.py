@@ -153,6 +153,9 @@ class Text(SequenceTask):
         """Mean cross-entropy in nats: scores (batch, time, tokens), targets (batch, time)."""
         return F.cross_entropy(output.flatten(0, -2), y.flatten(), ignore_index=IGNORED)
 
+    metric_names = ("loss", "bits_per_character", "perplexity")
+    reference_names = ("uniform", "unigram", "bigram")
+
     def metrics(self, stage: str, loss: float) -> dict[str, float]:
         """Bits per character, and perplexity per character or, at `level=word`, per word.
 
@@ -201,18 +204,8 @@ class Text(SequenceTask):
         return self._windows(tokens, starts.tolist())
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> tuple[Tensor, Tensor]:
-        """The training batch of optimisation step `step`, a function of (seed, step) alone.
-
-        Raises:
-            ValueError: batch_size is not divisible by the number of processes, or a state is to be
-                carried by more than one process.
-        """
-        if self.batch_size % world_size or (self.contiguous and world_size > 1):
-            raise ValueError(
-                f"batch_size={self.batch_size} windows cannot be shared by {world_size} processes"
-                + (" that carry a state" if self.contiguous else "")
-                + "; set trainer.devices=1"
-            )
+        """The training batch of optimisation step `step`, a function of (seed, step) alone."""
+        share = self.share(world_size)
         if self.contiguous:
             epoch, done = divmod(step, self.epoch)
             tokens = self._tokens("train")
@@ -223,10 +216,16 @@ class Text(SequenceTask):
             first = shift + done * self.length
             starts = [first + row * read for row in range(self.batch_size)]
             return self._windows(tokens, starts)
-        share = self.batch_size // world_size
         x, y = self.sample(self.batch_size, generator(self.seed, "windows", step))
         mine = slice(rank * share, (rank + 1) * share)
         return x[mine], y[mine]
+
+    def share(self, world_size: int) -> int:
+        if self.contiguous and world_size > 1:
+            raise ValueError(
+                f"a carried state cannot be shared by {world_size} processes; set trainer.devices=1"
+            )
+        return super().share(world_size)
 
     @property
     def epoch(self) -> int:

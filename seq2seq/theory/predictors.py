@@ -123,6 +123,13 @@ def tap_weights(moments: Moments, taps: int) -> Array:
     return basis @ (projected / values[:, None])
 
 
+def tap_names(rows: int, channels: int = 1) -> dict[str, int]:
+    """The taps of `memoryless`, `taps_2`, `taps_4`, … that `rows` = lags·channels suffice for."""
+    most = min(rows, MAX_FEATURES) // channels
+    counts = (2**power for power in range(most.bit_length()))
+    return {"memoryless" if taps == 1 else f"taps_{taps}": taps for taps in counts}
+
+
 def tap_losses(moments: Moments, held_out: Moments | None = None) -> dict[str, float]:
     """Mean squared errors of the reference predictors: `zero`, `memoryless`, `taps_2`, `taps_4`, …
 
@@ -132,8 +139,7 @@ def tap_losses(moments: Moments, held_out: Moments | None = None) -> dict[str, f
     judge = held_out or moments
     losses = {"zero": judge.power}
     best = judge.power
-    taps = 1
-    while taps * moments.channels <= min(len(moments.gram), MAX_FEATURES):
+    for name, taps in tap_names(len(moments.gram), moments.channels).items():
         basis, values, projected = _solve(moments, taps)
         outputs = projected.shape[1]
         if held_out is None:
@@ -146,8 +152,7 @@ def tap_losses(moments: Moments, held_out: Moments | None = None) -> dict[str, f
             gram = basis.T @ held_out.gram[:size, :size] @ basis
             linear = (weights * (basis.T @ held_out.cross[:size])).sum()
             best = judge.power + (-2 * linear + (weights * (gram @ weights)).sum()) / outputs
-        losses["memoryless" if taps == 1 else f"taps_{taps}"] = float(best)
-        taps *= 2
+        losses[name] = float(best)
     return losses
 
 

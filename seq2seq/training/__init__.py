@@ -3,6 +3,7 @@
 from seq2seq.training.configure import build_callbacks as build_callbacks
 from seq2seq.training.configure import check as check
 from seq2seq.training.configure import configure as configure
+from seq2seq.training.configure import example as example
 from seq2seq.training.configure import quiet as quiet
 from seq2seq.training.fitting import find_checkpoint as find_checkpoint
 from seq2seq.training.fitting import finite as finite

@@ -3,19 +3,30 @@
 import functools
 import json
 import logging
+import math
+import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import lightning
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from lightning.pytorch.accelerators import CPUAccelerator
+from omegaconf import DictConfig, OmegaConf, open_dict
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from seq2seq import schema
+from seq2seq import checks, schema
 from seq2seq.build import build, refusing
+from seq2seq.callbacks import Checkpoints
+from seq2seq.module import SequenceModule
 from seq2seq.schema import ConfigError
+from seq2seq.seeds import generator
 
 
 def configure(overrides: Sequence[str] = ()) -> DictConfig:
@@ -27,12 +38,15 @@ def configure(overrides: Sequence[str] = ()) -> DictConfig:
     try:
         schema.register(overrides)
         if GlobalHydra.instance().is_initialized():
-            cfg = compose("train", overrides=list(overrides))
+            cfg = compose("train", overrides=list(overrides), return_hydra_config=True)
         else:
             with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
-                cfg = compose("train", overrides=list(overrides))
+                cfg = compose("train", overrides=list(overrides), return_hydra_config=True)
+        schema.check_folders(cfg.hydra)
     except Exception as error:
         raise ConfigError(schema.explain(error)) from None
+    with open_dict(cfg):
+        del cfg["hydra"]
     check(cfg)
     return cfg
 
@@ -43,24 +57,112 @@ def check(cfg: DictConfig) -> None:
     Raises:
         ConfigError: with one line that names the key, the value and the remedy.
     """
-    build(cfg)
-    shared = ("trainer", "callbacks")
+    schema.check(cfg)
+    schema.check_training(cfg)
+    task, module = build(cfg)
+    shared = ("trainer", "callbacks", "logger")
     plain = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in shared}
-    _check_shared(json.dumps(plain))
+    trainer, callbacks = _shared(json.dumps(plain))
+    _check_course(cfg, module)
+    _check_callbacks(callbacks, task)
+    if trainer.precision != "32-true":
+        _check_precision(trainer, task, module)
+    with refusing("task"):
+        task.share(trainer.world_size)
+        if module.restarts is not None:
+            module.restarts(0)
 
 
 @functools.lru_cache(maxsize=64)
-def _check_shared(nodes: str) -> None:
-    """Build the trainer and the callbacks, once for all jobs of a sweep that share them."""
+def _shared(nodes: str) -> tuple[lightning.Trainer, dict[str, lightning.Callback]]:
+    """The trainer and the callbacks, built once for all jobs of a sweep that share them."""
     cfg = OmegaConf.create(json.loads(nodes))
-    with quiet(), refusing("trainer"):
-        instantiate(cfg.trainer, logger=False)
+    with quiet(), refusing("trainer", cfg.trainer):
+        trainer = instantiate(cfg.trainer, logger=False)
+    cores = os.cpu_count() or 1
+    if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > cores:
+        checks.refuse("trainer.devices", trainer.num_devices, f"be at most the {cores} cores", 1)
+    if trainer.world_size > 1 and cfg.trainer.get("max_time") is not None:
+        raise ConfigError("trainer.max_time is for one device; set trainer.devices=1")
     with refusing("callbacks"):
-        build_callbacks(cfg)
+        callbacks = dict(zip(_chosen(cfg.callbacks), build_callbacks(cfg), strict=True))
+    if not any(isinstance(callback, Checkpoints) for callback in callbacks.values()):
+        raise ConfigError(
+            "callbacks.checkpoints must not be null, as it also writes the history of a run; "
+            "raise callbacks.checkpoints.every_n_steps for fewer"
+        )
+    for name in _chosen(cfg.logger):
+        with refusing(f"logger.{name}"), TemporaryDirectory() as folder:
+            instantiate(cfg.logger[name], save_dir=folder)
+    return trainer, callbacks
+
+
+def _check_course(cfg: DictConfig, module: SequenceModule) -> None:
+    """Let the optimizer take a step, and the scheduler the first and the last of the run."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    weight.grad = torch.zeros(1)
+    with refusing("optimizer", cfg.optimizer):
+        optimizer = module.optimizer([weight])
+        optimizer.step()
+    if module.scheduler is None:
+        return
+    with refusing("scheduler", cfg.scheduler):
+        scheduler: Any = module.scheduler(optimizer)
+        for step in (0, cfg.trainer.max_steps - 1):
+            optimizer.step()
+            scheduler.last_epoch = step
+            scheduler.step(*[1.0] if isinstance(scheduler, ReduceLROnPlateau) else [])
+            if not math.isfinite(rate := optimizer.param_groups[0]["lr"]):
+                raise ValueError(f"the learning rate must stay finite, but becomes {rate}")
+
+
+def _check_callbacks(callbacks: Mapping[str, lightning.Callback], task: Any) -> None:
+    """Refuse names of metrics and reference predictors that the task does not have."""
+    known = {
+        "monitor": [f"val/{name}" for name in task.metric_names],
+        "reference": task.reference_names,
+    }
+    for key, callback in callbacks.items():
+        for name, names in known.items():
+            value = getattr(callback, name, None)
+            if isinstance(value, str):
+                checks.one_of(f"callbacks.{key}.{name}", value, names)
+
+
+def _check_precision(trainer: lightning.Trainer, task: Any, module: SequenceModule) -> None:
+    """Take a step on two sequences in the trainer's precision, on its device."""
+    plugin, device = trainer.precision_plugin, trainer.strategy.root_device
+    try:
+        plugin.convert_module(module.to(device))
+        batch = plugin.convert_input(tuple(part.to(device) for part in example(task, 2)))
+        with plugin.forward_context():
+            loss = module.objective(module.model, batch, module.loss)
+        loss.backward()
+        module.optimizer([p for p in module.parameters() if p.requires_grad]).step()
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"trainer.precision={trainer.precision} cannot train this on {device.type}: {reason}; "
+            "set trainer.precision=32-true"
+        ) from None
+
+
+def example(task: Any, n: int) -> tuple[Tensor, Tensor]:
+    """A few pairs, without drawing the task's data where it can do so."""
+    try:
+        x, y = task.sample(n, generator(0, "example"))
+    except ValueError:
+        x, y = (part[:n] for part in task.split("val"))
+    return x, y
+
+
+def _chosen(group: DictConfig) -> list[str]:
+    """The names in a group of several that are not null."""
+    return [str(name) for name, node in group.items() if node is not None]
 
 
 def build_callbacks(cfg: DictConfig) -> list[lightning.Callback]:
-    return [instantiate(node) for node in cfg.callbacks.values() if node is not None]
+    return [instantiate(cfg.callbacks[name]) for name in _chosen(cfg.callbacks)]
 
 
 @contextmanager

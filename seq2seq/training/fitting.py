@@ -12,6 +12,7 @@ from typing import Any
 import lightning
 import torch
 from hydra.utils import instantiate
+from lightning.pytorch.callbacks import Timer
 from omegaconf import DictConfig
 
 from seq2seq.build import build, threads
@@ -36,12 +37,14 @@ def fit(
     checkpoint = find_checkpoint(the_run, module)
     step = checkpoint_step(checkpoint) if checkpoint else 0
     loggers = build_loggers(cfg, the_run.folder, step)
-    with quiet(), threads(cfg.threads), interruptible() as interruption:
+    with quiet(), threads(cfg.threads), interruptible(cfg.trainer.get("max_time")) as interruption:
         trainer = instantiate(
             cfg.trainer,
             logger=loggers or False,
             callbacks=gather([*build_callbacks(cfg), *extra_callbacks, interruption]),
             default_root_dir=str(the_run.folder),
+            max_epochs=-1,  # `max_steps` says the same
+            max_time=None,  # `interruption` ends it
         )
         try:
             trainer.fit(module, task, ckpt_path=checkpoint, weights_only=True)
@@ -115,9 +118,12 @@ def finite(measured: dict[str, float]) -> dict[str, float | None]:
 
 
 @contextmanager
-def interruptible() -> Iterator[Interruption]:
-    """Turn the first Ctrl-C or SIGTERM into a stop between two steps, after a checkpoint."""
-    interruption = Interruption()
+def interruptible(max_time: Any = None) -> Iterator[Interruption]:
+    """Turn the first Ctrl-C or SIGTERM into a stop between two steps, after a checkpoint.
+
+    The end of `max_time`, in the forms that Lightning's Timer takes, stops it in the same way.
+    """
+    interruption = Interruption(Timer(max_time).time_remaining())
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return

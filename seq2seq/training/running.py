@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
+from seq2seq.callbacks import TimeUp
 from seq2seq.runs import FINAL, Run, run_folder
 from seq2seq.runs.locks import Claims
 from seq2seq.schema import ConfigError
@@ -69,9 +70,11 @@ def _train(cfg: DictConfig, the_run: Run) -> None:
     start = time.perf_counter()
     try:
         result = fit(cfg, the_run)
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, TimeUp) as end:
         the_run.write_result({"status": "stopped", "seconds": time.perf_counter() - start})
-        raise KeyboardInterrupt from None
+        if not isinstance(end, TimeUp):
+            raise KeyboardInterrupt from None
+        return
     except Exception as error:
         note_failure(the_run, error, time.perf_counter() - start)
         return
