@@ -75,17 +75,22 @@ def refusing(key: str, node: Any = None) -> Iterator[None]:
         text = str(cause)
         if isinstance(cause, TypeError):
             text += "; give values of the kinds that its constructor names"
-        if node is not None:
+        if node is not None and f"{key}." not in text:
             text += f"; look at {', '.join(_given(key, node, text))}"
-        raise ConfigError(f"{key}: {' '.join(text.split())}") from None
+        text = " ".join(text.split())
+        raise ConfigError(text if text.startswith(f"{key}.") else f"{key}: {text}") from None
 
 
 def _given(key: str, node: Any, text: str) -> list[str]:
-    """The given values that a text names, all of them if it names none."""
+    """The given values that a text names, or else quotes, or else all of them."""
     usual = {p.name: p.default for p in schema.signature(node._target_)}
     given = [name for name in usual if name in node and node[name] != usual[name]]
-    named = [name for name in given if re.search(rf"\b{name}\b", text)]
-    return [f"{key}.{name}={node[name]}" for name in named or given]
+    words = set(re.findall(r"[\w.]+", text))
+    named = [name for name in given if name in words]
+    quoted = [
+        name for name in given if not isinstance(node[name], bool) and str(node[name]) in words
+    ]
+    return [f"{key}.{name}={node[name]}" for name in named or quoted or given]
 
 
 def load_model(run: Run | str | Path) -> nn.Module:

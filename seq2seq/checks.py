@@ -18,7 +18,7 @@ def integer(key: str, value: Any, least: int = 1) -> None:
         refuse(key, value, f"be at least {least}", least)
 
 
-def positive(key: str, value: float, remedy: float = 1.0) -> None:
+def positive(key: str, value: float, remedy: Any = 1.0) -> None:
     """Raise ValueError unless `value` is above 0 and finite."""
     if not 0 < value < math.inf:
         refuse(key, value, "be positive", remedy)

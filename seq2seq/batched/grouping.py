@@ -42,11 +42,7 @@ TRAINER = (
     "max_steps",
     "max_epochs",
     "val_check_interval",
-    "check_val_every_n_epoch",
     "log_every_n_steps",
-    "num_sanity_val_steps",
-    "enable_checkpointing",
-    "logger",
 )
 
 
@@ -188,13 +184,10 @@ def reasons_against(member: Member) -> Iterator[str]:
     trainer = cfg.trainer
     if trainer.get("precision", "32-true") not in ("32-true", "64-true", 32, 64, "32", "64"):
         yield f"knows no trainer.precision={trainer.precision}"
-    if not isinstance(trainer.get("val_check_interval"), int):
-        yield "counts trainer.val_check_interval in steps"
-    if trainer.get("check_val_every_n_epoch") is not None:
-        yield "needs trainer.check_val_every_n_epoch=null"
     for parameter in schema.signature(str(trainer._target_)):
         value = trainer.get(parameter.name, parameter.default)
-        if parameter.name not in TRAINER and value != parameter.default:
+        heeded = schema.TRAINER.get(parameter.name, ()) is None
+        if heeded and parameter.name not in TRAINER and value != parameter.default:
             yield f"knows no trainer.{parameter.name}={value}"
     for callback in build_callbacks(cfg):
         for hook in unheard_hooks(callback):

@@ -9,6 +9,7 @@ import lightning
 import numpy as np
 from lightning import Callback
 
+from seq2seq import checks
 from seq2seq.runs import Run, write_atomically
 
 
@@ -27,10 +28,8 @@ class Checkpoints(Callback):
     changes_course = False
 
     def __init__(self, every_n_steps: int = 500, every_n_seconds: float = 60.0) -> None:
-        if every_n_steps < 1:
-            raise ValueError(
-                f"callbacks.checkpoints.every_n_steps must be at least 1, got {every_n_steps}"
-            )
+        checks.integer("callbacks.checkpoints.every_n_steps", every_n_steps)
+        checks.positive("callbacks.checkpoints.every_n_seconds", every_n_seconds, 60.0)
         self.every_n_steps = every_n_steps
         self.every_n_seconds = every_n_seconds
 

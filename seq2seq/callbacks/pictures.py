@@ -1,5 +1,6 @@
 """What a run shows in TensorBoard and leaves for reports: predictions, responses, eigenvalues."""
 
+import copy
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from lightning import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from seq2seq import checks
 from seq2seq.callbacks.checkpoints import write_arrays
 from seq2seq.models import impulse_response
 
@@ -29,8 +31,7 @@ class Snapshots(Callback):
     changes_course = False
 
     def __init__(self, growth: float = 1.25) -> None:
-        if not growth > 1:
-            raise ValueError(f"callbacks.snapshots.growth must be above 1, got {growth}")
+        checks.within("callbacks.snapshots.growth", growth, "(1, inf)", 1.25)
         self.growth = growth
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
@@ -59,7 +60,7 @@ class Snapshots(Callback):
         if self._eigenvalues:
             arrays = {"step": np.array(self._steps), "eigenvalues": np.stack(self._eigenvalues)}
             write_arrays(folder / "eigenvalues.npz", arrays)
-        responses = _responses(pl_module.model, trainer.datamodule)  # type: ignore[attr-defined]
+        responses = _responses(wide(pl_module.model), trainer.datamodule)  # type: ignore[attr-defined]
         if responses is not None:
             true, learned = (part.numpy() for part in responses)
             arrays = {"step": np.array(trainer.global_step), "true": true, "learned": learned}
@@ -71,7 +72,7 @@ class Snapshots(Callback):
         if not hasattr(type(pl_module.model), "eigenvalues"):
             return
         with torch.no_grad():
-            spectra = [part.cpu().numpy() for part in pl_module.model.eigenvalues()]
+            spectra = [part.cpu().numpy() for part in wide(pl_module.model).eigenvalues()]
         if spectra and (not self._steps or self._steps[-1] < step):
             self._eigenvalues.append(np.stack(spectra))
             self._steps.append(step)
@@ -116,11 +117,8 @@ class Figures(Callback):
     changes_course = False
 
     def __init__(self, every_n_validations: int = 4, sequences: int = 3) -> None:
-        if every_n_validations < 1 or sequences < 1:
-            raise ValueError(
-                "callbacks.figures: every_n_validations and sequences must be at least 1, "
-                f"got {every_n_validations} and {sequences}"
-            )
+        checks.integer("callbacks.figures.every_n_validations", every_n_validations)
+        checks.integer("callbacks.figures.sequences", sequences)
         self.every_n_validations = every_n_validations
         self.sequences = sequences
         self._count = 0
@@ -144,13 +142,19 @@ class Figures(Callback):
         if not writers or not trainer.is_global_zero:
             return
         task = trainer.datamodule  # type: ignore[attr-defined]
-        for name, drawn in draw(pl_module.model, task, self.sequences).items():
+        for name, drawn in draw(wide(pl_module.model), task, self.sequences).items():
             for writer in writers:
                 if isinstance(drawn, str):  # indented, so that line breaks stay
                     text = textwrap.indent(drawn, "    ")
                     writer.add_text(name, text, trainer.global_step)
                 else:
                     _add_image(writer, name, drawn, trainer.global_step)
+
+
+def wide(model: Any) -> Any:
+    """The model, in float32 if it has half the precision, which knows neither NumPy nor spectra."""
+    half = next(model.parameters()).dtype.itemsize < 4
+    return copy.deepcopy(model).float() if half else model
 
 
 def _add_image(writer: Any, name: str, pixels: np.ndarray, step: int) -> None:

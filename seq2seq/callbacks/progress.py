@@ -9,6 +9,8 @@ from lightning import Callback
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from seq2seq import checks
+
 
 class ProgressReport(Callback):
     """A rich bar on a terminal, a plain line per validation elsewhere.
@@ -22,6 +24,7 @@ class ProgressReport(Callback):
     changes_course = False
 
     def __init__(self, refresh_per_second: float = 4.0) -> None:
+        checks.positive("callbacks.progress.refresh_per_second", refresh_per_second, 4.0)
         self.refresh_per_second = refresh_per_second
         self._bar: Progress | None = None
 

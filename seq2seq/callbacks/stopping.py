@@ -8,6 +8,7 @@ from typing import Any
 import lightning
 from lightning import Callback
 
+from seq2seq import checks
 from seq2seq.analysis.plateau import Rule, find
 from seq2seq.callbacks.checkpoints import Checkpoints
 from seq2seq.callbacks.together import members
@@ -73,8 +74,8 @@ class StopAtTarget(Callback):
     changes_course = True
 
     def __init__(self, target: float | None = None, monitor: str = "val/nmse") -> None:
-        if target is not None and not target > 0:
-            raise ValueError(f"callbacks.stop_at_target.target must be positive, got {target}")
+        if target is not None:
+            checks.positive("callbacks.stop_at_target.target", target)
         self.target = target
         # Tasks without an NMSE have the default too, where it is never looked at.
         self.monitor = None if target is None and monitor == "val/nmse" else monitor
@@ -165,8 +166,7 @@ class StopAfterEscape(Callback):
         tolerance: float = 0.1,
         drop: float = 0.25,
     ) -> None:
-        if not extra >= 0:
-            raise ValueError(f"callbacks.stop_after_escape.extra must be at least 0, got {extra}")
+        checks.within("callbacks.stop_after_escape.extra", extra, "[0, inf)", 0.5)
         if not 0 < tolerance < drop < 1:
             raise ValueError(
                 "callbacks.stop_after_escape: 0 < tolerance < drop < 1 must hold, got "
@@ -178,19 +178,10 @@ class StopAfterEscape(Callback):
         self.drop = drop
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Look up the level.
-
-        Raises:
-            ValueError: the task has no such reference predictor.
-        """
+        """Look up the level."""
         self._level = None if isinstance(self.reference, str) else self.reference
         if isinstance(self.reference, str):
             losses = trainer.datamodule.reference_losses()  # type: ignore[attr-defined]
-            if self.reference not in losses:
-                raise ValueError(
-                    "callbacks.stop_after_escape.reference must be one of "
-                    f"{', '.join(losses)}, got {self.reference}"
-                )
             self._level = losses[self.reference]
         self._escape: int | None = None
         last, self._next = 0, READ_EVERY

@@ -93,6 +93,9 @@ def check_training(cfg: DictConfig) -> None:
     for name, rule in TRAINER.items():
         if rule is not None and (value := trainer.get(name, rule[0])) != rule[0]:
             raise ConfigError(f"trainer.{name}={value} has no effect here; use {rule[1]}")
+    checks.one_of(
+        "trainer.deterministic", trainer.get("deterministic"), (False, True, "warn", None)
+    )
     checks.integer("trainer.max_steps", trainer.get("max_steps"))
     checks.integer("trainer.val_check_interval", trainer.get("val_check_interval"))
     checks.integer("trainer.log_every_n_steps", trainer.get("log_every_n_steps", 50))
@@ -113,7 +116,11 @@ def check_training(cfg: DictConfig) -> None:
     for group in ("optimizer", "scheduler"):
         for parameter in signature(cfg[group]._target_) if cfg.get(group) else ():
             value, usual = cfg[group].get(parameter.name), parameter.default
-            if isinstance(value, Real) and value < 0 and not (isinstance(usual, Real) and usual < 0):
+            if (
+                isinstance(value, Real)
+                and value < 0
+                and not (isinstance(usual, Real) and usual < 0)
+            ):
                 checks.refuse(f"{group}.{parameter.name}", value, "not be negative", 0)
 
 

@@ -137,6 +137,8 @@ class Search:
             run = job.run
             if run.result.get("pruned"):
                 study.tell(trial, state=TrialState.PRUNED)
+            elif run.status == "stopped":
+                pass  # it is begun, and goes on when the search is asked for again
             elif run.status == "diverged":
                 study.tell(trial, math.inf)
             elif value is None:

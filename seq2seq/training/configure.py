@@ -17,6 +17,13 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+    Timer,
+)
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -73,19 +80,35 @@ def check(cfg: DictConfig) -> None:
             module.restarts(0)
 
 
+#: Callbacks that have something to change in the steps of Lightning's automatic optimisation.
+AUTOMATIC = (
+    BatchSizeFinder,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+)
+
+
 @functools.lru_cache(maxsize=64)
 def _shared(nodes: str) -> tuple[lightning.Trainer, dict[str, lightning.Callback]]:
     """The trainer and the callbacks, built once for all jobs of a sweep that share them."""
     cfg = OmegaConf.create(json.loads(nodes))
+    callbacks = {}
+    for name in _chosen(cfg.callbacks):
+        with refusing(f"callbacks.{name}", cfg.callbacks[name]):
+            callbacks[name] = instantiate(cfg.callbacks[name])
+            if isinstance(callbacks[name], AUTOMATIC):
+                raise ValueError("it needs Lightning's own optimisation steps, which no run takes")
     with quiet(), refusing("trainer", cfg.trainer):
-        trainer = instantiate(cfg.trainer, logger=False)
+        trainer = instantiate(cfg.trainer, logger=False, callbacks=[*callbacks.values()])
     cores = os.cpu_count() or 1
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > cores:
         checks.refuse("trainer.devices", trainer.num_devices, f"be at most the {cores} cores", 1)
-    if trainer.world_size > 1 and cfg.trainer.get("max_time") is not None:
-        raise ConfigError("trainer.max_time is for one device; set trainer.devices=1")
-    with refusing("callbacks"):
-        callbacks = dict(zip(_chosen(cfg.callbacks), build_callbacks(cfg), strict=True))
+    max_time = cfg.trainer.get("max_time")
+    if max_time is not None:
+        checks.positive("trainer.max_time", Timer(max_time).time_remaining() or 0, "00:01:00:00")
+        if trainer.world_size > 1:
+            raise ConfigError("trainer.max_time is for one device; set trainer.devices=1")
     if not any(isinstance(callback, Checkpoints) for callback in callbacks.values()):
         raise ConfigError(
             "callbacks.checkpoints must not be null, as it also writes the history of a run; "

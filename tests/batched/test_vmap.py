@@ -461,8 +461,7 @@ class Meddler(Callback):
 REFUSALS = {
     "model.dropout=0.1 model=tcn": "dropout",
     "trainer.precision=bf16-mixed": "trainer.precision=bf16-mixed",
-    "trainer.overfit_batches=2": "trainer.overfit_batches=2",
-    "trainer.val_check_interval=0.5": "counts trainer.val_check_interval in steps",
+    "trainer.max_time=00:00:01:00": "trainer.max_time=00:00:01:00",
     "+callbacks.meddler._target_=test_vmap.Meddler allow=[test_vmap]": (
         "never calls Meddler.on_before_zero_grad"
     ),
