@@ -49,6 +49,8 @@ def main() -> int:
         show_help()
         return 0
     try:
+        if "hydra.mode=RUN" in sys.argv:
+            raise schema.ConfigError("hydra.mode=RUN would leave out the checks; leave it out")
         schema.register(sys.argv[1:])
         run_job()
         return 0

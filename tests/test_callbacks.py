@@ -106,12 +106,6 @@ def test_without_an_escape_it_runs_to_the_end(tmp_path):
     assert (result["status"], result["steps"]) == ("finished", 40)
 
 
-def test_an_unknown_reference_is_named(tmp_path):
-    result = run(tmp_path, "trainer.max_steps=40", STOP + ", reference: nothing}").result
-    assert result["status"] == "failed"
-    assert "stop_after_escape.reference must be one of zero, memoryless" in result["error"]
-
-
 def test_snapshots_hold_eigenvalues_and_kernel(stopped):
     with np.load(stopped.folder / "eigenvalues.npz") as stored:
         step, eigenvalues = stored["step"], stored["eigenvalues"]

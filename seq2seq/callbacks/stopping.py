@@ -82,7 +82,7 @@ class StopAtTarget(Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Compare the metric with the target."""
-        if self.target is not None:
+        if self.target is not None and self.monitor is not None:
             value = float(trainer.callback_metrics[self.monitor])
             trainer.should_stop = trainer.should_stop or value <= self.target
 

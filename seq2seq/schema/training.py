@@ -60,7 +60,7 @@ TRAINER: dict[str, tuple[Any, str] | None] = {
     "model_registry": (None, "logger=<name>"),
 }
 
-#: Keys of Hydra that would move a run's folder, their text in configs/train.yaml, and the remedy.
+#: Keys of Hydra that would move a run's folder, and what stands there unless a user sets them.
 HYDRA = {
     "run.dir": "${hydra.sweep.dir}",
     "sweep.dir": "${paths.outputs}",
