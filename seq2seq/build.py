@@ -75,8 +75,8 @@ def refusing(key: str, node: Any = None) -> Iterator[None]:
         text = str(cause)
         if isinstance(cause, TypeError):
             text += "; give values of the kinds that its constructor names"
-        if node is not None and f"{key}." not in text:
-            text += f"; look at {', '.join(_given(key, node, text))}"
+        if node is not None and f"{key}." not in text and (given := _given(key, node, text)):
+            text += f"; look at {', '.join(given)}"
         text = " ".join(text.split())
         raise ConfigError(text if text.startswith(f"{key}.") else f"{key}: {text}") from None
 

@@ -247,7 +247,7 @@ class SequenceTask(LightningDataModule):
         """Sequences of a batch for each process.
 
         Raises:
-            ValueError: they cannot share a batch, or a split, evenly.
+            ValueError: batch_size is not divisible by their number.
         """
         if self.batch_size % world_size:
             raise ValueError(

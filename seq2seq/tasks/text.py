@@ -77,6 +77,9 @@ class Text(SequenceTask):
     cache: str | None = None
     reads_on = True
 
+    metric_names = ("loss", "bits_per_character", "perplexity")
+    reference_names = ("uniform", "unigram", "bigram")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.level not in ("char", "word"):
@@ -152,9 +155,6 @@ class Text(SequenceTask):
     def loss(self, output: Tensor, y: Tensor) -> Tensor:
         """Mean cross-entropy in nats: scores (batch, time, tokens), targets (batch, time)."""
         return F.cross_entropy(output.flatten(0, -2), y.flatten(), ignore_index=IGNORED)
-
-    metric_names = ("loss", "bits_per_character", "perplexity")
-    reference_names = ("uniform", "unigram", "bigram")
 
     def metrics(self, stage: str, loss: float) -> dict[str, float]:
         """Bits per character, and perplexity per character or, at `level=word`, per word.

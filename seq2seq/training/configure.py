@@ -16,14 +16,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
+from lightning.pytorch import callbacks as stock
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import (
-    BatchSizeFinder,
-    GradientAccumulationScheduler,
-    LearningRateFinder,
-    StochasticWeightAveraging,
-    Timer,
-)
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -64,9 +58,8 @@ def check(cfg: DictConfig) -> None:
     Raises:
         ConfigError: with one line that names the key, the value and the remedy.
     """
-    schema.check(cfg)
-    schema.check_training(cfg)
     task, module = build(cfg)
+    schema.check_training(cfg)
     shared = ("trainer", "callbacks", "logger")
     plain = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in shared}
     trainer, callbacks = _shared(json.dumps(plain))
@@ -80,13 +73,9 @@ def check(cfg: DictConfig) -> None:
             module.restarts(0)
 
 
-#: Callbacks that have something to change in the steps of Lightning's automatic optimisation.
-AUTOMATIC = (
-    BatchSizeFinder,
-    GradientAccumulationScheduler,
-    LearningRateFinder,
-    StochasticWeightAveraging,
-)
+#: Callbacks that need Lightning's automatic optimisation.
+AUTOMATIC = (stock.BatchSizeFinder, stock.GradientAccumulationScheduler, stock.LearningRateFinder)
+AUTOMATIC += (stock.StochasticWeightAveraging,)
 
 
 @functools.lru_cache(maxsize=64)
@@ -106,7 +95,9 @@ def _shared(nodes: str) -> tuple[lightning.Trainer, dict[str, lightning.Callback
         checks.refuse("trainer.devices", trainer.num_devices, f"be at most the {cores} cores", 1)
     max_time = cfg.trainer.get("max_time")
     if max_time is not None:
-        checks.positive("trainer.max_time", Timer(max_time).time_remaining() or 0, "00:01:00:00")
+        checks.positive(
+            "trainer.max_time", stock.Timer(max_time).time_remaining() or 0, "00:01:00:00"
+        )
         if trainer.world_size > 1:
             raise ConfigError("trainer.max_time is for one device; set trainer.devices=1")
     if not any(isinstance(callback, Checkpoints) for callback in callbacks.values()):
