@@ -45,7 +45,7 @@ def fit(
         )
         try:
             trainer.fit(module, task, ckpt_path=checkpoint, weights_only=True)
-            result = outcome(trainer, module, task, the_run)
+            result = outcome(trainer, module, task)
             if result["status"] == "finished":
                 result |= _evaluate(trainer, module, task)
             log_hyperparameters(cfg, loggers, result)
@@ -74,9 +74,10 @@ def find_checkpoint(the_run: Run, module: SequenceModule) -> Path | None:
     for source in [the_run] + ([shorter] if shorter else []):
         for path in source.checkpoints:
             try:
-                load_checkpoint(path)
-                module.history.restore(source.history, checkpoint_step(path))
-            except (OSError, ValueError) as error:
+                stored = load_checkpoint(path)
+                arrays = stored.get("history") or source.history
+                module.history.restore(arrays, checkpoint_step(path))
+            except ValueError as error:
                 log.warning("%s; falling back to an earlier one", error)
                 continue
             log.info("continuing from step %d of %s", checkpoint_step(path), source.folder)
@@ -85,14 +86,15 @@ def find_checkpoint(the_run: Run, module: SequenceModule) -> Path | None:
 
 
 def outcome(
-    trainer: lightning.Trainer, module: SequenceModule, task: Any, the_run: Run
+    trainer: lightning.Trainer, module: SequenceModule, task: Any
 ) -> dict[str, Any]:
-    losses = the_run.history["loss"]
+    history = module.history.arrays()
+    losses = history["loss"]
     pruned = any(isinstance(c, Pruning) and c.pruned for c in members(trainer))
     status = "stopped" if pruned else "finished"
     result = ({"pruned": True} if pruned else {}) | {
         "status": "diverged" if module.diverges(losses, losses[0]) else status,
-        "steps": int(the_run.history["step"][-1]),
+        "steps": int(history["step"][-1]),
         "parameters": sum(p.numel() for p in module.model.parameters()),
     }
     states = getattr(module.model, "state_size", None)
