@@ -1,9 +1,12 @@
 """What ends a run before its last step: a target, an escape, a search, a signal."""
 
+import signal
+import threading
 from types import FrameType
 from typing import Any
 
 import lightning
+import torch
 from lightning import Callback
 
 from seq2seq.analysis.plateau import Rule, find
@@ -12,23 +15,45 @@ from seq2seq.callbacks.together import members
 from seq2seq.history import READ_EVERY, History
 from seq2seq.runs import score
 
+#: What asks a process to end: Ctrl-C, a scheduler, and Slurm before it queues a job again.
+SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+]
+
 
 class Interruption(Callback):
-    """Stop between two steps when a signal has asked for it, leaving a checkpoint."""
+    """Stop between two steps when a signal has asked for it, leaving a checkpoint.
+
+    Attributes:
+        requested: the signal; 0 before there is one.
+    """
 
     changes_course = False
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested = 0
 
     def request(self, number: int, frame: FrameType | None) -> None:
-        """Signal handler; the second signal stops at once."""
-        if self.requested:
+        """Signal handler; a second Ctrl-C stops at once."""
+        if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.requested = True
+        self.requested = self.requested or number
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Take the signals back from Lightning, whose handler leaves no checkpoint."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self.request)
+
+    on_validation_start = on_test_start = on_train_start
 
     def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
         """Save and stop if asked to."""
+        if trainer.world_size > 1:  # all processes at the same step, as saving is work of them all
+            told = torch.tensor(self.requested, device=pl_module.device)
+            self.requested = int(trainer.strategy.reduce(told, reduce_op="max"))
         if self.requested:
             for callback in members(trainer):
                 if isinstance(callback, Checkpoints):
@@ -39,8 +64,10 @@ class Interruption(Callback):
         self, trainer: lightning.Trainer, pl_module: Any, *batch: Any
     ) -> None:
         """A validation is run again after resuming, so it can be left at once."""
-        if self.requested:
+        if self.requested and trainer.world_size == 1:
             raise KeyboardInterrupt
+
+    on_test_batch_start = on_validation_batch_start  # type: ignore[assignment]
 
 
 class StopAtTarget(Callback):

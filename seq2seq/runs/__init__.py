@@ -12,10 +12,12 @@ from seq2seq.runs.folder import (
     seal,
 )
 from seq2seq.runs.identity import identity, resolved, run_folder, telling, trajectory_hash
+from seq2seq.runs.locks import LostLease
 from seq2seq.runs.table import collect, find, flatten, natural
 
 __all__ = [
     "FINAL",
+    "LostLease",
     "Run",
     "allowed",
     "checkpoint_step",

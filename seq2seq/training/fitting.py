@@ -2,10 +2,7 @@
 
 import logging
 import math
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from seq2seq.build import build, threads
-from seq2seq.callbacks import Interruption, Pruning, gather, members
+from seq2seq.callbacks import Pruning, gather, members
 from seq2seq.module import SequenceModule
 from seq2seq.runs import Run, checkpoint_step, load_checkpoint
 from seq2seq.training.configure import build_callbacks, quiet
@@ -25,7 +22,7 @@ log = logging.getLogger("seq2seq")
 
 
 def fit(
-    cfg: DictConfig, the_run: Run, extra_callbacks: Sequence[lightning.Callback] = ()
+    cfg: DictConfig, the_run: Run, extra_callbacks: Sequence[lightning.Callback]
 ) -> dict[str, Any]:
     """Train in the folder of `the_run`, then validate and test; what `result.json` will hold."""
     task, module = build(cfg)
@@ -36,11 +33,11 @@ def fit(
     checkpoint = find_checkpoint(the_run, module)
     step = checkpoint_step(checkpoint) if checkpoint else 0
     loggers = build_loggers(cfg, the_run.folder, step)
-    with quiet(), threads(cfg.threads), interruptible() as interruption:
+    with quiet(), threads(cfg.threads):
         trainer = instantiate(
             cfg.trainer,
             logger=loggers or False,
-            callbacks=gather([*build_callbacks(cfg), *extra_callbacks, interruption]),
+            callbacks=gather([*build_callbacks(cfg), *extra_callbacks]),
             default_root_dir=str(the_run.folder),
         )
         try:
@@ -85,9 +82,7 @@ def find_checkpoint(the_run: Run, module: SequenceModule) -> Path | None:
     return None
 
 
-def outcome(
-    trainer: lightning.Trainer, module: SequenceModule, task: Any
-) -> dict[str, Any]:
+def outcome(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> dict[str, Any]:
     history = module.history.arrays()
     losses = history["loss"]
     pruned = any(isinstance(c, Pruning) and c.pruned for c in members(trainer))
@@ -114,18 +109,3 @@ def _evaluate(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> 
 def finite(measured: dict[str, float]) -> dict[str, float | None]:
     """JSON knows no infinity: None in place of what is not finite."""
     return {key: value if math.isfinite(value) else None for key, value in measured.items()}
-
-
-@contextmanager
-def interruptible() -> Iterator[Interruption]:
-    """Turn the first Ctrl-C or SIGTERM into a stop between two steps, after a checkpoint."""
-    interruption = Interruption()
-    if threading.current_thread() is not threading.main_thread():
-        yield interruption
-        return
-    before = {s: signal.signal(s, interruption.request) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interruption
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
