@@ -52,9 +52,7 @@ def begin(folder: Path, *arguments: str) -> int:
     try:
         os.setsid()
         os.chdir(folder)
-        output = os.open("output.txt", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        sys.stdout = sys.stderr = Path("output.txt").open("a", buffering=1)
         sys.argv = ["train.py", "-m", *TINY, *arguments]
         runpy.run_path(str(TRAIN), run_name="__main__")
     except SystemExit as ended:

@@ -107,7 +107,11 @@ class Run:
         import numpy as np
 
         path = self.folder / name
-        with _reading(path), np.load(path, allow_pickle=False) as stored:
+        with (
+            _reading(path),
+            path.open("rb") as stream,
+            np.load(stream, allow_pickle=False) as stored,
+        ):
             return {key: stored[key] for key in stored.files}
 
     @property
