@@ -33,8 +33,9 @@ Choices:
 def run_job(cfg: DictConfig) -> float | None:
     """One job: the data, the model, the fit, the test; returns the validation error."""
     from seq2seq.runs import score
-    from seq2seq.training import run
+    from seq2seq.training import run, serve_parent
 
+    serve_parent()
     return score(run(cfg).result)
 
 

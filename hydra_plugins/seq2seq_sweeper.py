@@ -47,6 +47,8 @@ class RunSweeper(Sweeper):
             from joblib import cpu_count
 
             wanted.n_jobs = max(1, cpu_count() // config.threads)
+        if wanted.get("pre_dispatch") == "2*n_jobs":  # else jobs begin after a signal
+            wanted.pre_dispatch = "n_jobs"
         self.launcher: Launcher = plugins.instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )

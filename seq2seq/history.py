@@ -1,6 +1,7 @@
 """The loss and the learning rate of every step of a run."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class History:
             "lr": np.asarray(self.rates, dtype=np.float64),
         }
 
-    def restore(self, arrays: dict[str, np.ndarray], steps: int) -> None:
+    def restore(self, arrays: Mapping[str, np.ndarray | Tensor], steps: int) -> None:
         """Take over the first `steps` steps of a stored history.
 
         Raises:

@@ -145,7 +145,9 @@ class SequenceModule(LightningModule):
         return output
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the carried state, so that a resumed run reads on where this one stopped."""
+        """Keep the history, and the carried state, so that a resumed run reads on where it was."""
+        history = self.history.arrays()
+        checkpoint["history"] = {name: torch.from_numpy(part) for name, part in history.items()}
         if self.restarts is not None:
             checkpoint["carried"] = self._carried
 

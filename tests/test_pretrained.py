@@ -126,7 +126,7 @@ def test_broken_weights_are_refused(copy):
     whole = weights.read_bytes()
     for broken in (whole[:-100], b"", b"\x80\x04not safetensors", whole[:20] + b"!" + whole[21:]):
         weights.write_bytes(broken)
-        with pytest.raises(ValueError, match=r"cannot read the weights [^\n]*$"):
+        with pytest.raises(ValueError, match=r"cannot read [^\n]*$"):
             seq2seq.load_pretrained("shift-tcn")
     shutil.copy(ROOT / "seq2seq/pretrained_models/shift-rnn/model.safetensors", weights)
     with pytest.raises(ValueError, match=r"does not fit the model of its config: [^\n]*$"):

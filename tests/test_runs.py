@@ -186,7 +186,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
     last.write_bytes(last.read_bytes()[:1000])
     caplog.set_level("INFO", "seq2seq")
     again = train([*overrides, f"paths.outputs={tmp_path}/cut"])
-    assert f"cannot read the checkpoint {last}" in caplog.text
+    assert f"cannot read {last}" in caplog.text
     assert f"continuing from step 20 of {run.folder}" in caplog.text
     assert previous.name == "step=20.ckpt"
     assert np.array_equal(again.history["loss"], whole.history["loss"])
@@ -199,7 +199,7 @@ def test_a_checkpoint_that_would_execute_code_is_refused(tmp_path):
 
     path = tmp_path / "step=1.ckpt"
     torch.save({"state_dict": Hostile(), "global_step": 1}, path)
-    with pytest.raises(ValueError, match="cannot read the checkpoint"):
+    with pytest.raises(ValueError, match="cannot read"):
         load_checkpoint(path)
     assert not (tmp_path / "owned").exists()
 

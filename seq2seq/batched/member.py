@@ -17,7 +17,6 @@ from torch import Tensor
 
 from seq2seq.build import build
 from seq2seq.callbacks import Checkpoints, ProgressReport
-from seq2seq.history import History
 from seq2seq.runs import Run, checkpoint_step, load_checkpoint
 from seq2seq.training import (
     build_callbacks,
@@ -38,6 +37,8 @@ HOOKS = (
     "on_train_batch_end",
     "on_validation_end",
     "on_train_end",
+    "on_save_checkpoint",
+    "on_load_checkpoint",
 )
 
 
@@ -112,7 +113,6 @@ class Member:
         trainer.strategy.setup_optimizers(trainer)
         trainer.state.fn = TrainerFn.FITTING
         trainer.training = True
-        module.history = History()  # which may have been read to find a checkpoint
         if self.source is not None:
             self._load(self.source)
         self.optimizer = trainer.optimizers[0]
@@ -130,13 +130,13 @@ class Member:
     def _load(self, path: Path) -> None:
         """Take over a checkpoint, of this launcher or another."""
         stored = load_checkpoint(path)
-        self.module.history.restore(Run(path.parents[1]).history, checkpoint_step(path))
         self.module.load_state_dict(stored["state_dict"])
         self.trainer.strategy.load_optimizer_state_dict(stored)
         for config, state in zip(
             self.trainer.lr_scheduler_configs, stored["lr_schedulers"], strict=True
         ):
             config.scheduler.load_state_dict(state)
+        self.call("on_load_checkpoint", stored)
 
     # ------------------------------------------------------------------------------ the course
 
@@ -204,7 +204,7 @@ class Member:
     def end(self) -> bool:
         """Let the callbacks end their work; whether there is a result to evaluate."""
         self.call("on_train_end")
-        self.result = outcome(self.trainer, self.module, self.task, self.run)
+        self.result = outcome(self.trainer, self.module, self.task)
         return bool(self.result["status"] == "finished")
 
     def finish(self, evaluation: dict[str, float]) -> None:

@@ -17,9 +17,16 @@ from seq2seq.batched.chunk import Chunk
 from seq2seq.batched.grouping import chunk_size, grouped, kept_bytes, on_gpu, plan_chunks
 from seq2seq.batched.member import Member
 from seq2seq.build import threads
-from seq2seq.runs import Run, run_folder
+from seq2seq.runs import LostLease, Run, run_folder
 from seq2seq.runs.locks import Claims
-from seq2seq.training import begin, claim, interruptible, quiet
+from seq2seq.training import (
+    begin,
+    claim,
+    end_with_parent,
+    interruptible,
+    quiet,
+    stopping_workers,
+)
 
 log = logging.getLogger("seq2seq")
 
@@ -39,7 +46,8 @@ def train_all(configs: Sequence[DictConfig], workers: int | None = None) -> list
         ConfigError: a run cannot be trained in this way; none has been started.
         KeyboardInterrupt: the user interrupted; all runs have a checkpoint.
     """
-    train_groups(grouped(configs), workers)
+    with stopping_workers():
+        train_groups(grouped(configs), workers)
     return [Run(run_folder(cfg)) for cfg in configs]
 
 
@@ -97,9 +105,7 @@ def _train_chunks(
 
     def start() -> None:
         for members in itertools.islice(chunks, workers - len(running)):
-            process = multiprocessing.get_context("fork").Process(
-                target=_child, args=(members, os.getpid())
-            )
+            process = multiprocessing.get_context("fork").Process(target=_child, args=(members,))
             process.start()
             running.append(process)
 
@@ -122,38 +128,35 @@ def _train_chunks(
         raise
 
 
-def _child(members: list[Member], parent: int) -> None:
+def _child(members: list[Member]) -> None:
     os.setpgrp()  # Ctrl-C reaches the parent alone, which tells its children once
+    end_with_parent()
     with contextlib.suppress(KeyboardInterrupt):
-        train_chunk(members, parent)
+        train_chunk(members)
 
 
-def train_chunk(members: Sequence[Member], parent: int | None = None) -> None:
+def train_chunk(members: Sequence[Member]) -> None:
     """Train one chunk; what has too little memory is trained in halves.
 
     Args:
         members: from `plan_chunks`.
-        parent: the process whose end also ends this one.
 
     Raises:
         KeyboardInterrupt: the user interrupted; all members have a checkpoint.
     """
     with quiet(), threads(members[0].cfg.threads), interruptible() as interruption:
-
-        def stops() -> bool:
-            return interruption.requested or parent not in (None, os.getppid())
-
         left = [member for member in members if _has_started(member)]
         if not left:
             return
         chunk = None
         try:
-            chunk = Chunk(left, stops)
+            chunk = Chunk(left, lambda: bool(interruption.requested))
             chunk.train()
             return
         except KeyboardInterrupt:
             for member in chunk.live if chunk else left:
-                member.stop()
+                with contextlib.suppress(LostLease):
+                    member.stop()
             raise
         except Exception as error:
             left = chunk.live if chunk else left
@@ -165,7 +168,7 @@ def train_chunk(members: Sequence[Member], parent: int | None = None) -> None:
     log.warning("out of memory with %d runs together; going on with half as many", len(left))
     again = [Member(member.cfg, member.run) for member in left]
     for half in plan_chunks(again, -(-len(left) // 2)):
-        train_chunk(half, parent)
+        train_chunk(half)
 
 
 def _has_started(member: Member) -> bool:

@@ -14,6 +14,7 @@ from seq2seq.callbacks.stopping import Interruption as Interruption
 from seq2seq.callbacks.stopping import Pruning as Pruning
 from seq2seq.callbacks.stopping import StopAfterEscape as StopAfterEscape
 from seq2seq.callbacks.stopping import StopAtTarget as StopAtTarget
+from seq2seq.callbacks.stopping import TimeLimit as TimeLimit
 from seq2seq.callbacks.stopping import TimeUp as TimeUp
 from seq2seq.callbacks.together import gather as gather
 from seq2seq.callbacks.together import members as members

@@ -2,6 +2,7 @@
 
 import io
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from lightning import Callback
 
 from seq2seq import checks
-from seq2seq.runs import Run, write_atomically
+from seq2seq.runs import Run, replacing, seal, write_atomically
 
 
 class Checkpoints(Callback):
@@ -51,20 +52,22 @@ class Checkpoints(Callback):
     def save(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Write the history, then the checkpoint, then remove all but the last two."""
         self._last = (trainer.global_step, time.monotonic())
-        if trainer.is_global_zero:
-            write_arrays(Path(trainer.default_root_dir) / "history.npz", pl_module.history.arrays())
-        path = Path(trainer.default_root_dir) / "checkpoints" / f"step={trainer.global_step}.ckpt"
+        folder, writes = Path(trainer.default_root_dir), trainer.is_global_zero
+        if writes:
+            write_arrays(folder / "history.npz", pl_module.history.arrays())
+        path = folder / "checkpoints" / f"step={trainer.global_step}.ckpt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".tmp")
         # Lightning counts the batch about to be trained as begun; a run resumed from such a count
         # would validate one step early.
         begun = trainer.fit_loop.epoch_loop.batch_progress.total
         ready, begun.ready = begun.ready, begun.completed
-        trainer.save_checkpoint(partial)
+        with replacing(path) if writes else nullcontext(path) as partial:
+            trainer.save_checkpoint(partial)
+            if writes:
+                seal(partial)
         begun.ready = ready
-        if trainer.is_global_zero:
-            partial.replace(path)
-            for old in Run(Path(trainer.default_root_dir)).checkpoints[2:]:
+        if writes:
+            for old in Run(folder).checkpoints[2:]:
                 old.unlink()
 
 

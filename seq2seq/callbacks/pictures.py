@@ -20,9 +20,10 @@ class Snapshots(Callback):
     """Write what the model has become to `kernel.npz` and `eigenvalues.npz`, for reports.
 
     `eigenvalues.npz` holds `step` (n,) and the complex `eigenvalues` (n, layers, m) of a recurrent
-    model before the first step, after it, and whenever the steps have grown by the factor `growth`;
-    `kernel.npz`, where the task has a kernel, `step` and the responses `true` and `learned`,
-    (length,), of the first channel.
+    model before the first step, after it, whenever the steps have grown by the factor `growth`, and
+    now; `kernel.npz`, where the task has a kernel, `step` and the responses `true` and `learned`,
+    (length,), of the first channel. Both are written with every checkpoint, which keeps the
+    eigenvalues for the run that goes on from it.
 
     Args:
         growth: ratio of the steps of successive snapshots, above 1.
@@ -33,49 +34,63 @@ class Snapshots(Callback):
     def __init__(self, growth: float = 1.25) -> None:
         checks.within("callbacks.snapshots.growth", growth, "(1, inf)", 1.25)
         self.growth = growth
+        self._taken: dict[int, np.ndarray] = {}
+        self._next = 0
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take over the snapshots of the run that is continued."""
+        stored = checkpoint.get("snapshots", {"step": [], "eigenvalues": []})
+        pairs = zip(stored["step"], stored["eigenvalues"], strict=True)
+        self._taken = {int(step): part.numpy() for step, part in pairs}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Take over the snapshots of the run that is continued."""
-        self._steps: list[int] = []
-        self._eigenvalues: list[np.ndarray] = []
-        path = Path(trainer.default_root_dir) / "eigenvalues.npz"
-        if trainer.global_step and path.exists():
-            with np.load(path, allow_pickle=False) as stored:
-                kept = stored["step"] <= trainer.global_step
-                self._steps = stored["step"][kept].tolist()
-                self._eigenvalues = list(stored["eigenvalues"][kept])
-        self._take(trainer, pl_module)
+        """Find when the next is due."""
+        while self._next < trainer.global_step:
+            self._advance()
+        self.on_train_batch_end(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
         """Take one when it is due."""
-        if trainer.global_step >= self._next:
-            self._take(trainer, pl_module)
+        if trainer.global_step == self._next:
+            self._taken |= _spectra(pl_module.model, self._next)
+            self._advance()
 
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Take the last one and write them."""
-        self._take(trainer, pl_module)
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the snapshots; write them, the last of them as things stand now."""
+        if self._taken:
+            kept = _arrays(self._taken)
+            checkpoint["snapshots"] = {key: torch.from_numpy(part) for key, part in kept.items()}
         if not trainer.is_global_zero:
             return
-        folder = Path(trainer.default_root_dir)
-        if self._eigenvalues:
-            arrays = {"step": np.array(self._steps), "eigenvalues": np.stack(self._eigenvalues)}
-            write_arrays(folder / "eigenvalues.npz", arrays)
+        folder, step = Path(trainer.default_root_dir), trainer.global_step
+        if self._taken:
+            now = self._taken | _spectra(pl_module.model, step)
+            write_arrays(folder / "eigenvalues.npz", _arrays(now))
         responses = _responses(wide(pl_module.model), trainer.datamodule)  # type: ignore[attr-defined]
         if responses is not None:
             true, learned = (part.numpy() for part in responses)
-            arrays = {"step": np.array(trainer.global_step), "true": true, "learned": learned}
+            arrays = {"step": np.array(step), "true": true, "learned": learned}
             write_arrays(folder / "kernel.npz", arrays)
 
-    def _take(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        step = trainer.global_step
-        self._next = max(step + 1, int(self.growth * step))
-        if not hasattr(type(pl_module.model), "eigenvalues"):
-            return
-        with torch.no_grad():
-            spectra = [part.cpu().numpy() for part in wide(pl_module.model).eigenvalues()]
-        if spectra and (not self._steps or self._steps[-1] < step):
-            self._eigenvalues.append(np.stack(spectra))
-            self._steps.append(step)
+    def _advance(self) -> None:
+        self._next = max(self._next + 1, int(self.growth * self._next))
+
+
+def _spectra(model: Any, step: int) -> dict[int, np.ndarray]:
+    """The eigenvalues (layers, m) by the step; none of a model that has none."""
+    if not hasattr(type(model), "eigenvalues"):
+        return {}
+    with torch.no_grad():
+        spectra = [part.cpu().numpy() for part in wide(model).eigenvalues()]
+    return {step: np.stack(spectra)} if spectra else {}
+
+
+def _arrays(taken: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
+    return {"step": np.array([*taken]), "eigenvalues": np.stack([*taken.values()])}
 
 
 class References(Callback):

@@ -1,11 +1,14 @@
 """What ends a run before its last step: a target, an escape, a search, a signal."""
 
 import math
+import signal
+import threading
 import time
 from types import FrameType
 from typing import Any
 
 import lightning
+import torch
 from lightning import Callback
 
 from seq2seq import checks
@@ -15,52 +18,93 @@ from seq2seq.callbacks.together import members
 from seq2seq.history import READ_EVERY, History
 from seq2seq.runs import score
 
+#: What asks a process to end: Ctrl-C, a scheduler, and Slurm before it queues a job again.
+SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+]
+
+
+class Interruption(Callback):
+    """Stop between two steps when a signal has asked for it, leaving a checkpoint.
+
+    Attributes:
+        requested: the signal; 0 before there is one.
+    """
+
+    changes_course = False
+
+    def __init__(self) -> None:
+        self.requested = 0
+
+    def request(self, number: int, frame: FrameType | None) -> None:
+        """Signal handler; a second Ctrl-C stops at once."""
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested = self.requested or number
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Take the signals back from Lightning, whose handler leaves no checkpoint."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self.request)
+
+    on_validation_start = on_test_start = on_train_start
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
+        """Save and stop if asked to."""
+        if trainer.world_size > 1:  # all processes at the same step, as saving is work of them all
+            told = torch.tensor(self.requested, device=pl_module.device)
+            self.requested = int(trainer.strategy.reduce(told, reduce_op="max"))
+        if self.requested:
+            _save(trainer, pl_module)
+            raise KeyboardInterrupt
+
+    def on_validation_batch_start(
+        self, trainer: lightning.Trainer, pl_module: Any, *batch: Any
+    ) -> None:
+        """A validation is run again after resuming, so it can be left at once."""
+        if self.requested and trainer.world_size == 1:
+            raise KeyboardInterrupt
+
+    on_test_batch_start = on_validation_batch_start  # type: ignore[assignment]
+
 
 class TimeUp(Exception):
     """The time is up that a run was given."""
 
 
-class Interruption(Callback):
-    """Stop between two steps, leaving a checkpoint: when a signal asks for it or the time is up.
+class TimeLimit(Callback):
+    """Stop between two steps once the time is up, leaving a checkpoint.
 
     Args:
         seconds: the time that there is, from the first step on; None for no end.
 
     Raises:
-        KeyboardInterrupt: while training, when a signal has asked for it.
         TimeUp: while training, when the time is up.
     """
 
     changes_course = False
 
-    def __init__(self, seconds: float | None = None) -> None:
-        self.requested = False
+    def __init__(self, seconds: float | None) -> None:
         self._seconds = math.inf if seconds is None else seconds
-
-    def request(self, number: int, frame: FrameType | None) -> None:
-        """Signal handler; the second signal stops at once."""
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Start the clock."""
         self._end = time.monotonic() + self._seconds
 
     def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
-        """Save and stop if asked to."""
-        if self.requested or time.monotonic() >= self._end:
-            for callback in members(trainer):
-                if isinstance(callback, Checkpoints):
-                    callback.save(trainer, pl_module)
-            raise KeyboardInterrupt if self.requested else TimeUp
+        """Save and stop when it is time."""
+        if time.monotonic() >= self._end:
+            _save(trainer, pl_module)
+            raise TimeUp
 
-    def on_validation_batch_start(
-        self, trainer: lightning.Trainer, pl_module: Any, *batch: Any
-    ) -> None:
-        """A validation is run again after resuming, so it can be left at once."""
-        if self.requested:
-            raise KeyboardInterrupt
+
+def _save(trainer: lightning.Trainer, pl_module: Any) -> None:
+    for callback in members(trainer):
+        if isinstance(callback, Checkpoints):
+            callback.save(trainer, pl_module)
 
 
 class StopAtTarget(Callback):

@@ -1,6 +1,6 @@
 """A run is a folder: its identity, its files and locks, and reading many of them back."""
 
-from seq2seq.files import write_atomically
+from seq2seq.files import replacing, write_atomically
 from seq2seq.runs.folder import (
     FINAL,
     Run,
@@ -9,12 +9,15 @@ from seq2seq.runs.folder import (
     load_checkpoint,
     load_weights,
     score,
+    seal,
 )
 from seq2seq.runs.identity import identity, resolved, run_folder, telling, trajectory_hash
+from seq2seq.runs.locks import LostLease
 from seq2seq.runs.table import collect, find, flatten, natural
 
 __all__ = [
     "FINAL",
+    "LostLease",
     "Run",
     "allowed",
     "checkpoint_step",
@@ -25,9 +28,11 @@ __all__ = [
     "load_checkpoint",
     "load_weights",
     "natural",
+    "replacing",
     "resolved",
     "run_folder",
     "score",
+    "seal",
     "telling",
     "trajectory_hash",
     "write_atomically",

@@ -1,10 +1,14 @@
 """The folder of one run and the files in it."""
 
 import argparse
+import contextlib
+import hashlib
+import io
 import json
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,13 +98,40 @@ class Run:
         """Whether the run needs no more training to be what `cfg` asks for."""
         return self.status in FINAL and not cfg.force
 
-    @property
-    def history(self) -> dict[str, "np.ndarray"]:
-        """Arrays `step`, `loss` (training loss of every step) and `lr`."""
+    def arrays(self, name: str) -> dict[str, "np.ndarray"]:
+        """What the `.npz` file `name` holds.
+
+        Raises:
+            ValueError: it is not there, damaged, or holds more than arrays.
+        """
         import numpy as np
 
-        with np.load(self.folder / "history.npz", allow_pickle=False) as stored:
+        path = self.folder / name
+        with (
+            _reading(path),
+            path.open("rb") as stream,
+            np.load(stream, allow_pickle=False) as stored,
+        ):
             return {key: stored[key] for key in stored.files}
+
+    @property
+    def history(self) -> dict[str, "np.ndarray"]:
+        """Arrays `step`, `loss` (training loss of every step) and `lr`.
+
+        They are those of the last sound checkpoint where `history.npz` is damaged.
+
+        Raises:
+            ValueError: neither can be read.
+        """
+        try:
+            return self.arrays("history.npz")
+        except ValueError:
+            for path in self.checkpoints:
+                with contextlib.suppress(ValueError):
+                    stored = load_checkpoint(path)
+                    if "history" in stored:
+                        return {key: part.numpy() for key, part in stored["history"].items()}
+            raise
 
     @property
     def vocabulary(self) -> Path:
@@ -162,21 +193,40 @@ def checkpoint_step(path: Path) -> int:
     return int(path.stem.partition("=")[2])
 
 
+def seal(path: Path) -> None:
+    """Give a checkpoint its SHA-256, as the comment of the zip archive that it is.
+
+    The comment's length, 2 bytes, and the comment itself are the last that an archive holds.
+    """
+    content = path.read_bytes()[:-2] + (32).to_bytes(2, "little")
+    path.write_bytes(content + hashlib.sha256(content).digest())
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint without executing anything in it.
+
+    Those with a history are sealed; of older ones the checksums of their parts are compared.
 
     Raises:
         ValueError: the file is damaged, cut short, or holds more than tensors and plain values.
     """
     import torch
 
-    try:
-        loaded: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    with _reading(path):
+        content = path.read_bytes()
+        loaded: dict[str, Any] = torch.load(
+            io.BytesIO(content), weights_only=True, map_location="cpu"
+        )
         loaded["state_dict"], loaded["global_step"]
-    except Exception as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise ValueError(f"cannot read the checkpoint {path}: {reason}") from error
+        sealed = hashlib.sha256(content[:-32]).digest() == content[-32:]
+        if not sealed and ("history" in loaded or _is_torn(content)):
+            raise ValueError("its checksum is wrong")
     return loaded
+
+
+def _is_torn(archive: bytes) -> bool:
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        return opened.testzip() is not None
 
 
 def load_weights(path: Path) -> dict[str, Any]:
@@ -187,11 +237,18 @@ def load_weights(path: Path) -> dict[str, Any]:
     """
     from safetensors.torch import load_file
 
-    try:
+    with _reading(path):
         return load_file(path)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file leads to into one line that names it."""
+    try:
+        yield
     except Exception as error:
-        reason = " ".join(str(error).split())[:120]
-        raise ValueError(f"cannot read the weights {path}: {reason}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise ValueError(f"cannot read {path}: {reason}") from error
 
 
 def score(result: Mapping[str, Any]) -> float | None:

@@ -2,8 +2,9 @@
 
 A lock is a file in the run's folder that names its owner. While the owner lives, a thread touches
 its files every few seconds. An owner is dead when its process is gone or, seen from another
-machine, when the file has not been touched for a minute; the clocks of machines that share a folder
-must agree to within half of that.
+machine, when the file has not been touched for a minute, or says that it will be touched in more
+than one; the clocks of machines that share a folder must agree to within half of that. An owner
+that was taken for dead, as it was frozen for so long, is kept from writing to the folder.
 """
 
 import contextlib
@@ -17,6 +18,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
+
+from seq2seq import files
 
 NAME = ".lock"
 #: Seconds between two touches, and the age at which an untouched lock is dead.
@@ -32,10 +35,15 @@ class Owner(NamedTuple):
     token: str
 
 
+class LostLease(OSError):
+    """A process would write to a run that another has taken over from it."""
+
+
 class Claims:
     """The locks that this process holds, released at the end of the `with` block.
 
-    One thread keeps them all fresh, however many they are.
+    One thread keeps them all fresh, however many they are. Until then no file below a folder that
+    was locked is replaced, by this process or one forked from it, unless the lock is still its own.
     """
 
     def __init__(self) -> None:
@@ -45,6 +53,7 @@ class Claims:
 
     def __enter__(self) -> "Claims":
         self._thread.start()
+        files.guards.append(self.verify)
         return self
 
     def __exit__(
@@ -57,6 +66,7 @@ class Claims:
         self._thread.join()
         for folder in list(self._held):
             self.release(folder)
+        files.guards.remove(self.verify)
 
     def claim(self, folder: Path) -> bool:
         """Lock a folder, made if need be; False if another process that lives has locked it.
@@ -69,26 +79,43 @@ class Claims:
         me = _myself()
         if not _create(path, me) and not _take_over(path, me):
             return False
-        self._held[folder] = me
+        self._held[Path(os.path.abspath(folder))] = me
         return True
+
+    def verify(self, path: Path) -> None:
+        """Refuse to write the file of a run that another process has taken over.
+
+        Raises:
+            LostLease: the lock in a folder above `path` is no longer that which was claimed.
+        """
+        for folder in Path(os.path.abspath(path)).parents:
+            if folder in self._held and _read(folder / NAME)[0] != self._held[folder]:
+                raise LostLease(f"{folder} was taken over by another process, which goes on")
 
     def release(self, folder: Path) -> None:
         """Unlock a folder, unless it has been taken over meanwhile."""
-        me = self._held.pop(folder, None)
+        me = self._held.pop(Path(os.path.abspath(folder)), None)
         owner, _ = _read(folder / NAME)
         if me is not None and owner == me:
             (folder / NAME).unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT):
-            for folder in list(self._held):
+            for folder, me in list(self._held.items()):
                 with contextlib.suppress(OSError):  # the folder was deleted, or the disk is away
-                    os.utime(folder / NAME)
+                    if _read(folder / NAME)[0] == me:
+                        os.utime(folder / NAME)
 
 
 def is_held(folder: Path) -> bool:
     """Whether a living process has locked the folder."""
     return _lives(*_read(folder / NAME))
+
+
+def holder(folder: Path) -> Owner | None:
+    """Who has locked the folder, if it is a living process of this machine."""
+    owner, age = _read(folder / NAME)
+    return owner if owner and owner.host == _host() and _lives(owner, age) else None
 
 
 def _create(path: Path, owner: Owner) -> bool:
@@ -125,21 +152,22 @@ def _take_over(path: Path, me: Owner) -> bool:
 def _read(path: Path) -> tuple[Owner | None, float]:
     """The owner, None where none can be read, and the age of a lock in seconds."""
     try:
-        with path.open(encoding="utf-8") as stream:  # opening makes network file systems look anew
+        with path.open("rb") as stream:  # opening makes network file systems look anew
             age = time.time() - os.fstat(stream.fileno()).st_mtime
-            text = stream.read()
+            text = stream.read(4096)
     except OSError:
         return None, math.inf
     try:
-        return Owner(*json.loads(text)), age
-    except (ValueError, TypeError):
+        host, pid, started, token = json.loads(text)
+        return Owner(str(host), int(pid), str(started), str(token)), age
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return None, age
 
 
 def _lives(owner: Owner | None, age: float) -> bool:
     if owner is not None and owner.started and owner.host == _host():
         return _started(owner.pid) == owner.started
-    return age < STALE  # a lock without an owner is being written
+    return abs(age) < STALE  # a lock without an owner is being written
 
 
 def _myself() -> Owner:

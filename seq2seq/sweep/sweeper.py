@@ -102,8 +102,11 @@ def launch_jobs(
         ConfigError: the launcher refuses these jobs, or is not installed.
     """
     logging.getLogger("hydra").setLevel(logging.WARNING)  # after a first job it would tell of each
+    from seq2seq.training import stopping_workers
+
     try:
-        returns = launch([(*job.overrides, *placement(job)) for job in jobs])
+        with stopping_workers([job.folder for job in jobs]):
+            returns = launch([(*job.overrides, *placement(job)) for job in jobs])
     except ConfigError:
         raise
     except ImportError as error:

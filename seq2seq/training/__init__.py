@@ -8,7 +8,6 @@ from seq2seq.training.configure import quiet as quiet
 from seq2seq.training.fitting import find_checkpoint as find_checkpoint
 from seq2seq.training.fitting import finite as finite
 from seq2seq.training.fitting import fit as fit
-from seq2seq.training.fitting import interruptible as interruptible
 from seq2seq.training.fitting import outcome as outcome
 from seq2seq.training.fitting import warn_of_short_sight as warn_of_short_sight
 from seq2seq.training.loggers import build_loggers as build_loggers
@@ -18,3 +17,7 @@ from seq2seq.training.running import claim as claim
 from seq2seq.training.running import note_failure as note_failure
 from seq2seq.training.running import run as run
 from seq2seq.training.running import train as train
+from seq2seq.training.signals import end_with_parent as end_with_parent
+from seq2seq.training.signals import interruptible as interruptible
+from seq2seq.training.signals import serve_parent as serve_parent
+from seq2seq.training.signals import stopping_workers as stopping_workers

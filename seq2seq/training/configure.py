@@ -74,8 +74,12 @@ def check(cfg: DictConfig) -> None:
 
 
 #: Callbacks that need Lightning's automatic optimisation.
-AUTOMATIC = (stock.BatchSizeFinder, stock.GradientAccumulationScheduler, stock.LearningRateFinder)
-AUTOMATIC += (stock.StochasticWeightAveraging,)
+AUTOMATIC = (
+    stock.BatchSizeFinder,
+    stock.GradientAccumulationScheduler,
+    stock.LearningRateFinder,
+    stock.StochasticWeightAveraging,
+)
 
 
 @functools.lru_cache(maxsize=64)

@@ -2,10 +2,7 @@
 
 import logging
 import math
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ from lightning.pytorch.callbacks import Timer
 from omegaconf import DictConfig
 
 from seq2seq.build import build, threads
-from seq2seq.callbacks import Interruption, Pruning, gather, members
+from seq2seq.callbacks import Pruning, TimeLimit, gather, members
 from seq2seq.module import SequenceModule
 from seq2seq.runs import Run, checkpoint_step, load_checkpoint
 from seq2seq.training.configure import build_callbacks, quiet
@@ -26,7 +23,7 @@ log = logging.getLogger("seq2seq")
 
 
 def fit(
-    cfg: DictConfig, the_run: Run, extra_callbacks: Sequence[lightning.Callback] = ()
+    cfg: DictConfig, the_run: Run, extra_callbacks: Sequence[lightning.Callback]
 ) -> dict[str, Any]:
     """Train in the folder of `the_run`, then validate and test; what `result.json` will hold."""
     task, module = build(cfg)
@@ -37,18 +34,19 @@ def fit(
     checkpoint = find_checkpoint(the_run, module)
     step = checkpoint_step(checkpoint) if checkpoint else 0
     loggers = build_loggers(cfg, the_run.folder, step)
-    with quiet(), threads(cfg.threads), interruptible(cfg.trainer.get("max_time")) as interruption:
+    limit = TimeLimit(Timer(cfg.trainer.get("max_time")).time_remaining())
+    with quiet(), threads(cfg.threads):
         trainer = instantiate(
             cfg.trainer,
             logger=loggers or False,
-            callbacks=gather([*build_callbacks(cfg), *extra_callbacks, interruption]),
+            callbacks=gather([*build_callbacks(cfg), *extra_callbacks, limit]),
             default_root_dir=str(the_run.folder),
             max_epochs=-1,  # `max_steps` says the same
-            max_time=None,  # `interruption` ends it
+            max_time=None,  # `limit` ends it
         )
         try:
             trainer.fit(module, task, ckpt_path=checkpoint, weights_only=True)
-            result = outcome(trainer, module, task, the_run)
+            result = outcome(trainer, module, task)
             if result["status"] == "finished":
                 result |= _evaluate(trainer, module, task)
             log_hyperparameters(cfg, loggers, result)
@@ -77,9 +75,10 @@ def find_checkpoint(the_run: Run, module: SequenceModule) -> Path | None:
     for source in [the_run] + ([shorter] if shorter else []):
         for path in source.checkpoints:
             try:
-                load_checkpoint(path)
-                module.history.restore(source.history, checkpoint_step(path))
-            except (OSError, ValueError) as error:
+                stored = load_checkpoint(path)
+                arrays = stored.get("history") or source.history
+                module.history.restore(arrays, checkpoint_step(path))
+            except ValueError as error:
                 log.warning("%s; falling back to an earlier one", error)
                 continue
             log.info("continuing from step %d of %s", checkpoint_step(path), source.folder)
@@ -87,15 +86,14 @@ def find_checkpoint(the_run: Run, module: SequenceModule) -> Path | None:
     return None
 
 
-def outcome(
-    trainer: lightning.Trainer, module: SequenceModule, task: Any, the_run: Run
-) -> dict[str, Any]:
-    losses = the_run.history["loss"]
+def outcome(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> dict[str, Any]:
+    history = module.history.arrays()
+    losses = history["loss"]
     pruned = any(isinstance(c, Pruning) and c.pruned for c in members(trainer))
     status = "stopped" if pruned else "finished"
     result = ({"pruned": True} if pruned else {}) | {
         "status": "diverged" if module.diverges(losses, losses[0]) else status,
-        "steps": int(the_run.history["step"][-1]),
+        "steps": int(history["step"][-1]),
         "parameters": sum(p.numel() for p in module.model.parameters()),
     }
     states = getattr(module.model, "state_size", None)
@@ -115,21 +113,3 @@ def _evaluate(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> 
 def finite(measured: dict[str, float]) -> dict[str, float | None]:
     """JSON knows no infinity: None in place of what is not finite."""
     return {key: value if math.isfinite(value) else None for key, value in measured.items()}
-
-
-@contextmanager
-def interruptible(max_time: Any = None) -> Iterator[Interruption]:
-    """Turn the first Ctrl-C or SIGTERM into a stop between two steps, after a checkpoint.
-
-    The end of `max_time`, in the forms that Lightning's Timer takes, stops it in the same way.
-    """
-    interruption = Interruption(Timer(max_time).time_remaining())
-    if threading.current_thread() is not threading.main_thread():
-        yield interruption
-        return
-    before = {s: signal.signal(s, interruption.request) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interruption
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

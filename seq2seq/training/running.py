@@ -9,12 +9,14 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from seq2seq.callbacks import TimeUp
-from seq2seq.runs import FINAL, Run, run_folder
+from seq2seq.callbacks import Interruption, TimeUp
+from seq2seq.files import remove_leftovers
+from seq2seq.runs import FINAL, LostLease, Run, run_folder, write_atomically
 from seq2seq.runs.locks import Claims
 from seq2seq.schema import ConfigError
 from seq2seq.training.configure import configure
 from seq2seq.training.fitting import fit
+from seq2seq.training.signals import interruptible
 
 log = logging.getLogger("seq2seq")
 
@@ -37,16 +39,16 @@ def run(cfg: DictConfig) -> Run:
     is training is left to it.
 
     Raises:
-        KeyboardInterrupt: after noting `stopped`, when the user interrupts.
+        KeyboardInterrupt: after a checkpoint and noting `stopped`, when a signal asks to end.
     """
     the_run = Run(run_folder(cfg))
     if the_run.status in FINAL and not cfg.force:
         return the_run
-    with Claims() as claims:
+    with interruptible() as interruption, Claims() as claims:
         if not claim(claims, the_run):
             log.info("%s is being trained by another process", the_run.folder)
         elif the_run.status not in FINAL or cfg.force:  # unless another has just finished it
-            _train(cfg, the_run)
+            _train(cfg, the_run, interruption)
             gc.collect()  # trainer, module and figures hold one another
     return the_run
 
@@ -65,24 +67,24 @@ def claim(claims: Claims, the_run: Run) -> bool:
         raise _unwritable(the_run, error) from None
 
 
-def _train(cfg: DictConfig, the_run: Run) -> None:
+def _train(cfg: DictConfig, the_run: Run, interruption: Interruption) -> None:
     begin(cfg, the_run)
     start = time.perf_counter()
     try:
-        result = fit(cfg, the_run)
+        result = fit(cfg, the_run, [interruption])
+        the_run.write_result(result | {"seconds": round(time.perf_counter() - start, 3)})
     except (KeyboardInterrupt, SystemExit, TimeUp) as end:
         the_run.write_result({"status": "stopped", "seconds": time.perf_counter() - start})
         if not isinstance(end, TimeUp):
             raise KeyboardInterrupt from None
-        return
     except Exception as error:
         note_failure(the_run, error, time.perf_counter() - start)
-        return
-    the_run.write_result(result | {"seconds": round(time.perf_counter() - start, 3)})
 
 
 def begin(cfg: DictConfig, the_run: Run) -> None:
     """Make the run's folder and store the config in it; with `force` nothing older remains.
+
+    What killed processes were about to write goes in any case.
 
     Raises:
         ConfigError: the folder cannot be written to.
@@ -91,6 +93,8 @@ def begin(cfg: DictConfig, the_run: Run) -> None:
         the_run.clear()
     try:
         the_run.write_config(cfg)
+        for folder in (the_run.folder, the_run.folder / "checkpoints"):
+            remove_leftovers(folder)
         (the_run.folder / "result.json").unlink(missing_ok=True)
     except OSError as error:
         raise _unwritable(the_run, error) from None
@@ -101,9 +105,14 @@ def _unwritable(the_run: Run, error: OSError) -> ConfigError:
 
 
 def note_failure(the_run: Run, error: Exception, seconds: float) -> None:
-    """Write the traceback and a result with the status `failed` into the run's folder."""
+    """Write the traceback and a result with the status `failed` into the run's folder.
+
+    A run that another process has taken over has not failed.
+    """
+    if isinstance(error, LostLease):
+        return log.warning("%s", error)
     line = " ".join(str(error).split()) or type(error).__name__
     log.error("%s failed: %s", the_run.folder, line)
     text = "".join(traceback.format_exception(error))
-    (the_run.folder / "traceback.txt").write_text(text)
+    write_atomically(the_run.folder / "traceback.txt", text.encode())
     the_run.write_result({"status": "failed", "error": line[:500], "seconds": seconds})

@@ -130,14 +130,16 @@ def timed(rows: "pd.DataFrame") -> "pd.DataFrame":
 def arrays(run: Run, name: str) -> Arrays | None:
     """The arrays in the run's file `name`; None where it is not there or damaged."""
     try:
-        with np.load(run.folder / name, allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
-    except (OSError, ValueError):
+        return run.arrays(name)
+    except ValueError:
         return None
 
 
 def _history(run: Run) -> Arrays | None:
-    history = arrays(run, "history.npz") or {}
+    try:
+        history = run.history
+    except ValueError:
+        return None
     return history if len(history.get("step", ())) else None
 
 

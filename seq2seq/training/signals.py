@@ -1,0 +1,101 @@
+"""Signals that ask a process to end, and how the runs in it and in its workers are left."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from seq2seq.callbacks import Interruption
+from seq2seq.callbacks.stopping import SIGNALS
+from seq2seq.runs.locks import Owner, holder
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Note in what is yielded that a signal asks to end, so that a run stops between two steps.
+
+    When the run has been left, the signal is passed on to whoever would have got it, such as a
+    handler that puts the job back into Slurm's queue.
+
+    Raises:
+        KeyboardInterrupt: at the end of the block, if a signal came.
+    """
+    interruption = Interruption()
+    try:
+        with _handling(interruption.request) as before:
+            yield interruption
+    finally:
+        if interruption.requested:
+            if callable(handler := before[interruption.requested]):
+                handler(interruption.requested, None)
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def stopping_workers(folders: Sequence[Path] = ()) -> Iterator[None]:
+    """Turn a signal that asks to end into KeyboardInterrupt, once the workers have saved.
+
+    Args:
+        folders: of the runs that processes started by this one may be training.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for other in SIGNALS:
+            signal.signal(other, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C waits no longer
+        told: set[Owner] = set()
+        workers = {child.pid for child in multiprocessing.active_children()}
+        while owners := {one for one in map(holder, folders) if one and one.pid in workers}:
+            for owner in owners - told:
+                os.kill(owner.pid, signal.SIGTERM)
+            told |= owners
+            time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    with _handling(stop):
+        yield
+
+
+@contextmanager
+def _handling(handler: Any) -> Iterator[dict[int, Any]]:
+    """Let `handler` have the signals that ask to end; yields who had them before.
+
+    Only the main thread can have them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield {}
+        return
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield before
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+def serve_parent() -> None:
+    """In a process of a launcher's pool, leave it to the process that started it to end it.
+
+    A pool of which one process ends by a signal kills the others before they have saved.
+    """
+    if multiprocessing.parent_process() is not None:
+        end_with_parent()
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def end_with_parent() -> None:
+    """Let this process be killed when the one that started it ends, in whatever way (Linux)."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
+        if os.getppid() != parent.pid:
+            os._exit(1)

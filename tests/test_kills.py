@@ -1,0 +1,167 @@
+"""Kills, signals and flipped bits at random moments and places: what is left is what would be."""
+
+import contextlib
+import os
+import random
+import runpy
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seq2seq.runs import Run, find, load_checkpoint
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
+
+TRAIN = Path(__file__).parents[1] / "train.py"
+TINY = [
+    "model.hidden_size=4",
+    "task.length=12",
+    "task.k=2",
+    "task.train_size=64",
+    "task.val_size=16",
+    "task.test_size=16",
+    "task.batch_size=8",
+    "trainer.max_steps=400",
+    "trainer.val_check_interval=150",
+    "trainer.precision=64-true",
+    "callbacks.checkpoints.every_n_steps=50",
+    "callbacks.figures=null",
+    "callbacks.progress=null",
+    "logger=none",
+]
+LAUNCHERS = {
+    "basic": ["seed=0,1"],
+    "joblib": ["seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    "vmap": ["seed=range(9)", "hydra/launcher=vmap"],
+}
+MODELS = ["rnn", "lru", "tcn", "transformer"]
+
+
+def begin(folder: Path, *arguments: str) -> int:
+    """`train.py -m ...` in a process that has imported all it needs; its number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    if pid := os.fork():
+        return pid
+    code = 1
+    try:
+        os.setsid()
+        os.chdir(folder)
+        output = Path("output.txt").open("a", buffering=1)  # noqa: SIM115
+        sys.stdout = sys.stderr = output
+        sys.argv = ["train.py", "-m", *TINY, *arguments]
+        runpy.run_path(str(TRAIN), run_name="__main__")
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    finally:
+        os._exit(code)
+
+
+def alive(session: int) -> list[int]:
+    """The processes that `begin` has led to; workers may have groups of their own."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, its = stat.read_text().rpartition(")")[2].split()[:4]
+            if int(its) == session and state not in "ZX":
+                found.append(int(stat.parent.name))
+    return found
+
+
+def until(condition, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def assert_equal(folder: Path, whole: Path) -> None:
+    """Weights, history and snapshots of all runs, bit for bit, and no file that nobody wants."""
+    for one in find(whole):
+        run = Run(folder / one.folder.relative_to(whole))
+        assert run.status == "finished"
+        states = [load_checkpoint(each.checkpoints[0])["state_dict"] for each in (run, one)]
+        assert all(torch.equal(states[0][key], states[1][key]) for key in states[1])
+        names = {path.name for path in one.folder.glob("*.npz")}
+        assert {"history.npz", "kernel.npz"} <= names
+        for name in names:
+            arrays, wanted = run.arrays(name), one.arrays(name)
+            assert all(np.array_equal(arrays[key], wanted[key]) for key in wanted), name
+    assert not [*folder.rglob("*.tmp")]
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("model", MODELS)
+def test_runs_that_were_killed_end_where_others_do(model, launcher, tmp_path):
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    arguments = [f"model={model}", *LAUNCHERS[launcher]]
+    whole = tmp_path / "whole"
+    start = time.monotonic()
+    os.waitpid(begin(whole, *arguments), 0)
+    duration = time.monotonic() - start
+    draws, kills, folder = random.Random(f"{model} {launcher}"), 0, tmp_path / "cut0"
+    while kills < 4:
+        pid = begin(folder, *arguments)
+        deadline = time.monotonic() + draws.uniform(0.1, 0.7) * duration
+        while (ended := os.waitpid(pid, os.WNOHANG)[0]) == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if ended:
+            folder = tmp_path / f"cut{kills}"
+            continue
+        os.kill(pid, signal.SIGKILL)  # its workers end with it
+        os.waitpid(pid, 0)
+        until(lambda pid=pid: not alive(pid), 10)
+        kills += 1
+    for cut in tmp_path.glob("cut*"):
+        _, status = os.waitpid(begin(cut, *arguments), 0)
+        assert status == 0, (cut / "output.txt").read_text()
+        assert_equal(cut, whole)
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
+def test_a_signal_leaves_a_checkpoint_from_which_the_same_command_goes_on(name, launcher, tmp_path):
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    arguments = ["model=rnn", *LAUNCHERS[launcher], "callbacks.checkpoints.every_n_steps=100000"]
+    arguments += ["trainer.max_steps=2000", "callbacks.checkpoints.every_n_seconds=0.2"]
+    pid = begin(tmp_path, *arguments)
+    until(lambda: [*tmp_path.glob("outputs/*/*/checkpoints/*.ckpt")], 900)
+    os.kill(pid, getattr(signal, name))
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    until(lambda: not alive(pid), 10)
+    runs = [*find(tmp_path / "outputs")]
+    assert runs
+    for run in runs:
+        assert run.status == "stopped"
+        assert not (run.folder / ".lock").exists()
+    steps = {load_checkpoint(run.checkpoints[0])["global_step"] for run in runs}
+    assert all(step < 2000 for step in steps)
+    assert "the same command continues" in (tmp_path / "output.txt").read_text()
+    _, status = os.waitpid(begin(tmp_path, *arguments), 0)
+    assert status == 0
+    assert {run.status for run in find(tmp_path / "outputs")} == {"finished"}
+
+
+def test_no_flipped_bit_is_loaded(tmp_path):
+    os.waitpid(begin(tmp_path, "model=rnn", "seed=0"), 0)
+    (run,) = find(tmp_path / "outputs")
+    path, draws = run.checkpoints[0], random.Random(0)
+    content = path.read_bytes()
+    unnoticed = 0
+    for _ in range(200):
+        place, bit = draws.randrange(len(content)), draws.randrange(8)
+        path.write_bytes(
+            content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
+        )
+        with contextlib.suppress(ValueError):
+            load_checkpoint(path)
+            unnoticed += 1
+    assert unnoticed == 0
