@@ -1,6 +1,7 @@
 """SequenceTask: what every task shares, so that a new one states its relation and little else."""
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,6 +174,19 @@ class SequenceTask(LightningDataModule):
         """
         held_out = self._data_moments("test", self._reference_taps())
         return predictors.tap_losses(self._data_moments("train", self._reference_taps()), held_out)
+
+    def references(self) -> dict[str, float]:
+        """`reference_losses` as they are logged: `reference/<name>`, in the unit of the loss.
+
+        Beside them, where there is a `zero`, stand their shares of it: `reference_nmse/<name>`.
+        """
+        losses = self.reference_losses()
+        zero = losses.get("zero")
+        shares = (
+            {} if zero is None else {k: v / zero if zero else math.nan for k, v in losses.items()}
+        )
+        units = {"reference": losses, "reference_nmse": shares}
+        return {f"{unit}/{k}": v for unit, values in units.items() for k, v in values.items()}
 
     def memoryless_prediction(self, x: Tensor) -> Tensor:
         """ŷ_t = Wᵀx_t, the best linear answer to x (batch, time, input_dim) without a memory."""
