@@ -22,11 +22,11 @@ class Arrays(SequenceTask):
     Args:
         path: the file, as written by `numpy.savez(path, x=x, y=y)`; real numbers of any type.
         val_fraction, test_fraction: shares of the sequences set aside, at least one each.
+        batch_size: sequences per optimisation step.
+        seed: root of the random streams.
         standardize: let the model work on x and y with mean 0 and deviation 1 per channel, those of
             the training sequences, which are kept with its parameters. Its outputs, and so all
             losses, are in the file's units; see `seq2seq.models.standardized`.
-        batch_size: sequences per optimisation step.
-        seed: root of the random streams.
 
     Raises:
         ValueError: an unreadable file, missing arrays, unequal shapes, values that are not finite
@@ -36,9 +36,9 @@ class Arrays(SequenceTask):
     path: str
     val_fraction: float = 0.1
     test_fraction: float = 0.1
-    standardize: bool = False
     batch_size: int = 128
     seed: int = 0
+    standardize: bool = False
     affine = True
 
     def __post_init__(self) -> None:

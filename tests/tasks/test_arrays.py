@@ -113,7 +113,9 @@ def test_nmse_of_a_split_that_is_zero_is_undefined(save, caplog, split):
     assert np.isnan(references["reference_nmse/memoryless"]) == (split == "test")
 
 
-@pytest.mark.parametrize("x", [X, 0 * X, X + 1e5, np.random.default_rng(0).normal(size=(40, 20, 1))])
+@pytest.mark.parametrize(
+    "x", [X, 0 * X, X + 1e5, np.random.default_rng(0).normal(size=(40, 20, 1))]
+)
 def test_a_constant_is_within_reach_of_every_reference(save, x):
     task = Arrays(save(x=x, y=np.full((*x.shape[:2], 1), 3.0)))
     zero, *others = task.reference_losses().values()
