@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
 
         overrides = [a for a in arguments if not a.startswith("run=")]
         for key, value in evaluate(pretrained.run(folders[0]), overrides).items():
-            print(f"  {key:<24} {value:.4g}")
+            print(f"  {key:<26} {value:.4g}")
     except Exception as error:
         print(f"evaluate.py: {explain(error)}", file=sys.stderr)
         return 2

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from seq2seq import schema
+from seq2seq.models.standardized import Standardized
 from seq2seq.models.token import TokenModel
 from seq2seq.module import SequenceModule
 from seq2seq.runs import Run, load_checkpoint, load_weights
@@ -43,6 +44,8 @@ def build(cfg: DictConfig, folder: Path | None = None) -> tuple[Any, SequenceMod
         task.contiguous = task.reads_on and getattr(model, "carries_state", False) is True
         if task.vocabulary_size is not None:
             model = TokenModel(model, task.vocabulary_size, task.tied)
+        elif (scaling := task.scaling()) is not None:
+            model = Standardized(model, *scaling)
     with refusing("objective"):
         objective = instantiate(cfg.objective)
         if not objective.uses_samples:

@@ -33,6 +33,10 @@ def within(key: str, value: float, interval: str, remedy: float) -> None:
         refuse(key, value, f"lie in {interval}", remedy)
 
 
+#: Magnitudes whose squares, and sums of many of these, float32 can hold.
+MAGNITUDES = "[1e-15, 1e+15]"
+
+
 def one_of(key: str, value: Any, choices: Sequence[Any]) -> None:
     """Raise ValueError unless `value` is one of `choices`."""
     if value not in choices:

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build import build, load_model, threads
 from seq2seq.module import weight
-from seq2seq.runs import Run
+from seq2seq.runs import Run, by_unit
 from seq2seq.schema import ConfigError
 
 
@@ -17,7 +17,8 @@ def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, 
 
     A run with classes from outside the project needs `allow=[their package]` again.
 
-    Returns `test/loss`, what follows from it (`test/nmse`), and the reference predictors' losses.
+    Returns `test/loss` and what follows from it (`test/nmse`), each before the reference
+    predictors' values in the same unit (`reference/zero`, `reference_nmse/zero`).
 
     Raises:
         ConfigError: there is no such run, or an override changes more than the task.
@@ -41,5 +42,4 @@ def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, 
             total += float(task.loss(model(x), y)) * weight(y)
             count += weight(y)
     measured = {"loss": total / count} | task.metrics("test", total / count)
-    references = {f"reference/{key}": value for key, value in task.reference_losses().items()}
-    return {f"test/{key}": value for key, value in measured.items()} | references
+    return by_unit({f"test/{key}": value for key, value in measured.items()} | task.references())

@@ -120,7 +120,10 @@ def test_one_run_leaves_a_complete_folder_and_is_not_repeated(tmp_path):
     events = EventAccumulator(str(run.folder)).Reload()
     scalars = set(events.Tags()["scalars"])
     assert {"train/loss", "train/lr", "train/grad_norm", "val/loss", "val/nmse"} <= scalars
-    assert {"reference/zero", "reference/memoryless"} <= scalars
+    assert {"reference/zero", "reference_nmse/zero", "reference/memoryless"} <= scalars
+    charts = events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    assert b"train/loss" in charts
+    assert b"reference_nmse/memoryless" in charts
     assert [event.step for event in events.Scalars("val/nmse")][:2] == [50, 100]
     assert [event.step for event in events.Scalars("test/nmse")][-1] == 120
     assert {"predictions", "kernel"} <= set(events.Tags()["images"])

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from seq2seq.evaluate import evaluate
 from seq2seq.schema import ConfigError
+from seq2seq.sweep.jobs import show_result
 from seq2seq.training import train
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "evaluate.py"
@@ -43,6 +45,22 @@ def test_on_other_data_the_references_change_too(run):
     measured = evaluate(run.folder, ["task.length=32", "task.k=5"])
     assert measured["reference/zero"] == pytest.approx(27 / 32)
     assert measured["test/nmse"] != pytest.approx(run.result["test/nmse"], rel=1e-3)
+
+
+def test_references_stand_in_the_unit_of_what_they_stand_beside(run, capsys):
+    measured, power = evaluate(run), run.result["reference/zero"]
+    show_result(SimpleNamespace(run=run, folder=run.folder))
+    for keys in (run.result, measured):
+        shares = [key for key in keys if key.startswith("reference_nmse/")]
+        assert shares[:2] == ["reference_nmse/zero", "reference_nmse/memoryless"]
+        assert keys["reference_nmse/zero"] == 1
+        for key in shares:
+            loss = keys[key.replace("_nmse", "")]
+            assert keys[key] == pytest.approx(loss / power)
+    for shown in ([line.split()[0] for line in capsys.readouterr().out.splitlines()], [*measured]):
+        units = ["nmse" in key for key in shown if "/" in key and not key.startswith("finished")]
+        assert units == sorted(units)
+        assert True in units
 
 
 @pytest.mark.parametrize(

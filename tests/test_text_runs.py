@@ -53,6 +53,7 @@ def test_a_text_run_reports_its_metrics(run: Run) -> None:
         bits = result[f"{split}/loss"] / torch.log(torch.tensor(2.0)).item()
         assert result[f"{split}/bits_per_character"] == pytest.approx(bits)
     assert {"reference/unigram", "reference/bigram", "val/perplexity"} <= result.keys()
+    assert not any("nmse" in key for key in result)
 
 
 @pytest.mark.parametrize("split", ["val", "test"])

@@ -138,7 +138,7 @@ def perturb_run(
     parameter = next(model.parameters())
     if task.uses_samples:
         x, y = (part.to(parameter) for part in task.split("test"))
-        power = float(y.square().mean())
+        power = float(y.double().square().mean())
     else:
         x = y = torch.empty(0)
         power = task.reference_losses()["zero"]

@@ -99,7 +99,7 @@ def shape(member: Member) -> str:
     common = {
         "task": data,
         "model": plain["model"],
-        "parameters": [list(p.shape) for p in model.parameters()],
+        "state": {name: list(value.shape) for name, value in model.state_dict().items()},
         "objective": plain["objective"],
         "optimizer": optimizer,
         "scheduler": scheduler,

@@ -94,18 +94,23 @@ def _arrays(taken: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 class References(Callback):
-    """Log the reference predictors' losses, so that TensorBoard draws them beside the model's."""
+    """Log the reference predictors' errors, so that TensorBoard draws them beside the model's."""
 
     changes_course = False
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Arrange one chart with the model's losses and every reference."""
-        references = trainer.datamodule.reference_losses()  # type: ignore[attr-defined]
-        self._losses = {f"reference/{name}": loss for name, loss in references.items()}
+        """Arrange a chart per unit with the model's errors and every reference."""
+        self._references = trainer.datamodule.references()  # type: ignore[attr-defined]
+        layout = {
+            name: {f"{name} and references": ["Multiline", [*own, *tags]]}
+            for name, unit, own in (
+                ("loss", "reference/", ("train/loss", "val/loss")),
+                ("nmse", "reference_nmse/", ("val/nmse",)),
+            )
+            if (tags := [key for key in self._references if key.startswith(unit)])
+        }
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
-                tags = ["train/loss", "val/loss", *self._losses]
-                layout = {"loss": {"loss and references": ["Multiline", tags]}}
                 logger.experiment.add_custom_scalars(layout)
         self._log(trainer)
 
@@ -116,7 +121,7 @@ class References(Callback):
 
     def _log(self, trainer: lightning.Trainer) -> None:
         for logger in trainer.loggers:
-            logger.log_metrics(self._losses, step=trainer.global_step)
+            logger.log_metrics(self._references, step=trainer.global_step)
 
 
 class Figures(Callback):

@@ -113,6 +113,7 @@ def _is_smooth(process: Any) -> bool:
 
 
 def _nmse(prediction: "Tensor", y: "Tensor") -> float:
+    prediction, y = prediction.double(), y.double()
     return float((prediction - y).square().mean() / y.square().mean())
 
 

@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2seq.models.graph import Row, rows
+from seq2seq.models.around import Around
 from seq2seq.models.model import SequenceModel, State
 
 
-class TokenModel(SequenceModel):
+class TokenModel(Around):
     """e = E[x], o = model(e), scores o + b or, tied, E o + b.
 
     (batch, time) integers -> (batch, time, vocabulary_size) scores before the softmax. Untied, the
@@ -28,40 +27,18 @@ class TokenModel(SequenceModel):
     def __init__(self, model: SequenceModel, vocabulary_size: int, tied: bool = False) -> None:
         super().__init__()
         self.input_dim, self.output_dim = 1, vocabulary_size
-        self.carries_state = getattr(model, "carries_state", False) is True
-        self.has_step = hasattr(type(model), "step")
         self.embedding = nn.Embedding(vocabulary_size, model.input_dim)
-        self.model = model
+        self._surround(model)
         self.bias = nn.Parameter(torch.zeros(vocabulary_size)) if tied else None
         if tied:  # scores of unit size at the start
             nn.init.normal_(self.embedding.weight, std=model.input_dim**-0.5)
 
-    def forward(self, x: Tensor, state: State = None, return_state: bool = False) -> Any:
-        """Scores for tokens x; a recurrent model takes and returns its state on request."""
-        if state is None and not return_state:
-            return self._scores(self.model(self.embedding(x)))
-        output, state = self.model(self.embedding(x), state, return_state=True)
-        return (self._scores(output), state) if return_state else self._scores(output)
+    def enter(self, x: Tensor) -> Tensor:
+        embedded: Tensor = self.embedding(x)
+        return embedded
 
-    def step(self, x_t: Tensor, state: State) -> tuple[Tensor, State]:
-        """Scores (batch, vocabulary_size) after the tokens (batch,), and the next state."""
-        output, state = self.model.step(self.embedding(x_t), state)
-        return self._scores(output), state
-
-    def _scores(self, output: Tensor) -> Tensor:
+    def leave(self, output: Tensor) -> Tensor:
         return output if self.bias is None else F.linear(output, self.embedding.weight, self.bias)
-
-    def initial_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> State:
-        return self.model.initial_state(batch_size, device, dtype)
-
-    def on_channels(self, x: Tensor) -> tuple[Tensor, SequenceModel]:
-        """The embedded tokens, and the model that reads them."""
-        with torch.no_grad():
-            return self.embedding(x), self.model
-
-    def rows(self, length: int) -> Iterator[Row]:
-        """Those of the model behind the embedding."""
-        return rows(self.model, length)
 
     @torch.inference_mode()
     def read(self, numbers: list[int]) -> tuple[Tensor, State]:
@@ -99,14 +76,6 @@ class TokenModel(SequenceModel):
             number = draw(scores[0], draws, temperature, top_k, top_p)
             yield number
             scores, state = self._next(number, state)
-
-    @property
-    def receptive_field(self) -> int | None:
-        return getattr(self.model, "receptive_field", None)
-
-    @property
-    def state_size(self) -> int | None:
-        return getattr(self.model, "state_size", None)
 
 
 def draw(

@@ -257,6 +257,16 @@ def score(result: Mapping[str, Any]) -> float | None:
     return value
 
 
+def by_unit(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A result with like beside like: counts, then losses, then what follows from losses."""
+
+    def unit(key: str) -> int:
+        group, _, name = key.partition("/")
+        return 0 if not name else 1 if name == "loss" or group == "reference" else 2
+
+    return {key: result[key] for key in sorted(result, key=unit)}
+
+
 def allowed(argument: str) -> tuple[str, ...]:
     """The packages in a command's `allow=[package, …]`, as an argument's type for argparse."""
     key, _, names = argument.partition("=")

@@ -28,6 +28,8 @@ NOT_IDENTITY_TRAINER = (
 NOT_COUNTED_TRAINER = {"max_epochs": -1, "max_time": None}
 #: Counted among the callbacks of every run, as it was when hashes came into use.
 REFERENCES = {"references": {"_target_": "seq2seq.callbacks.References"}}
+#: Keys of tasks that came later, with the value by which a run is what it was without them.
+ADDED = (("standardize", False),)
 #: Keys of callbacks that were not counted before 0.2.0, whatever stood there.
 FORMERLY_LEFT_OUT = ("progress", "figures", "checkpoints", "snapshots", "pruning")
 
@@ -40,7 +42,11 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     kept["trainer"] = {key: NOT_COUNTED_TRAINER.get(key, value) for key, value in trainer.items()}
     callbacks = (plain.get("callbacks") or {}).items()
     kept["callbacks"] = REFERENCES | {k: node for k, node in callbacks if _changes_course(node)}
-    kept["task"] = _without(plain["task"], ("cache",))
+    kept["task"] = {
+        key: value
+        for key, value in plain["task"].items()
+        if key != "cache" and (key, value) not in ADDED
+    }
     if plain["task"].get("path"):
         kept["task"]["content"] = _content_hash(Path(plain["task"]["path"]))
     return kept

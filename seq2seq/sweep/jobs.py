@@ -9,7 +9,7 @@ from typing import Literal
 
 from omegaconf import DictConfig
 
-from seq2seq.runs import Run, resolved, run_folder, score
+from seq2seq.runs import Run, by_unit, resolved, run_folder, score
 from seq2seq.schema import ConfigError
 
 #: The file that lists the runs a folder is to hold.
@@ -177,10 +177,8 @@ def show_result(job: Job) -> None:
     """Print one run's result, a number to a line."""
     result = job.run.result
     print(f"{result.get('status', 'new')}: {job.folder}")
-    for key, value in result.items():
+    for key, value in by_unit(result).items():
         if key not in ("status", "error"):
-            print(
-                f"  {key:<24} {value:.4g}" if isinstance(value, float) else f"  {key:<24} {value}"
-            )
+            print(f"  {key:<26}", f"{value:.4g}" if isinstance(value, float) else value)
     if "error" in result:
         print(f"  {result['error']}")

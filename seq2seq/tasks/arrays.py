@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seq2seq import checks
 from seq2seq.seeds import generator
-from seq2seq.tasks.task import Pairs, SequenceTask
+from seq2seq.tasks.task import Pairs, SequenceTask, log, spread
 
 
 @dataclass(eq=False)
@@ -20,14 +20,17 @@ class Arrays(SequenceTask):
     A permutation drawn from `seed` sets test and validation sequences aside; all others train.
 
     Args:
-        path: the file, as written by `numpy.savez(path, x=x, y=y)`.
+        path: the file, as written by `numpy.savez(path, x=x, y=y)`; real numbers of any type.
         val_fraction, test_fraction: shares of the sequences set aside, at least one each.
         batch_size: sequences per optimisation step.
         seed: root of the random streams.
+        standardize: let the model work on x and y with mean 0 and deviation 1 per channel, those of
+            the training sequences, which are kept with its parameters. Its outputs, and so all
+            losses, are in the file's units; see `seq2seq.models.standardized`.
 
     Raises:
         ValueError: an unreadable file, missing arrays, unequal shapes, values that are not finite
-            numbers, or too few sequences.
+            numbers or whose squares float32 cannot hold, or too few sequences.
     """
 
     path: str
@@ -35,6 +38,8 @@ class Arrays(SequenceTask):
     test_fraction: float = 0.1
     batch_size: int = 128
     seed: int = 0
+    standardize: bool = False
+    affine = True
 
     def __post_init__(self) -> None:
         x, y = self._pairs = _load(self.path)
@@ -51,6 +56,20 @@ class Arrays(SequenceTask):
                 "sequences or lower task.val_fraction and task.test_fraction"
             )
         super().__post_init__()
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        channels = min(self.input_dim, self.output_dim)
+        if stage == "fit" and channels > self.length:
+            log.warning(
+                "%s has %d channels at only %d times; if it is channels-first, write "
+                "x.transpose(0, 2, 1) and y.transpose(0, 2, 1)",
+                *(self.path, channels, self.length),
+            )
+
+    def scaling(self) -> tuple[Tensor, ...] | None:
+        train = self.split("train")
+        return (*spread(train.x), *spread(train.y)) if self.standardize else None
 
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """n pairs of the file, drawn with replacement."""
@@ -93,15 +112,21 @@ def _load(path: str) -> Pairs:
                 f"{name} must hold finite real numbers, got {array.dtype} with "
                 f"{_bad(array)} others in {path}; remove or fill them"
             )
+        largest = max(float(array.max()), -float(array.min()))
+        if array.any() and not 1e-15 <= largest <= 1e15:
+            raise ValueError(
+                f"{name} must reach a magnitude in {checks.MAGNITUDES}, whose squares float32 can "
+                f"hold, got {largest:.3g} in {path}; change the units of {name} in task.path"
+            )
     x, y = arrays["x"], arrays["y"]
     if x.shape[:2] != y.shape[:2]:
         raise ValueError(
             f"x and y must agree in sequences and time, got {x.shape} and {y.shape} in {path}; "
-            "give one target step for each input step"
+            "give one target step for each input step, and channels last"
         )
     if not y.any():
         raise ValueError(f"y must not be zero everywhere, as it is in {path}; check the file")
-    return Pairs(torch.from_numpy(x).float(), torch.from_numpy(y).float())
+    return Pairs(*(torch.from_numpy(part.astype(np.float32)) for part in (x, y)))
 
 
 def _bad(array: np.ndarray) -> int:

@@ -40,6 +40,7 @@ class InputProcess(ABC):
 
     def __post_init__(self) -> None:
         checks.positive("task.input.scale", self.scale)
+        checks.within("task.input.scale", self.scale, checks.MAGNITUDES, 1.0)
 
     def sample(
         self,

@@ -44,10 +44,12 @@ class LinearTask(DrivenTask):
         checks.positive("task.dt", self.dt)
         self.input_dim = self.output_dim = self.channels
         self._kernel = self._impulse_response(self.length)
-        if not self._kernel.isfinite().all() or not self._kernel.square().sum() > 1e-30:
+        power = self._kernel.square().sum() * self.input.autocovariance(1)[0]
+        if not 1e-30 <= power <= 1e30:
             raise ValueError(
                 f"filter must be finite and not zero on the {self.length} steps of task.length, "
-                f"got filter={self.filter!r}; change task.filter or raise task.length"
+                f"and with the input's scale within what float32 can square, got "
+                f"filter={self.filter!r}; change task.filter or raise task.length"
             )
 
     def targets(self, x: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """SequenceTask: what every task shares, so that a new one states its relation and little else."""
 
 import itertools
+import logging
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from seq2seq import checks
 from seq2seq.seeds import generator
 from seq2seq.tasks.inputs import InputProcess, White
 from seq2seq.theory import predictors
+
+log = logging.getLogger("seq2seq")
 
 
 class Pairs(NamedTuple):
@@ -39,6 +43,7 @@ class SequenceTask(LightningDataModule):
     Attributes:
         length: time steps per sequence.
         input_dim, output_dim: channels of x and of y.
+        affine: give the reference predictors a constant term, for data that are not centred.
         input: the process that x is drawn from; None for tasks that draw in their own way.
         train_size, val_size, test_size: sequences per split.
         batch_size: sequences per optimisation step, over all processes together.
@@ -64,6 +69,7 @@ class SequenceTask(LightningDataModule):
     seed: int
     input_dim = 1
     output_dim = 1
+    affine = False
     online = False
     uses_samples = True
     embedding_size: int | None = None
@@ -103,6 +109,13 @@ class SequenceTask(LightningDataModule):
         if width is None:
             raise ValueError("a model without hidden_size needs a width; set task.embedding_size")
         return width, width if self.tied else self.vocabulary_size
+
+    def scaling(self) -> tuple[Tensor, ...] | None:
+        """Mean and deviation of x, then of y, (channels,) each, for a model to work in these units.
+
+        None where it sees x, and answers y, as they are.
+        """
+        return None
 
     def restarts(self, step: int) -> bool:
         """Whether the batch of `step` does not continue the one before it."""
@@ -149,11 +162,19 @@ class SequenceTask(LightningDataModule):
     def metrics(self, stage: str, loss: float) -> dict[str, float]:
         """nmse = loss / mean(y²) on the split `stage` (train, val, test): 1 is the zero predictor.
 
+        It is NaN, and a warning says so, where y is zero, or beyond what float32 can square.
         Fresh training batches have no split of their own; they are measured against val's.
         """
         split = "val" if stage == "train" and self.online else stage
         if split not in self._mean_squares:
-            self._mean_squares[split] = float(self.split(split).y.double().square().mean())
+            power = float(self.split(split).y.double().square().mean())
+            if not 1e-30 <= power <= 1e30:
+                log.warning(
+                    "%s/nmse is undefined: the targets of the %s split have the mean square %.3g",
+                    *(split, split, power),
+                )
+                power = math.nan
+            self._mean_squares[split] = power
         return {"nmse": loss / self._mean_squares[split]}
 
     @property
@@ -178,23 +199,43 @@ class SequenceTask(LightningDataModule):
     def reference_losses(self) -> dict[str, float]:
         """Mean squared errors of the `zero`, `memoryless` and m-tap (`taps_<m>`) predictors.
 
-        They are the best linear predictors: estimated here from at most 2000 training sequences
-        and judged on the test split; tasks with a closed form override this with exact values.
+        They are the best linear predictors (`affine`: with constant terms), estimated here from at
+        most 2000 training sequences and judged on the test split; tasks with a closed form
+        override this with exact values.
         """
-        held_out = self._data_moments("test", self._reference_taps())
-        return predictors.tap_losses(self._data_moments("train", self._reference_taps()), held_out)
+        channels = self.input_dim + self.affine
+        taps = max(1, min(self.length, predictors.MAX_FEATURES // channels))
+        train, test = (self._data_moments(split, taps) for split in ("train", "test"))
+        return predictors.tap_losses(train, test)
+
+    def references(self) -> dict[str, float]:
+        """`reference_losses` as they are logged: `reference/<name>`, in the unit of the loss.
+
+        Beside them, where there is a `zero`, stand their shares of it: `reference_nmse/<name>`.
+        """
+        losses = self.reference_losses()
+        zero = losses.get("zero")
+        shares = (
+            {} if zero is None else {k: v / zero if zero else math.nan for k, v in losses.items()}
+        )
+        units = {"reference": losses, "reference_nmse": shares}
+        return {f"{unit}/{k}": v for unit, values in units.items() for k, v in values.items()}
 
     def memoryless_prediction(self, x: Tensor) -> Tensor:
-        """ŷ_t = Wᵀx_t, the best linear answer to x (batch, time, input_dim) without a memory."""
+        """ŷ_t = Wᵀx_t (+ c), the best answer of its kind to x (batch, time, input_dim)."""
         weights = predictors.tap_weights(self._data_moments("train", 1), taps=1)
-        return x @ torch.from_numpy(weights).to(x)
-
-    def _reference_taps(self) -> int:
-        return max(1, min(self.length, predictors.MAX_FEATURES // self.input_dim))
+        return (self._features(x) @ torch.from_numpy(weights)).to(x.dtype)
 
     def _data_moments(self, split: str, taps: int) -> predictors.Moments:
-        x, y = (part[:2000].cpu().numpy() for part in self.split(split))
-        return predictors.data_moments(x, y, taps)
+        x, y = (part[:2000].cpu() for part in self.split(split))
+        return predictors.data_moments(self._features(x).numpy(), y.numpy(), taps)
+
+    def _features(self, x: Tensor) -> Tensor:
+        """What a reference predictor weighs of x, float64: `affine`, standardised beside a 1."""
+        if not self.affine:
+            return x.double()
+        mean, deviation = (part.cpu() for part in spread(self.split("train").x))
+        return F.pad((x - mean) / deviation, (0, 1), value=1.0)
 
     # ----------------------------------------------------------------------- the data
 
@@ -319,6 +360,15 @@ class DrivenTask(SequenceTask):
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x = self.input.sample(n, self.length, self.input_dim, generator)
         return x, self.targets(x)
+
+
+def spread(part: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel of (batch, time, channels), float64.
+
+    A deviation that is rounding of the mean in float32 counts as 1.
+    """
+    deviation, mean = torch.std_mean(part.double(), (0, 1), correction=0)
+    return mean, torch.where(deviation > 1e-7 * mean.abs(), deviation, 1.0)
 
 
 class TrainingBatches:

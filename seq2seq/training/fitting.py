@@ -99,7 +99,7 @@ def outcome(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> di
     states = getattr(module.model, "state_size", None)
     if states is not None:
         result["state_size"] = states
-    return result | {f"reference/{key}": value for key, value in task.reference_losses().items()}
+    return result | finite(task.references())
 
 
 def _evaluate(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> dict[str, Any]:

@@ -73,6 +73,68 @@ def test_bad_arrays_are_refused(save, arrays, message):
         Arrays(save(**arrays))
 
 
+@pytest.mark.parametrize("name", ["x", "y"])
+@pytest.mark.parametrize("factor", [1e39, 1e25, 1e-25, 1e-60, np.longdouble("1e-400")])
+def test_magnitudes_that_float32_cannot_square_are_refused(save, name, factor):
+    arrays = {"x": X.astype(np.longdouble), "y": X}
+    with pytest.raises(ValueError, match=rf"{name} must reach a magnitude in .*change the units"):
+        Arrays(save(**arrays | {name: X * factor}))
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4", "<f2", ">i4", "u1", "u8", np.longdouble])
+def test_every_real_type_is_converted(save, dtype):
+    x, y = Arrays(save(x=X.astype(dtype), y=(X + 1).astype(dtype))).split("test")
+    expected = Arrays(save(x=X, y=X + 1)).split("test")
+    assert torch.equal(x, expected.x)
+    assert torch.equal(y, expected.y)
+
+
+def test_channels_first_is_suspected(save, caplog):
+    for arrays in ({"x": X, "y": X}, {"x": X, "y": X[..., :1]}):
+        Arrays(save(**arrays)).setup("fit")
+    assert not caplog.messages
+    first = X.transpose(0, 2, 1)
+    Arrays(save(x=first, y=first)).setup("fit")
+    (said,) = caplog.messages
+    assert "6 channels at only 3 times; if it is channels-first" in said
+    with pytest.raises(ValueError, match="channels last"):
+        Arrays(save(x=first, y=first[:, :1]))
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_nmse_of_a_split_that_is_zero_is_undefined(save, caplog, split):
+    zero = Arrays(save(x=X, y=X)).split(split).x[:, 0, 0].numpy()
+    task = Arrays(save(x=X, y=np.where(np.isin(X, zero), 0, X)))
+    assert np.isnan([task.metrics(split, 0.5)["nmse"] for _ in range(2)]).all()
+    (said,) = caplog.messages
+    assert f"{split}/nmse is undefined" in said
+    assert task.metrics("train", 0.5)["nmse"] > 0
+    references = task.references()
+    assert np.isnan(references["reference_nmse/memoryless"]) == (split == "test")
+
+
+@pytest.mark.parametrize(
+    "x", [X, 0 * X, X + 1e5, np.random.default_rng(0).normal(size=(40, 20, 1))]
+)
+def test_a_constant_is_within_reach_of_every_reference(save, x):
+    task = Arrays(save(x=x, y=np.full((*x.shape[:2], 1), 3.0)))
+    zero, *others = task.reference_losses().values()
+    assert zero == pytest.approx(9)
+    assert max(others) < 1e-9
+    x = task.split("test").x
+    assert task.memoryless_prediction(x).numpy() == pytest.approx(3)
+
+
+def test_references_neither_see_units_nor_offsets(save):
+    x = np.random.default_rng(0).standard_normal((300, 20, 2))
+    y = 0.1 * np.random.default_rng(1).standard_normal((300, 20, 1))
+    y[:, 2:, 0] += x[:, :-2] @ [0.5, -1.0]
+    losses = Arrays(save(x=x, y=y)).reference_losses()
+    others = Arrays(save(x=x * [1e-7, 1e3] + [0, 1e5], y=1e-6 * y)).reference_losses()
+    for name, loss in losses.items():
+        assert others[name] == pytest.approx(1e-12 * loss, rel=1e-3)
+
+
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.5, float("nan")])
 def test_bad_fractions_are_refused(save, fraction):
     with pytest.raises(ValueError, match="val_fraction must lie in"):

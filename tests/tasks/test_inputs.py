@@ -122,6 +122,7 @@ def test_config_states_the_defaults(name):
     [
         (lambda: White(scale=0.0), "scale must be positive, got scale=0.0"),
         (lambda: Uniform(scale=-1.0), "task.input.scale"),
+        (lambda: White(scale=1e-30), r"task.input.scale must lie in \[1e-15, 1e\+15\]"),
         (lambda: GP(length_scale=0.0), "length_scale must be positive"),
         (lambda: GP(dt=float("inf")), "dt must be positive"),
         (lambda: AR1(coefficient=1.0), "coefficient must lie in"),

@@ -166,6 +166,8 @@ def test_50000_steps_take_less_than_a_gigabyte_and_20_seconds():
         (lambda: Convolution(filter=["a"]), "numbers only"),
         (lambda: Convolution(filter=[1.0, float("nan")]), "must be finite and not zero"),
         (lambda: Convolution(filter=[0.0, 0.0]), "must be finite and not zero"),
+        (lambda: Convolution(filter=[1e200]), "what float32 can square"),
+        (lambda: Convolution(filter=[1e-9], input=White(1e-9)), "what float32 can square"),
         (lambda: Convolution(filter=3), "a list of numbers, a kernel family or a kernel"),
         (lambda: LinearFunctional("impulse", length=8), "raise task.length"),
         (lambda: LinearFunctional(dt=0.0), "dt must be positive, got dt=0.0"),
