@@ -73,6 +73,20 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError(f"trainer.max_steps must be a positive whole number, got {max_steps}")
 
 
+def one_device(cfg: DictConfig, what: str) -> None:
+    """Refuse several devices: each further one runs the caller's program from its start.
+
+    Raises:
+        ConfigError: `what` is the subject of the line.
+    """
+    devices = cfg.trainer.get("devices", 1)
+    if str(devices) not in ("1", "auto"):
+        raise ConfigError(
+            f"{what} has one device, got trainer.devices={devices}; set trainer.devices=1, or give "
+            "the run to train.py, by itself"
+        )
+
+
 def _check_component(path: str, node: Any, allow: tuple[str, ...]) -> None:
     if not isinstance(node, DictConfig) or not node.get("_target_"):
         raise ConfigError(f"{path} must be a group choice or a node with _target_, got {node!r}")

@@ -3,19 +3,48 @@
 import functools
 import json
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import lightning
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq import schema
+from seq2seq import checks, schema
 from seq2seq.build import build, refusing
 from seq2seq.schema import ConfigError
+
+#: Held while a thread composes, trains or sweeps, the others wait: Hydra's state, torch's global
+#: random numbers and the handlers of signals belong to the whole process.
+ALONE = threading.RLock()
+
+
+@contextmanager
+def composing(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Hydra with this project's configs, whatever Hydra the caller is at; gives the overrides.
+
+    Raises:
+        ConfigError: they are no list of texts, or what is done within fails.
+    """
+    with ALONE:
+        shared = {kind: kind.instance() for kind in (ConfigStore, Plugins, SourcesRegistry)}
+        before, Singleton._instances = Singleton._instances, shared
+        try:
+            arguments = checks.texts("overrides", overrides)
+            schema.register(arguments)
+            with initialize_config_dir(str(schema.CONFIGS), "train", version_base="1.3"):
+                yield arguments
+        except Exception as error:
+            raise ConfigError(schema.explain(error)) from None
+        finally:
+            Singleton._instances = before
 
 
 def configure(overrides: Sequence[str] = ()) -> DictConfig:
@@ -24,15 +53,8 @@ def configure(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         ConfigError: the overrides do not make a config that can be run.
     """
-    try:
-        schema.register(overrides)
-        if GlobalHydra.instance().is_initialized():
-            cfg = compose("train", overrides=list(overrides))
-        else:
-            with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
-                cfg = compose("train", overrides=list(overrides))
-    except Exception as error:
-        raise ConfigError(schema.explain(error)) from None
+    with composing(overrides) as arguments:
+        cfg = compose("train", overrides=arguments)
     check(cfg)
     return cfg
 

@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 
 from seq2seq.runs import FINAL, Run, run_folder
 from seq2seq.runs.locks import Claims
-from seq2seq.schema import ConfigError
-from seq2seq.training.configure import configure
+from seq2seq.schema import ConfigError, one_device
+from seq2seq.training.configure import ALONE, configure
 from seq2seq.training.fitting import fit
 
 log = logging.getLogger("seq2seq")
@@ -21,10 +21,15 @@ log = logging.getLogger("seq2seq")
 def train(overrides: Sequence[str] = ()) -> Run:
     """Train one run as `python train.py <overrides>` would, and return it.
 
+    With `dry_run=true` it is only checked. Called from several threads, one trains after another.
+
     Raises:
         ConfigError: the overrides do not make a config that can be run; nothing was written.
     """
-    return run(configure(overrides))
+    with ALONE:
+        cfg = configure(overrides)
+        one_device(cfg, "a run started from Python")
+        return Run(run_folder(cfg)) if cfg.dry_run else run(cfg)
 
 
 def run(cfg: DictConfig) -> Run:
