@@ -13,7 +13,7 @@ from seq2seq.evaluate import evaluate
 from seq2seq.schema import ConfigError
 from seq2seq.training import configure
 
-TINY = ["model=rnn", "model.hidden_size=4", "task.length=8", "task.train_size=64"]
+TINY = ["model=rnn", "model.hidden_size=4", "task.length=8", "task.k=2", "task.train_size=64"]
 TINY += ["task.val_size=16", "task.test_size=16", "task.batch_size=8", "trainer.max_steps=4"]
 TINY += ["callbacks.figures=null", "callbacks.progress=null", "logger=none"]
 CALLS = {
@@ -34,7 +34,7 @@ def another_application(tmp_path):
     """Is there, with its own configs, and must be there afterwards as it was."""
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "other.yaml").write_text("theirs: 1\n")
-    with initialize_config_dir(str(tmp_path / "conf"), version_base="1.1"):
+    with initialize_config_dir(str(tmp_path / "conf"), version_base="1.2"):
         before = dict(Singleton._instances)
         yield
         assert Singleton._instances == before

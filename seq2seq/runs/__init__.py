@@ -4,7 +4,6 @@ from seq2seq.files import write_atomically
 from seq2seq.runs.folder import (
     FINAL,
     Run,
-    allowed,
     checkpoint_step,
     load_checkpoint,
     load_weights,
@@ -16,7 +15,6 @@ from seq2seq.runs.table import collect, find, flatten, natural
 __all__ = [
     "FINAL",
     "Run",
-    "allowed",
     "checkpoint_step",
     "collect",
     "find",

@@ -1,6 +1,5 @@
 """The folder of one run and the files in it."""
 
-import argparse
 import json
 import re
 import shutil
@@ -198,11 +197,3 @@ def score(result: Mapping[str, Any]) -> float | None:
     """What a search minimises: `val/nmse`, or `val/loss` for a task of tokens; None without one."""
     value: float | None = result.get("val/nmse", result.get("val/loss"))
     return value
-
-
-def allowed(argument: str) -> tuple[str, ...]:
-    """The packages in a command's `allow=[package, …]`, as an argument's type for argparse."""
-    key, _, names = argument.partition("=")
-    if key != "allow" or not names:
-        raise argparse.ArgumentTypeError(f"only allow=[package] may follow, got {argument}")
-    return tuple(re.findall(r"[\w.]+", names))

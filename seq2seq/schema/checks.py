@@ -176,7 +176,7 @@ def _check_value(path: str, parameter: Parameter, value: Any) -> None:
             holder.value = plain
         except ValidationError:
             raise ConfigError(
-                f"{path} must be {_type_name(parameter.type)}, got {value!r}"
+                f"{path} must be {type_name(parameter.type)}, got {value!r}"
             ) from None
 
 
@@ -186,7 +186,7 @@ def _holder(kind: Any) -> DictConfig:
     return OmegaConf.structured(make_dataclass("Holder", [("value", kind, field(default=MISSING))]))
 
 
-def _type_name(kind: Any) -> str:
+def type_name(kind: Any) -> str:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     if kind in names:
         return names[kind]
