@@ -1,7 +1,6 @@
-"""Let a trained language model write.
+"""Let a trained language model write: that of a run, or one of the package by its name.
 
-python scripts/generate.py run=<folder> prompt="To be" length=600 temperature=0.8 seed=1
-python scripts/generate.py run=text-char-lstm          a trained model of the package
+python scripts/generate.py run=text-char-lstm prompt="To be" length=600 temperature=0.8 seed=1
 """
 
 import itertools
