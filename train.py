@@ -11,6 +11,7 @@ import hydra
 from omegaconf import DictConfig
 
 from seq2seq import schema
+from seq2seq.command import guarded
 
 HELP = """\
 Train a sequence model on a task with memory, or sweep over many.
@@ -39,30 +40,19 @@ def run_job(cfg: DictConfig) -> float | None:
     return score(run(cfg).result)
 
 
-def main() -> int:
-    """Exit code 0 if every run ended, 1 if one failed, 2 for a config that cannot be run."""
-    full_errors = "HYDRA_FULL_ERROR" in os.environ
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to this function
+def main() -> None:
+    """One command: its help, or its jobs; exits with code 1 if one failed."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through
     for flag in {"-m", "--multirun"} & set(sys.argv):  # Hydra wants it before the overrides
         sys.argv.remove(flag)
         sys.argv.insert(1, flag)
     if {"--help", "-h"} & set(sys.argv):
         show_help()
-        return 0
-    try:
-        if "hydra.mode=RUN" in sys.argv:
-            raise schema.ConfigError("hydra.mode=RUN would leave out the checks; leave it out")
-        schema.register(sys.argv[1:])
-        run_job()
-        return 0
-    except KeyboardInterrupt:
-        print("\nstopped; the same command continues from the last checkpoint", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if full_errors:
-            raise
-        print(f"train.py: {schema.explain(error)}", file=sys.stderr)
-        return 2
+        return
+    if "hydra.mode=RUN" in sys.argv:
+        raise schema.ConfigError("hydra.mode=RUN would leave out the checks; leave it out")
+    schema.register(sys.argv[1:])
+    run_job()
 
 
 def show_help() -> None:
@@ -73,4 +63,4 @@ def show_help() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main, "stopped; the same command continues from the last checkpoint"))

@@ -1,6 +1,9 @@
 """`hydra/sweeper=optuna`: search for the hyperparameters with the lowest validation error."""
 
+from hydra.core.override_parser.types import Override
+
 from hydra_plugins.seq2seq_sweeper import RunSweeper
+from seq2seq.runs import Run
 
 
 class OptunaSweeper(RunSweeper):
@@ -28,14 +31,8 @@ class OptunaSweeper(RunSweeper):
         super().__init__(params)
         self.options = n_trials, parallel, startup_trials, prune_after
 
-    def sweep(self, arguments: list[str]) -> None:
-        """Run the study, or the rest of it, and print its best runs.
-
-        Raises:
-            SystemExit: with code 1, if a run failed.
-        """
+    def _run(self, overrides: list[Override], shell: bool) -> tuple[list[Run], int]:
         from seq2seq.sweep.search import Search
 
-        search = Search(self.config, self._parse(arguments), self._compose, self._launch)
-        if search.run(*self.options):
-            raise SystemExit(1)
+        search = Search(self.config, overrides, self._compose, self._launch)
+        return search.run(*self.options)

@@ -13,6 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.seq2seq_vmap_launcher import VmapLauncher
+from seq2seq.runs import Run
 from seq2seq.schema import ConfigError, check_folders
 
 
@@ -55,24 +56,32 @@ class RunSweeper(Sweeper):
         if isinstance(self.launcher, VmapLauncher):
             self.launcher.compose = self._compose  # which has composed all jobs to check them
 
-    def sweep(self, arguments: list[str]) -> Any:
-        """Check all jobs, run those that are missing, print how all of them ended.
+    def sweep(self, arguments: list[str], shell: bool = True) -> list[Run]:
+        """Check all jobs, run those that are missing, return all of them.
+
+        Args:
+            arguments: overrides.
+            shell: tell what is done and how the jobs ended, as a command does.
 
         Raises:
-            SystemExit: with code 1, if a job did not finish.
+            SystemExit: with code 1, for a command of which a job did not finish.
         """
+        runs, failed = self._run(self._parse(arguments, shell), shell)
+        if failed and shell:
+            raise SystemExit(1)
+        return runs
+
+    def _run(self, overrides: list[Override], shell: bool) -> tuple[list[Run], int]:
         from seq2seq.sweep.sweeper import run_jobs
 
-        overrides = self._parse(arguments)
-        if run_jobs(self.config, overrides, self._compose, self._launch):
-            raise SystemExit(1)
+        return run_jobs(self.config, overrides, self._compose, self._launch, shell)
 
-    def _parse(self, arguments: list[str]) -> list[Override]:
+    def _parse(self, arguments: list[str], shell: bool) -> list[Override]:
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         given = parser.parse_overrides(arguments)
         swept = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
-        if not {"-m", "--multirun"} & set(sys.argv):
+        if shell and not {"-m", "--multirun"} & set(sys.argv):
             for override in given:
                 if override.is_sweep_override():
                     raise ConfigError(f"{override.input_line} has several values; add -m to sweep")

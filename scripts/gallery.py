@@ -1,29 +1,24 @@
 """Write figures and recorded pages as one HTML file that needs no installation to read.
 
-python scripts/gallery.py docs/gallery.html --sweep outputs/plateau_shift
+python scripts/gallery.py docs/gallery.html sweep=outputs/plateau_shift
 """
 
-import argparse
-import sys
+from collections.abc import Sequence
 
-from seq2seq.explorer.gallery import gallery
+from seq2seq.command import command
 
 
-def main() -> int:
-    """Exit code 0, or 2 for a file that cannot be written or a folder without runs."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("path", nargs="?", default="gallery.html", help="the file to write")
-    parser.add_argument(
-        "--sweep", action="append", default=[], help="a folder whose runs' figures are added"
-    )
-    arguments = parser.parse_args()
-    try:
-        print(gallery(arguments.path, arguments.sweep))
-    except (OSError, ValueError) as error:
-        print(f"gallery.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+def main(path: str = "gallery.html", /, *, sweep: Sequence[str] = ()) -> None:
+    """Write it and print its path.
+
+    Args:
+        path: the file to write
+        sweep: folders whose runs' figures are added
+    """
+    from seq2seq.explorer.gallery import gallery
+
+    print(gallery(path, sweep))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

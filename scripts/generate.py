@@ -1,43 +1,39 @@
-"""Let a trained language model write.
+"""Let a trained language model write: that of a run, or one of the package by its name.
 
-python scripts/generate.py run=<folder> prompt="To be" length=600 temperature=0.8 seed=1
-python scripts/generate.py run=text-char-lstm          a trained model of the package
+python scripts/generate.py run=text-char-lstm prompt="To be" length=600 temperature=0.8 seed=1
 """
 
+import itertools
 import sys
-from typing import Any
 
-from seq2seq.schema import nearest
-
-KEYS: dict[str, Any] = {"run": str, "prompt": str, "length": int, "temperature": float}
-KEYS |= {"top_k": int, "top_p": float, "seed": int, "num_samples": int}
+from seq2seq import checks
+from seq2seq.command import command
 
 
-def main(arguments: list[str]) -> None:
+def main(
+    run: str,
+    prompt: str = "",
+    length: int = 600,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+    num_samples: int = 1,
+) -> None:
     """Print `num_samples` continuations, the n-th with the seed `seed` + n."""
-    values: dict[str, Any] = {"prompt": "", "seed": 0, "num_samples": 1}
-    for key, _, text in (argument.partition("=") for argument in arguments):
-        if key not in KEYS:
-            raise ValueError(f"unknown key {key}{nearest(key, KEYS)}")
-        values[key] = KEYS[key](text)
-    if "run" not in values:
-        raise ValueError("no run given; add run=<folder>")
     from seq2seq import pretrained
     from seq2seq.generate import load, stream
 
-    model, vocabulary = load(pretrained.run(values.pop("run")))
-    if unknown := sorted(set(vocabulary.unknown(values["prompt"]))):
+    checks.integer("num_samples", num_samples)
+    model, vocabulary = load(pretrained.run(run))
+    if unknown := sorted(set(vocabulary.unknown(prompt))):
         print(f"not seen in training, read as <unk>: {unknown}", file=sys.stderr)
-    first = values.pop("seed")
-    for seed in range(first, first + values.pop("num_samples")):
-        print(values["prompt"], end="", flush=True)
-        for piece in stream(model, vocabulary, seed=seed, **values):
+    for n in range(num_samples):
+        pieces = stream(model, vocabulary, prompt, length, temperature, top_k, top_p, seed + n)
+        for piece in itertools.chain([prompt], pieces):
             print(piece, end="", flush=True)
-        print("\n" + "-" * 20 if seed < first else "")
+        print("\n" + "-" * 20 if n < num_samples - 1 else "")
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except ValueError as error:
-        sys.exit(f"generate.py: {error}")
+    command(main)

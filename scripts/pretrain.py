@@ -4,34 +4,28 @@ python scripts/pretrain.py                     all of them; what is trained alre
 python scripts/pretrain.py shift-tcn           some; key=value is passed on to the training
 """
 
-import sys
-
-from seq2seq.schema import explain
+from seq2seq.command import command
 
 
-def main(arguments: list[str]) -> int:
-    """Rebuild the named models; exit code 2 for what cannot be made."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return 0
+def main(*arguments: str) -> None:
+    """Rebuild the named models.
+
+    Args:
+        arguments: names of models, and overrides of their training
+    """
     from seq2seq import pretrained, publish
 
     overrides = [a for a in arguments if "=" in a]
     names = [a for a in arguments if "=" not in a] or list(pretrained.recipes())
-    try:
-        for name in names:
-            publish.recipe(name)
-        for name in names:
-            made = publish.rebuild(name, overrides)
-            size = sum(file.stat().st_size for file in made.folder.iterdir()) / 1000
-            numbers = f"{made.result['parameters']:>9,} parameters {size:>6,.0f} kB"
-            metric = "test/nmse" if "test/nmse" in made.result else "test/loss"
-            print(f"{name:<22} {numbers}  {metric} {made.result[metric]:.4g}")
-    except ValueError as error:
-        print(f"pretrain.py: {explain(error)}", file=sys.stderr)
-        return 2
-    return 0
+    for name in names:
+        publish.recipe(name)
+    for name in names:
+        made = publish.rebuild(name, overrides)
+        size = sum(file.stat().st_size for file in made.folder.iterdir()) / 1000
+        numbers = f"{made.result['parameters']:>9,} parameters {size:>6,.0f} kB"
+        metric = "test/nmse" if "test/nmse" in made.result else "test/loss"
+        print(f"{name:<22} {numbers}  {metric} {made.result[metric]:.4g}")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    command(main)

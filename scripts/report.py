@@ -4,26 +4,22 @@ python scripts/report.py outputs/plateau_shift
 python scripts/report.py outputs/plateau_shift allow=[my_package]     if runs have classes of it
 """
 
-import argparse
-import sys
+from collections.abc import Sequence
 
-from seq2seq.analysis.report import report
-from seq2seq.runs import allowed
+from seq2seq.command import command
 
 
-def main() -> int:
-    """Exit code 0, or 2 for a folder without runs."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("sweep", help="folder that holds run folders")
-    parser.add_argument("allow", nargs="?", type=allowed, default=(), help="allow=[package, …]")
-    given = parser.parse_args()
-    try:
-        print(report(given.sweep, given.allow))
-    except (OSError, ValueError) as error:
-        print(f"report.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+def main(sweep: str, /, *, allow: Sequence[str] = ()) -> None:
+    """Write it and print its path.
+
+    Args:
+        sweep: folder that holds run folders
+        allow: packages
+    """
+    from seq2seq.analysis.report import report
+
+    print(report(sweep, tuple(allow)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

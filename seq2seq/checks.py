@@ -18,6 +18,15 @@ def integer(key: str, value: Any, least: int = 1) -> None:
         refuse(key, value, f"be at least {least}", least)
 
 
+def texts(key: str, value: Any) -> list[str]:
+    """`value` as a list; raise ValueError unless it is a sequence of texts, and not itself one."""
+    if isinstance(value, str):
+        refuse(key, value, "be a list of texts", value.split())
+    if not isinstance(value, Sequence) or not all(isinstance(text, str) for text in value):
+        refuse(key, value, "be a list of texts", '["seed=1"]')
+    return list(value)
+
+
 def positive(key: str, value: float, remedy: Any = 1.0) -> None:
     """Raise ValueError unless `value` is above 0 and finite."""
     if not 0 < value < math.inf:

@@ -1,6 +1,5 @@
 """Let a trained model go on by itself: texts from a prompt, trajectories from a prefix."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -8,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from seq2seq import checks
 from seq2seq.build import load_model
 from seq2seq.models.model import SequenceModel
 from seq2seq.models.token import TokenModel
@@ -61,16 +61,16 @@ def stream(
     give the same text.
 
     Raises:
-        ValueError: no step form, or a length, temperature, top_k or top_p out of range.
+        ValueError: no step form, or a number out of range.
     """
     needs_step(model)
-    for name, value, least in (("length", length, 0), ("top_k", top_k, 1)):
-        if value is not None and value < least:
-            raise ValueError(f"{name} must be at least {least}, got {name}={value}")
-    if not (temperature >= 0 and math.isfinite(temperature)):
-        raise ValueError(f"temperature must not be negative, got temperature={temperature}")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p must lie in (0, 1], got top_p={top_p}")
+    checks.integer("length", length, 0)
+    checks.integer("seed", seed, 0)
+    checks.within("temperature", temperature, "[0, inf)", 1.0)
+    if top_k is not None:
+        checks.integer("top_k", top_k)
+    if top_p is not None:
+        checks.within("top_p", top_p, "(0, 1]", 0.9)
     numbers = vocabulary.encode(prompt).tolist() or [vocabulary.beginning]
     draws = generator(seed, "sample")
     drawn = model.stream(numbers, length, draws, temperature, top_k, top_p)

@@ -22,6 +22,7 @@ ALLOWED = {
     "objective": {"theory", "models"},
     "schema": set(),
     "runs": {"schema"},
+    "command": {"schema"},
     "build": {"schema", "runs", "models", "module"},
     "evaluate": {"schema", "runs", "build", "module"},
     "generate": {"runs", "build", "models", "tasks"},

@@ -62,5 +62,5 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
 def test_a_sweep_over_several_devices_is_refused(tmp_path):
     done = call(tmp_path, "-m", "seed=0,1", "trainer=ddp")
     assert done.returncode == 2
-    assert "a sweep runs each job on one device, got trainer.devices=2" in done.stderr
+    assert "each job of a sweep has one device, got trainer.devices=2" in done.stderr
     assert not list(tmp_path.iterdir())

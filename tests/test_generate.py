@@ -109,6 +109,8 @@ def drawn(**options: float) -> list[float]:
         ({}, [0, 0.4, 0.3, 0.2, 0.1]),
         ({"temperature": 0.5}, [0, 16 / 30, 9 / 30, 4 / 30, 1 / 30]),
         ({"temperature": 0}, [0, 1, 0, 0, 0]),
+        ({"temperature": 1e-40}, [0, 1, 0, 0, 0]),
+        ({"temperature": 1e300}, [0, 0.25, 0.25, 0.25, 0.25]),
         ({"top_k": 2}, [0, 4 / 7, 3 / 7, 0, 0]),
         ({"top_k": 9}, [0, 0.4, 0.3, 0.2, 0.1]),
         ({"top_p": 0.75}, [0, 4 / 9, 3 / 9, 2 / 9, 0]),
@@ -121,8 +123,26 @@ def test_draws_follow_the_distribution(options: dict[str, float], expected: list
 
 
 @pytest.mark.parametrize(
+    "options", [{"top_k": 1}, {"temperature": 0}, {"temperature": 0, "top_k": 3}]
+)
+def test_of_equally_likely_tokens_the_first_count(options: dict[str, float]) -> None:
+    scores, draws = torch.tensor([9.0, 1.0, 2.0, 2.0, 2.0]), torch.Generator().manual_seed(0)
+    numbers = {generate.draw(scores, draws, **options) for _ in range(50)}  # type: ignore[arg-type]
+    assert numbers == {2}
+    two = {generate.draw(scores, draws, 1.0, 2) for _ in range(50)}
+    assert two == {2, 3}
+
+
+@pytest.mark.parametrize(
     "wrong",
-    [{"length": -1}, {"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}],
+    [
+        {"length": -1},
+        {"temperature": -1.0},
+        {"top_k": 0},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+        {"seed": -1},
+    ],
 )
 def test_wrong_arguments_are_refused(wrong: dict[str, float]) -> None:
     (name,) = wrong

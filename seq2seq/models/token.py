@@ -89,15 +89,15 @@ def draw(
 
     Drawn from softmax(scores / temperature), cut down to the `top_k` likeliest tokens and then to
     the fewest that hold the share `top_p` of the probability (Holtzman et al. 2020); temperature 0
-    takes the likeliest.
+    takes the likeliest. Of equally likely ones the first count.
     """
     scores = scores[1:].cpu()
     if temperature == 0:
-        return 1 + int(scores.argmax())
-    scores = scores / temperature
-    if top_k is not None and top_k < len(scores):
-        scores = scores.masked_fill(scores < scores.topk(top_k).values[-1], -math.inf)
-    probability = scores.softmax(0)
+        top_k = 1
+    if top_k is not None:
+        order = scores.argsort(descending=True, stable=True)
+        scores = scores.index_fill(0, order[top_k:], -math.inf)
+    probability = (scores / max(temperature, 1e-30)).softmax(0)  # a smaller one would overflow
     if top_p is not None and top_p < 1:
         ordered, order = probability.sort(descending=True, stable=True)
         beyond = ordered.cumsum(0) - ordered >= top_p

@@ -4,7 +4,6 @@ from seq2seq.files import replacing, write_atomically
 from seq2seq.runs.folder import (
     FINAL,
     Run,
-    allowed,
     by_unit,
     checkpoint_step,
     load_checkpoint,
@@ -20,7 +19,6 @@ __all__ = [
     "FINAL",
     "LostLease",
     "Run",
-    "allowed",
     "by_unit",
     "checkpoint_step",
     "collect",

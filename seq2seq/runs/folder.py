@@ -1,6 +1,5 @@
 """The folder of one run and the files in it."""
 
-import argparse
 import contextlib
 import hashlib
 import io
@@ -265,11 +264,3 @@ def by_unit(result: Mapping[str, Any]) -> dict[str, Any]:
         return 0 if not name else 1 if name == "loss" or group == "reference" else 2
 
     return {key: result[key] for key in sorted(result, key=unit)}
-
-
-def allowed(argument: str) -> tuple[str, ...]:
-    """The packages in a command's `allow=[package, …]`, as an argument's type for argparse."""
-    key, _, names = argument.partition("=")
-    if key != "allow" or not names:
-        raise argparse.ArgumentTypeError(f"only allow=[package] may follow, got {argument}")
-    return tuple(re.findall(r"[\w.]+", names))

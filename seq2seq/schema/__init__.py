@@ -5,7 +5,7 @@ types import neither torch nor lightning.
 """
 
 from seq2seq.errors import ConfigError, nearest
-from seq2seq.schema.checks import check
+from seq2seq.schema.checks import check, one_device
 from seq2seq.schema.components import CONFIGS, Component, choices, component_schema, register
 from seq2seq.schema.messages import explain
 from seq2seq.schema.signatures import (
@@ -35,6 +35,7 @@ __all__ = [
     "component_schema",
     "explain",
     "nearest",
+    "one_device",
     "register",
     "signature",
 ]

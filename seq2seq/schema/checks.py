@@ -70,6 +70,20 @@ def check(cfg: DictConfig) -> None:
         )
 
 
+def one_device(cfg: DictConfig, what: str) -> None:
+    """Refuse several devices: each further one runs the caller's program from its start.
+
+    Raises:
+        ConfigError: `what` is the subject of the line.
+    """
+    devices = cfg.trainer.get("devices", 1)
+    if str(devices) not in ("1", "auto"):
+        raise ConfigError(
+            f"{what} has one device, got trainer.devices={devices}; set trainer.devices=1, or give "
+            "the run to train.py, by itself"
+        )
+
+
 def _check_component(path: str, node: Any, allow: tuple[str, ...]) -> None:
     if not isinstance(node, DictConfig) or not node.get("_target_"):
         raise ConfigError(f"{path} must be a group choice or a node with _target_, got {node!r}")
@@ -159,7 +173,7 @@ def _check_value(path: str, parameter: Parameter, value: Any) -> None:
             holder.value = plain
         except ValidationError:
             raise ConfigError(
-                f"{path} must be {_type_name(parameter.type)}, got {value!r}"
+                f"{path} must be {type_name(parameter.type)}, got {value!r}"
             ) from None
 
 
@@ -169,7 +183,7 @@ def _holder(kind: Any) -> DictConfig:
     return OmegaConf.structured(make_dataclass("Holder", [("value", kind, field(default=MISSING))]))
 
 
-def _type_name(kind: Any) -> str:
+def type_name(kind: Any) -> str:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     if kind in names:
         return names[kind]

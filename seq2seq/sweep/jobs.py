@@ -57,12 +57,8 @@ def plan(composed: Iterable[tuple[Sequence[str], DictConfig]]) -> list[Job]:
     for _, config in composed:
         schema.check(config)
         schema.check_training(config)
-        devices = config.trainer.get("devices", 1)
-        if len(composed) > 1 and str(devices) not in ("1", "auto"):
-            raise ConfigError(
-                f"a sweep runs each job on one device, got trainer.devices={devices}; "
-                "run the jobs one by one or choose trainer=cpu"
-            )
+        if len(composed) > 1:
+            schema.one_device(config, "each job of a sweep")
     checked: set[str] = set()
     jobs: dict[Path, Job] = {}
     for overrides, config in composed:

@@ -20,6 +20,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 
+from seq2seq.runs import Run
 from seq2seq.runs.locks import Claims
 from seq2seq.schema import ConfigError
 from seq2seq.sweep.jobs import Job, make_parents, plan, print_table
@@ -71,8 +72,8 @@ class Search:
 
     def run(
         self, n_trials: int, parallel: int, startup_trials: int, prune_after: int | None
-    ) -> int:
-        """Go on to `n_trials` runs and print the best; the value is how many failed.
+    ) -> tuple[list[Run], int]:
+        """Go on to `n_trials` runs and print the best; the runs, and how many failed.
 
         Raises:
             ConfigError: another process is at this study.
@@ -97,7 +98,9 @@ class Search:
                 self._try(study, trials[:parallel], startup_trials, prune_after)
                 del trials[:parallel]
         self.show(study)
-        return len(study.get_trials(deepcopy=False, states=[TrialState.FAIL]))
+        tried = study.get_trials(deepcopy=False)
+        runs = [Run(t.user_attrs["folder"]) for t in tried if "folder" in t.user_attrs]
+        return runs, sum(trial.state == TrialState.FAIL for trial in tried)
 
     def _study(self, startup_trials: int, parallel: int) -> optuna.Study:
         storage = JournalStorage(JournalFileBackend(str(self.folder / JOURNAL)))

@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobStatus
 from omegaconf import DictConfig
 
+from seq2seq.runs import FINAL, Run
 from seq2seq.schema import ConfigError
 from seq2seq.sweep import jobs as job_list
 
@@ -25,42 +26,46 @@ def run_jobs(
     overrides: Sequence[Override],
     compose: Callable[[Sequence[str]], DictConfig],
     launch: Callable[[Sequence[Sequence[str]]], Any],
-) -> int:
-    """Run what is missing of a sweep and print its table; the value is how many did not finish.
+    shell: bool = True,
+) -> tuple[list[Run], int]:
+    """Run what is missing of a sweep; all its runs, and how many did not finish.
 
     Args:
         config: the sweep's own config.
         overrides: as parsed from the command line and the experiment; later ones win.
         compose: gives a job's config from its overrides.
         launch: runs jobs, given the overrides of each.
+        shell: print how the jobs ended.
 
     Raises:
         ConfigError: a job cannot be run; none was started and nothing was written.
     """
     grid = expand(overrides)
     jobs = job_list.plan((one, compose(one)) for one in grid)
-    single = len(grid) == 1
+    runs, single = [job.run for job in jobs], len(grid) == 1
     if config.dry_run:
         from seq2seq.sweep.estimate import show_estimate
 
         show_estimate(jobs)
-        return 0
+        return runs, 0
     missing = [job for job in jobs if not job.is_done]
     if missing:
         job_list.make_parents(missing)
         if not single:
             job_list.write_plan(jobs)
         run_missing(missing, launch)
+    failed = sum(run.status not in FINAL for run in runs)
+    if not shell:
+        return runs, failed
     if single:
         if not missing:
             print("nothing to do: this run is complete (force=true trains it again)")
         job_list.show_result(jobs[0])
     else:
         job_list.show(jobs)
-    failed = sum(job.run.status not in ("finished", "diverged") for job in jobs)
     if failed and not single:
         print(f"{failed} of {len(jobs)} jobs did not finish", file=sys.stderr)
-    return failed
+    return runs, failed
 
 
 def run_missing(

@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from seq2seq.errors import nearest
@@ -239,6 +240,15 @@ def build(family: str, parameters: Mapping[str, Any] | None = None) -> Kernel:
                 f"filter.{name} must be a parameter of {family}, got {name!r}{nearest(name, known)}"
             )
     return kind(**(parameters or {}))
+
+
+def response(name: str, length: int) -> Array:
+    """ρ of `family:parameter=value:…`, or white noise for `random:seed=…`."""
+    family, *settings = name.split(":")
+    given = {key: yaml.safe_load(value) for key, _, value in (s.partition("=") for s in settings)}
+    if family == "random":
+        return np.random.default_rng(**{"seed": 0} | given).normal(size=length)
+    return build(family, given).sample(length)
 
 
 def _decay(rate: float, t: Array) -> Array:

@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ from typing import Any
 import lightning
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
 from hydra.utils import instantiate
 from lightning.pytorch import callbacks as stock
 from lightning.pytorch.accelerators import CPUAccelerator
@@ -29,6 +33,32 @@ from seq2seq.module import SequenceModule
 from seq2seq.schema import ConfigError
 from seq2seq.seeds import generator
 
+#: Held while a thread composes, trains or sweeps, the others wait: Hydra's state, torch's global
+#: random numbers and the handlers of signals belong to the whole process.
+ALONE = threading.RLock()
+
+
+@contextmanager
+def composing(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Hydra with this project's configs, whatever Hydra the caller is at; gives the overrides.
+
+    Raises:
+        ConfigError: they are no list of texts, or what is done within fails.
+    """
+    with ALONE:
+        kinds: tuple[Any, ...] = (ConfigStore, Plugins, SourcesRegistry)
+        shared = {kind: kind.instance() for kind in kinds}
+        before, Singleton._instances = Singleton._instances, shared
+        try:
+            arguments = checks.texts("overrides", overrides)
+            schema.register(arguments)
+            with initialize_config_dir(str(schema.CONFIGS), "train", version_base="1.3"):
+                yield arguments
+        except Exception as error:
+            raise ConfigError(schema.explain(error)) from None
+        finally:
+            Singleton._instances = before
+
 
 def configure(overrides: Sequence[str] = ()) -> DictConfig:
     """The config of the run that `python train.py <overrides>` would train.
@@ -36,16 +66,9 @@ def configure(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         ConfigError: the overrides do not make a config that can be run.
     """
-    try:
-        schema.register(overrides)
-        if GlobalHydra.instance().is_initialized():
-            cfg = compose("train", overrides=list(overrides), return_hydra_config=True)
-        else:
-            with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
-                cfg = compose("train", overrides=list(overrides), return_hydra_config=True)
+    with composing(overrides) as arguments:
+        cfg = compose("train", overrides=arguments, return_hydra_config=True)
         schema.check_folders(cfg.hydra)
-    except Exception as error:
-        raise ConfigError(schema.explain(error)) from None
     with open_dict(cfg):
         del cfg["hydra"]
     check(cfg)

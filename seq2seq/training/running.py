@@ -13,8 +13,8 @@ from seq2seq.callbacks import Interruption, TimeUp
 from seq2seq.files import remove_leftovers
 from seq2seq.runs import FINAL, LostLease, Run, run_folder, write_atomically
 from seq2seq.runs.locks import Claims
-from seq2seq.schema import ConfigError
-from seq2seq.training.configure import configure
+from seq2seq.schema import ConfigError, one_device
+from seq2seq.training.configure import ALONE, configure
 from seq2seq.training.fitting import fit
 from seq2seq.training.signals import interruptible
 
@@ -24,10 +24,15 @@ log = logging.getLogger("seq2seq")
 def train(overrides: Sequence[str] = ()) -> Run:
     """Train one run as `python train.py <overrides>` would, and return it.
 
+    With `dry_run=true` it is only checked. Called from several threads, one trains after another.
+
     Raises:
         ConfigError: the overrides do not make a config that can be run; nothing was written.
     """
-    return run(configure(overrides))
+    with ALONE:
+        cfg = configure(overrides)
+        one_device(cfg, "a run started from Python")
+        return Run(run_folder(cfg)) if cfg.dry_run else run(cfg)
 
 
 def run(cfg: DictConfig) -> Run:
