@@ -78,7 +78,11 @@ def overrides(trial: Trial) -> list[str]:
     tiny = TINY | TINY_TASKS.get(task, TINY_TASK)
     if trial.arguments[0].startswith("experiment="):
         tiny = {}
-    return [f"{key}={value}" for key, value in tiny.items() if key not in own]
+    return [
+        f"{key}={value}"
+        for key, value in tiny.items()
+        if not any(f"{name}.".startswith(f"{key}.") for name in own)
+    ]
 
 
 def execute(way: str, tiny: list[str], arguments: list[str], folder: Path) -> int:
@@ -205,15 +209,15 @@ class Program:
 
     def __call__(self, trial: Trial, folder: Path, data: Path) -> Outcome:
         """Run the trial in a new folder."""
-        prepare(folder)
-        arguments = [a.replace("DATA", str(data)) for a in trial.arguments]
+        prepare(folder, data)
+        arguments = [a.replace("DATA", str(folder / "data")) for a in trial.arguments]
         order = {"way": trial.way, "tiny": overrides(trial), "arguments": arguments}
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(order | {"folder": str(folder)}) + "\n")
         self.process.stdin.flush()
         assert select.select([self.process.stdout], [], [], 2 * SECONDS)[0]
-        return outcome(json.loads(self.process.stdout.readline())["code"], folder, data)
+        return outcome(json.loads(self.process.stdout.readline())["code"], folder)
 
     def close(self) -> None:
         """End it."""
@@ -222,23 +226,25 @@ class Program:
         self.process.wait(10)
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, data: Path) -> None:
     """The folders that a trial finds."""
+    shutil.copytree(data, folder / "data")
     for name in ("cwd", "home"):
         (folder / name).mkdir(parents=True)
 
 
-def outcome(code: int | None, folder: Path, data: Path) -> Outcome:
+def outcome(code: int | None, folder: Path) -> Outcome:
     """What the trial has left."""
-    expected = {"cwd", "home", "stdout", "stderr"}
-    written = [str(p.relative_to(folder)) for p in folder.rglob("*") if p.name not in expected]
-    written = [name for name in written if not re.match(r"conf(/|$)", name)]
-    written += [str(p) for p in data.rglob("*") if p.name not in DATA]
+    found = (str(path.relative_to(folder)) for path in folder.rglob("*"))
+    written = [name for name in found if not re.match(r"conf(/|$)", name) and name not in GIVEN]
     said, printed = ((folder / n).read_text(errors="replace") for n in ("stderr", "stdout"))
     return Outcome(code, printed, said, sorted(written))
 
 
-DATA = ("text.txt", "pairs.npz", "only_x.npz")
+#: What a trial finds, and what the judge needs.
+GIVEN = ("cwd", "home", "stdout", "stderr", "data") + tuple(
+    f"data/{name}" for name in ("text.txt", "pairs.npz", "only_x.npz")
+)
 
 
 def write_data(folder: Path) -> None:
@@ -343,9 +349,8 @@ def test_every_input_is_refused_in_one_line_or_trained_as_written(
 @pytest.mark.parametrize("trial", TRIALS[::20], ids=str)
 def test_the_command_itself_does_the_same(trial: Trial, data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "trial"
-    prepare(folder)
-    arguments = [a.replace("DATA", str(data)) for a in trial.arguments]
-    arguments = ["-m" if a == "-m" else a for a in arguments]
+    prepare(folder, data)
+    arguments = [a.replace("DATA", str(folder / "data")) for a in trial.arguments]
     with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
         done = subprocess.run(
             [sys.executable, str(ROOT / "train.py"), *overrides(trial), *arguments],
@@ -355,7 +360,7 @@ def test_the_command_itself_does_the_same(trial: Trial, data: Path, tmp_path: Pa
             env=os.environ | {"HOME": str(folder / "home")},
             timeout=2 * SECONDS,
         )
-    assert fault(trial, outcome(done.returncode, folder, data), folder) is None
+    assert fault(trial, outcome(done.returncode, folder), folder) is None
 
 
 def tell(scratch: Path, pattern: str, way: str | None = None) -> None:
