@@ -242,8 +242,15 @@ def outcome(code: int | None, folder: Path) -> Outcome:
 
 
 #: What a trial finds, and what the judge needs.
-GIVEN = ("cwd", "home", "stdout", "stderr", "data") + tuple(
-    f"data/{name}" for name in ("text.txt", "pairs.npz", "only_x.npz")
+GIVEN = (
+    "cwd",
+    "home",
+    "stdout",
+    "stderr",
+    "data",
+    "data/text.txt",
+    "data/pairs.npz",
+    "data/only_x.npz",
 )
 
 
