@@ -6,8 +6,10 @@ python train.py -m model=rnn,tcn task.k=4,8,16 seed=0,1,2
 
 import os
 import sys
+from typing import NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
 from seq2seq import schema
@@ -42,13 +44,11 @@ def main() -> int:
     """Exit code 0 if every run ended, 1 if one failed, 2 for a config that cannot be run."""
     full_errors = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to this function
-    for flag in {"-m", "--multirun"} & set(sys.argv):  # Hydra wants it before the overrides
-        sys.argv.remove(flag)
-        sys.argv.insert(1, flag)
     if {"--help", "-h"} & set(sys.argv):
         show_help()
         return 0
     try:
+        sys.argv[1:] = flags_first(sys.argv[1:])
         schema.register(sys.argv[1:])
         run_job()
         return 0
@@ -58,8 +58,24 @@ def main() -> int:
     except Exception as error:
         if full_errors:
             raise
-        print(f"train.py: {schema.explain(error)}", file=sys.stderr)
+        print(f"train.py: {schema.explain(error, sys.argv[1:])}", file=sys.stderr)
         return 2
+
+
+def flags_first(arguments: list[str]) -> list[str]:
+    """The flags before the overrides, as Hydra wants them.
+
+    Raises:
+        ConfigError: there is no such flag, or it takes another value.
+    """
+    parser = get_args_parser()
+    parser.error = refuse_flag  # type: ignore[method-assign]
+    overrides = parser.parse_intermixed_args(arguments).overrides
+    return [*(a for a in arguments if a not in overrides), *overrides]
+
+
+def refuse_flag(message: str) -> NoReturn:
+    raise schema.ConfigError(f"{message}; train.py --hydra-help lists the flags")
 
 
 def show_help() -> None:

@@ -223,7 +223,7 @@ class Program:
         """End it."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(SECONDS)
 
 
 def prepare(folder: Path, data: Path) -> None:

@@ -31,9 +31,9 @@ def configure(overrides: Sequence[str] = ()) -> DictConfig:
         else:
             with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
                 cfg = compose("train", overrides=list(overrides))
+        check(cfg)
     except Exception as error:
-        raise ConfigError(schema.explain(error)) from None
-    check(cfg)
+        raise ConfigError(schema.explain(error, overrides)) from None
     return cfg
 
 
