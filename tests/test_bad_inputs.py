@@ -295,7 +295,7 @@ def fault(trial: Trial, ended: Outcome, folder: Path) -> str | None:
 
 def _not_as_written(trial: Trial, ended: Outcome, folder: Path) -> str | None:
     if ended.code != 0:
-        return f"exit code {ended.code}: {(ended.said or ended.printed).strip()[-250:]}"
+        return f"exit code {ended.code}: {ended.said[-200:]} {ended.printed[-200:]}"
     results = [json.loads(p.read_text()) for p in folder.rglob("result.json")]
     if len(results) != trial.result.get("runs", 1):
         return f"{len(results)} runs"

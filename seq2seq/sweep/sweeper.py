@@ -145,7 +145,9 @@ def expand(overrides: Sequence[Override]) -> list[tuple[str, ...]]:
     choices: dict[str, list[str]] = {}
     for override in overrides:
         key = override.get_key_element()
-        if not override.is_sweep_override():
+        if isinstance(override.value(), dict):  # merged with the others of its key
+            choices[override.input_line] = [override.input_line]
+        elif not override.is_sweep_override():
             choices[key] = [f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
             values = list(itertools.islice(override.sweep_string_iterator(), MOST_JOBS + 1))
