@@ -15,14 +15,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import yaml
-from bad_inputs import Trial, all_trials
+from bad_inputs import WAYS, Trial, all_trials
 
 ROOT = Path(__file__).parents[1]
 #: What an input may take: time of the processor, time of the clock, memory.
@@ -344,12 +344,49 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("trial", TRIALS, ids=str)
+def some(trials: Sequence[Any], step: int) -> list[Any]:
+    """Every `step`-th trial is one of the tests that always run, the others take minutes."""
+    return [
+        pytest.param(trial, marks=[pytest.mark.slow] if number % step else [], id=str(trial))
+        for number, trial in enumerate(trials)
+    ]
+
+
+@pytest.mark.parametrize("trial", some(TRIALS, 12))
 def test_every_input_is_refused_in_one_line_or_trained_as_written(
     trial: Trial, program: Program, data: Path, tmp_path: Path
 ) -> None:
     ended = program(trial, tmp_path / "trial", data)
     assert fault(trial, ended, tmp_path / "trial") is None
+
+
+def test_all_are_two_hundred_and_more() -> None:
+    assert len(TRIALS) >= 200
+    assert len({trial.arguments for trial in TRIALS}) == len(TRIALS)
+
+
+#: One of each kind of check: of a key, a type, a range, a task, a model, an optimizer, a trainer.
+ALIKE = (
+    "task.lenght=16",
+    "model.hidden_size=abc",
+    "optimizer.lr=inf",
+    "task.k=16",
+    "model.dropout=1.5",
+    "trainer.max_steps=0",
+    "callbacks.checkpoints.every_n_steps=0",
+)
+
+
+@pytest.mark.parametrize("text", some(ALIKE, 4))
+def test_all_ways_to_ask_are_answered_alike(
+    text: str, program: Program, data: Path, tmp_path: Path
+) -> None:
+    said = {}
+    for way in WAYS:
+        ended = program(Trial((text,), text.partition("=")[0], {}, way), tmp_path / way, data)
+        said[way] = (ended.code, ended.said.replace(" (in configs/experiment/bad.yaml)", ""))
+    assert set(said.values()) == {said["run"]}
+    assert said["run"][0] == 2
 
 
 @pytest.mark.slow
