@@ -6,8 +6,10 @@ python train.py -m model=rnn,tcn task.k=4,8,16 seed=0,1,2
 
 import os
 import sys
+from typing import NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
 from seq2seq import schema
@@ -43,16 +45,30 @@ def run_job(cfg: DictConfig) -> float | None:
 def main() -> None:
     """One command: its help, or its jobs; exits with code 1 if one failed."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through
-    for flag in {"-m", "--multirun"} & set(sys.argv):  # Hydra wants it before the overrides
-        sys.argv.remove(flag)
-        sys.argv.insert(1, flag)
     if {"--help", "-h"} & set(sys.argv):
         show_help()
         return
     if "hydra.mode=RUN" in sys.argv:
         raise schema.ConfigError("hydra.mode=RUN would leave out the checks; leave it out")
+    sys.argv[1:] = flags_first(sys.argv[1:])
     schema.register(sys.argv[1:])
     run_job()
+
+
+def flags_first(arguments: list[str]) -> list[str]:
+    """The flags before the overrides, as Hydra wants them.
+
+    Raises:
+        ConfigError: there is no such flag, or it takes another value.
+    """
+    parser = get_args_parser()
+    parser.error = refuse_flag  # type: ignore[method-assign]
+    overrides = parser.parse_intermixed_args(arguments).overrides
+    return [*(a for a in arguments if a not in overrides), *overrides]
+
+
+def refuse_flag(message: str) -> NoReturn:
+    raise schema.ConfigError(f"{message}; train.py --hydra-help lists the flags")
 
 
 def show_help() -> None:

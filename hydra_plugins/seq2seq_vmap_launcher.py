@@ -7,6 +7,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from seq2seq import checks
+
 
 class VmapLauncher(Launcher):
     """Jobs of one shape as one tensor program.
@@ -21,7 +23,13 @@ class VmapLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Called by Hydra before `launch`."""
+        """Called by Hydra before `launch`.
+
+        Raises:
+            ValueError: there are no workers.
+        """
+        if self.workers is not None:
+            checks.integer("hydra.launcher.workers", self.workers)
         from seq2seq.sweep.compose import Composer
 
         self.config = config

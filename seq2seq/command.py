@@ -40,7 +40,7 @@ def guarded(work: Callable[[], int | None], interrupted: str = "stopped") -> int
     except Exception as error:
         if full_errors:
             raise
-        print(f"{Path(sys.argv[0]).name}: {explain(error)}", file=sys.stderr)
+        print(f"{Path(sys.argv[0]).name}: {explain(error, sys.argv[1:])}", file=sys.stderr)
         return 2
 
 

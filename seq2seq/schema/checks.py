@@ -34,6 +34,9 @@ TRUSTED = {
     "logger": ("lightning",),
 }
 
+#: What is built only when the parameters are there.
+PARTIAL = ("optimizer", "scheduler")
+
 
 def check(cfg: DictConfig) -> None:
     """Refuse what composing lets through, before anything is built.
@@ -93,6 +96,9 @@ def _check_component(path: str, node: Any, allow: tuple[str, ...]) -> None:
             f"{path}._target_={target} is not a class of this project that can stand here; "
             f"if you trust it, add allow=[{target.split('.')[0]}]"
         )
+    wanted = path in PARTIAL
+    if bool(node.get("_partial_", False)) != wanted:
+        raise ConfigError(f"{path}._partial_ must be {str(wanted).lower()}; set it so")
     if path == "model":
         _check_dimensions(target)
     parameters = {parameter.name: parameter for parameter in signature(target)}

@@ -1,19 +1,31 @@
 """One line for whatever is raised while a config is composed."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException, ValidationError
+from omegaconf.errors import (
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+    ValidationError,
+)
 
-from seq2seq.errors import nearest
-from seq2seq.schema.components import Config
+from seq2seq.errors import ConfigError, nearest
+from seq2seq.schema.components import Config, choices
 
 
-def explain(error: BaseException) -> str:
-    """One line for an error raised while composing, parsing or checking a config."""
+def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
+    """One line for an error raised while composing, parsing or checking a config.
+
+    Args:
+        error: what was raised.
+        arguments: of the command, which some errors do not tell.
+    """
+    if isinstance(error, ConfigError):
+        return str(error)
     if isinstance(error, MissingConfigException):
         return _explain_missing_choice(error)
     if isinstance(error, OverrideParseException):
@@ -38,7 +50,11 @@ def explain(error: BaseException) -> str:
             and "not in" in str(link)
         ):
             return f"unknown key {_full_key(link)}{nearest(str(link.key), _siblings(link))}{where}"
+        if isinstance(link, InterpolationResolutionError) and link.full_key:
+            return f"{link.full_key}: {str(link).splitlines()[0]}; correct the ${{…}}{where}"
     text = str(error) if str(error) else type(error).__name__
+    if "Config group override must be" in text:
+        return _explain_no_choice(arguments)
     missing = re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text)
     if missing:
         known = [column.name for column in fields(Config)]
@@ -81,3 +97,16 @@ def _explain_missing_choice(error: MissingConfigException) -> str:
     what = f"{group}={name}: no such {group.rpartition('/')[2]}" if group else f"no config {name!r}"
     known = f" (known: {', '.join(options)})" if options else ""
     return f"{what}{nearest(name, options, otherwise='')}{known}"
+
+
+def _explain_no_choice(arguments: Sequence[str]) -> str:
+    """Hydra does not say which group was given something other than a name or a list of them."""
+    groups = choices(arguments)
+    for argument in arguments:
+        group, _, value = argument.lstrip("+").partition("=")
+        known = groups.get(group.partition("@")[0])
+        if not group:
+            return f"cannot read {argument}: the key before = is missing"
+        if known and not re.match(r"[A-Za-z_\[]+", value.removeprefix("null")):
+            return f"{group} must be one of {', '.join(known)}; got {value or 'nothing'}"
+    return "a config group must be given the name of a choice"

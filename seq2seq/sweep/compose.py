@@ -45,7 +45,7 @@ class Composer:
             return self.loader.load_sweep_config(self.config, list(overrides))
         parsed = [self._parse(override) for override in overrides]
         job = tuple(text for text in overrides if not text.startswith("hydra."))
-        values = [override for override in parsed if not self._is_group(override.key_or_group)]
+        values = [override for override in parsed if not self._is_choice(override)]
         if job in self._given and len(job) < len(overrides):
             cfg = self._given.pop(job)
             values = [override for override in values if override.is_hydra_override()]
@@ -55,9 +55,13 @@ class Composer:
         self._note(cfg, parsed)
         return cfg
 
+    def _is_choice(self, override: Override) -> bool:
+        """Whether it chooses a file, as `task=shift` does and `task={k:4}`, a value, does not."""
+        return not isinstance(override.value(), dict) and self._is_group(override.key_or_group)
+
     def _copy(self, overrides: Sequence[Override]) -> DictConfig:
         """The config of the files that `overrides` choose."""
-        choices = tuple(str(o.input_line) for o in overrides if self._is_group(o.key_or_group))
+        choices = tuple(str(o.input_line) for o in overrides if self._is_choice(o))
         if choices not in self._merged:
             self._merged[choices] = self.loader.load_sweep_config(self.config, list(choices))
         return copy.deepcopy(self._merged[choices])

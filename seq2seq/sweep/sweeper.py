@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from seq2seq.sweep import jobs as job_list
 
 #: How often a job may be started: again when another process that had begun it was killed.
 LAUNCHES = 3
+#: Jobs of a sweep; composing them alone would take an hour.
+MOST_JOBS = 100_000
 #: Seconds between two looks at the jobs of other processes.
 POLL = 1.0
 
@@ -145,15 +148,20 @@ def expand(overrides: Sequence[Override]) -> list[tuple[str, ...]]:
     """The grid of all swept values, as tuples of plain overrides.
 
     Raises:
-        ConfigError: a sweep that has no discrete values, such as `interval(0, 1)`.
+        ConfigError: a sweep that has no values, no discrete ones, as `interval(0, 1)`, or too many.
     """
     choices: dict[str, list[str]] = {}
     for override in overrides:
         key = override.get_key_element()
-        if not override.is_sweep_override():
+        if isinstance(override.value(), dict):  # merged with the others of its key
+            choices[override.input_line] = [override.input_line]
+        elif not override.is_sweep_override():
             choices[key] = [f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
-            choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            values = list(itertools.islice(override.sweep_string_iterator(), MOST_JOBS + 1))
+            if not values:
+                raise ConfigError(f"{override.input_line} has no values; correct it")
+            choices[key] = [f"{key}={value}" for value in values]
         else:
             raise ConfigError(
                 f"{override.input_line}: a grid needs discrete values; "
@@ -161,4 +169,9 @@ def expand(overrides: Sequence[Override]) -> list[tuple[str, ...]]:
             )
         if override.is_delete():
             choices[key] = [key]
+        if math.prod(map(len, choices.values())) > MOST_JOBS:
+            raise ConfigError(
+                f"a sweep may have at most {MOST_JOBS} jobs, {override.input_line} makes more; "
+                "give fewer values, or use hydra/sweeper=optuna"
+            )
     return list(itertools.product(*choices.values()))

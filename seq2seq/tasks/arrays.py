@@ -100,7 +100,9 @@ def _load(path: str) -> Pairs:
         ) from None
     for name in ("x", "y"):
         if name not in arrays:
-            raise ValueError(f"{path} must hold the arrays x and y, but has no {name}; add it")
+            raise ValueError(
+                f"task.path={path} must hold the arrays x and y, but has no {name}; add it"
+            )
         array = arrays[name]
         if array.ndim != 3 or 0 in array.shape:
             raise ValueError(

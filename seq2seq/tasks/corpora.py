@@ -95,7 +95,7 @@ def check_name(name: str) -> None:
     """
     if name not in NAMES:
         raise ValueError(
-            f"corpus must be one of {', '.join(NAMES)}, got corpus={name!r}"
+            f"task.corpus must be one of {', '.join(NAMES)}, got corpus={name!r}"
             f"{nearest(name, NAMES, otherwise='')} (task.path=<file> reads a text of your own)"
         )
 
@@ -110,10 +110,12 @@ def own_files(path: str) -> list[Source]:
     if place.is_dir():
         files = sorted(p for p in place.rglob("*") if p.is_file() and not p.name.startswith("."))
         if not files:
-            raise ValueError(f"path must hold text files, got the empty folder {path}")
+            raise ValueError(f"task.path must hold text files, got the empty folder {path}")
         return list(files)
     if not place.is_file():
-        raise ValueError(f"path must be a text file or a folder, got path={path}; no such file")
+        raise ValueError(
+            f"task.path must be a text file or a folder, got path={path}; no such file"
+        )
     return [place]
 
 
@@ -209,7 +211,7 @@ def _file_blocks(path: Path) -> Iterator[str]:
     except UnicodeDecodeError:
         raise ValueError(
             f"{path} must be UTF-8 text, got {_first_fault(path)}; "
-            "convert it, e.g. with iconv -t UTF-8"
+            "convert it, e.g. with iconv -t UTF-8, and set task.path"
         ) from None
 
 

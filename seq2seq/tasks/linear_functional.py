@@ -47,7 +47,7 @@ class LinearTask(DrivenTask):
         power = self._kernel.square().sum() * self.input.autocovariance(1)[0]
         if not 1e-30 <= power <= 1e30:
             raise ValueError(
-                f"filter must be finite and not zero on the {self.length} steps of task.length, "
+                f"task.filter must be finite and not zero on the {self.length} steps of task.length, "
                 f"and with the input's scale within what float32 can square, got "
                 f"filter={self.filter!r}; change task.filter or raise task.length"
             )
@@ -89,13 +89,15 @@ class LinearTask(DrivenTask):
             return torch.from_numpy(kernel.sample(length, self.dt) * self.dt)
         if not isinstance(kernel, Sequence):
             raise ValueError(
-                "filter must be a list of numbers, a kernel family or a kernel, "
+                "task.filter must be a list of numbers, a kernel family or a kernel, "
                 f"got filter={kernel!r}; known families: {', '.join(kernels.FAMILIES)}"
             )
         if not kernel:
-            raise ValueError("filter must have at least one number, got filter=[]; set task.filter")
+            raise ValueError("task.filter must have at least one number, got filter=[]; set it")
         if not all(isinstance(value, int | float) for value in kernel):
-            raise ValueError(f"filter must hold numbers only, got filter={list(kernel)}")
+            raise ValueError(
+                f"task.filter must hold numbers only, got filter={list(kernel)}; correct it"
+            )
         response = torch.zeros(length, dtype=torch.float64)
         taps = torch.tensor(list(kernel[:length]), dtype=torch.float64)
         response[: len(taps)] = taps * self.dt

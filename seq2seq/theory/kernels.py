@@ -230,7 +230,7 @@ def build(family: str, parameters: Mapping[str, Any] | None = None) -> Kernel:
     """
     if family not in FAMILIES:
         raise ValueError(
-            f"filter must be a kernel family, got {family!r}{nearest(family, FAMILIES)}"
+            f"task.filter must be a kernel family, got {family!r}{nearest(family, FAMILIES)}"
         )
     kind = FAMILIES[family]
     known = [parameter.name for parameter in fields(kind)]  # type: ignore[arg-type]

@@ -49,13 +49,14 @@ def composing(overrides: Sequence[str]) -> Iterator[list[str]]:
         kinds: tuple[Any, ...] = (ConfigStore, Plugins, SourcesRegistry)
         shared = {kind: kind.instance() for kind in kinds}
         before, Singleton._instances = Singleton._instances, shared
+        arguments: list[str] = []
         try:
             arguments = checks.texts("overrides", overrides)
             schema.register(arguments)
             with initialize_config_dir(str(schema.CONFIGS), "train", version_base="1.3"):
                 yield arguments
         except Exception as error:
-            raise ConfigError(schema.explain(error)) from None
+            raise ConfigError(schema.explain(error, arguments)) from None
         finally:
             Singleton._instances = before
 
@@ -71,7 +72,10 @@ def configure(overrides: Sequence[str] = ()) -> DictConfig:
         schema.check_folders(cfg.hydra)
     with open_dict(cfg):
         del cfg["hydra"]
-    check(cfg)
+    try:
+        check(cfg)
+    except Exception as error:
+        raise ConfigError(schema.explain(error, overrides)) from None
     return cfg
 
 

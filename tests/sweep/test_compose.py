@@ -1,21 +1,27 @@
 """Configs composed from what a sweep's jobs share are those that Hydra composes for each."""
 
+import re
+
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from seq2seq import schema
+from seq2seq.schema import ConfigError
 from seq2seq.sweep.compose import Composer
+from seq2seq.sweep.sweeper import expand
 
 JOBS = [
     ["task.k=4", "seed=0"],
     ["task.k=5", "seed=1", "hydra.sweep.subdir='x'"],
     ["model=rnn", "task/input=white", "task.input.scale=2", "task.k=6"],
     ["model=rnn", "task/input=white", "task.input.scale=3", "~callbacks.figures"],
+    ["model.hidden_size=4", "model={hidden_size:3}", "model=rnn"],
     ["experiment=plateau_shift", "+trainer.gradient_clip_val=1", "task.k=3"],
     ["task.filter=[1,0.5]", "task=convolution", "optimizer=sgd", "optimizer.lr=0.1"],
 ]
@@ -56,3 +62,22 @@ def test_files_are_merged_once_for_the_same_choices(composer, monkeypatch):
 def test_what_hydra_refuses_is_refused(composer, job):
     with pytest.raises(HydraException):
         composer(job)
+
+
+def test_a_mapping_is_merged_beside_a_choice_of_its_group(composer):
+    parser = OverridesParser.create(config_loader=composer.loader)
+    overrides = parser.parse_overrides(
+        ["model={hidden_size:3}", "model={num_layers:2}", "model=rnn"]
+    )
+    ((*job,),) = expand(overrides)
+    model = composer(job).model
+    assert (model.cell, model.hidden_size, model.num_layers) == ("tanh", 3, 2)
+
+
+@pytest.mark.parametrize(
+    "sweep", ["task.k=range(1,0)", "model=glob(x*)", "seed=range(0,1000000000)"]
+)
+def test_a_sweep_of_no_or_endless_jobs_is_refused(composer, sweep):
+    parser = OverridesParser.create(config_loader=composer.loader)
+    with pytest.raises(ConfigError, match=re.escape(sweep)):
+        expand(parser.parse_overrides([sweep]))

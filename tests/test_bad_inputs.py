@@ -1,0 +1,439 @@
+"""Bad inputs are refused in one line, before anything is written, or trained as written.
+
+Each is a command of its own, in a process forked from one that has loaded the program: its signals,
+its memory and its folders are its own, and it takes a fraction of a second.
+"""
+
+import json
+import os
+import re
+import resource
+import runpy
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import yaml
+from bad_inputs import WAYS, Trial, all_trials
+
+ROOT = Path(__file__).parents[1]
+#: What an input may take: time of the processor, time of the clock, memory.
+CPU_SECONDS = 20
+SECONDS = 90
+BYTES = 6_000_000_000
+#: A run of four steps, whatever the trial asks beside.
+TINY = {
+    "trainer.max_steps": "4",
+    "trainer.val_check_interval": "2",
+    "trainer.accelerator": "cpu",
+    "callbacks.figures": "null",
+    "model.hidden_size": "4",
+    "logger": "none",
+    "model": "rnn",
+}
+TINY_TASK = {
+    "task.length": "16",
+    "task.train_size": "64",
+    "task.val_size": "16",
+    "task.test_size": "16",
+    "task.batch_size": "16",
+}
+TINY_TASKS = {
+    "shift": TINY_TASK | {"task.k": "4"},
+    "arrays": {"task.batch_size": "16"},
+    "text": {"task.batch_size": "4", "task.length": "16"},
+}
+
+
+class Outcome(NamedTuple):
+    """How a trial ended.
+
+    Attributes:
+        code: the exit code; negative, the signal that ended it; None, it was ended for its time.
+        printed, said: standard output and standard error.
+        written: the files that it made, but for those of the trial itself.
+    """
+
+    code: int | None
+    printed: str
+    said: str
+    written: list[str]
+
+
+# ------------------------------------------------------------------------- what a trial runs
+
+
+def overrides(trial: Trial) -> list[str]:
+    """The trial's own arguments after those that keep its run small."""
+    own = {argument.partition("=")[0].lstrip("+~") for argument in trial.arguments}
+    task = next((a[5:] for a in trial.arguments if a.startswith("task=")), "shift")
+    tiny = TINY | TINY_TASKS.get(task, TINY_TASK)
+    if trial.arguments[0].startswith("experiment="):
+        tiny = {}
+    return [
+        f"{key}={value}"
+        for key, value in tiny.items()
+        if not any(f"{name}.".startswith(f"{key}.") for name in own)
+    ]
+
+
+def execute(way: str, tiny: list[str], arguments: list[str], folder: Path) -> int:
+    """Ask for a run in one of the `bad_inputs.WAYS`; the value is the exit code."""
+    if way == "train":
+        import seq2seq
+        from seq2seq.schema import ConfigError
+
+        try:
+            run = seq2seq.train([*tiny, *arguments])
+        except ConfigError as error:
+            print(f"train.py: {error}", file=sys.stderr)
+            return 2
+        return int(run.status not in ("finished", "diverged"))
+    if way == "yaml":
+        arguments = experiment(arguments, folder)
+    flag = {"dry_run": ["dry_run=true"], "sweep": ["-m"]}.get(way, [])
+    flag += [argument for argument in arguments if argument.startswith("--")]
+    others = [argument for argument in arguments if not argument.startswith("-")]
+    sys.argv = ["train.py", *flag, *tiny, *others]
+    runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    return 0
+
+
+def experiment(arguments: list[str], folder: Path) -> list[str]:
+    """The same, with what can stand in a file in a file."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    values: dict[str, Any] = {}
+    others = []
+    for argument in arguments:
+        try:
+            (parsed,) = OverridesParser.create().parse_overrides([argument])
+            plain = parsed.value()
+        except Exception:  # not a value at all
+            others.append(argument)
+            continue
+        key = parsed.key_or_group
+        if "." not in key or parsed.is_delete() or parsed.is_sweep_override():
+            others.append(argument)
+            continue
+        *parents, name = key.split(".")
+        node = values
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = plain
+    if not values:
+        return others
+    path = folder / "conf" / "experiment" / "bad.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("# @package _global_\n" + yaml.safe_dump(json.loads(json.dumps(values))))
+    return [f"--config-dir={folder / 'conf'}", *others, "experiment=bad"]
+
+
+def serve() -> None:
+    """Fork a process for every line of the input and tell how it ended."""
+    sys.path.insert(0, str(ROOT))
+    import lightning  # noqa: F401
+
+    import seq2seq.sweep.sweeper
+    import seq2seq.training  # noqa: F401
+    from seq2seq.training import configure
+
+    for choice in ("sgd", "adam"):
+        configure([f"optimizer={choice}", "scheduler=one_cycle", "model=rnn"])
+    print("ready", flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        start = time.monotonic()
+        child = os.fork()
+        if child == 0:
+            _run_alone(order)
+        ended, status = 0, 0
+        while not ended and time.monotonic() - start < SECONDS:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            time.sleep(0.005)
+        if not ended:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        code = os.waitstatus_to_exitcode(status) if ended else None
+        print(json.dumps({"code": code, "seconds": time.monotonic() - start}), flush=True)
+
+
+def _run_alone(order: dict[str, Any]) -> None:
+    folder = Path(order["folder"])
+    os.setpgid(0, 0)
+    resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.environ["HOME"] = str(folder / "home")
+    os.chdir(folder / "cwd")
+    for number, name in enumerate(("/dev/null", folder / "stdout", folder / "stderr")):
+        flags = os.O_RDWR | (os.O_CREAT if number else 0)
+        os.dup2(os.open(name, flags), number)
+    code = 70
+    try:
+        code = execute(order["way"], order["tiny"], order["arguments"], folder)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+class Program:
+    """The loaded program, of which each trial is a fork."""
+
+    def __init__(self) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n"
+
+    def __call__(self, trial: Trial, folder: Path, data: Path) -> Outcome:
+        """Run the trial in a new folder."""
+        prepare(folder, data)
+        arguments = [a.replace("DATA", str(folder / "data")) for a in trial.arguments]
+        order = {"way": trial.way, "tiny": overrides(trial), "arguments": arguments}
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(order | {"folder": str(folder)}) + "\n")
+        self.process.stdin.flush()
+        assert select.select([self.process.stdout], [], [], 2 * SECONDS)[0]
+        return outcome(json.loads(self.process.stdout.readline())["code"], folder)
+
+    def close(self) -> None:
+        """End it."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(SECONDS)
+
+
+def prepare(folder: Path, data: Path) -> None:
+    """The folders that a trial finds."""
+    shutil.copytree(data, folder / "data")
+    for name in ("cwd", "home"):
+        (folder / name).mkdir(parents=True)
+
+
+def outcome(code: int | None, folder: Path) -> Outcome:
+    """What the trial has left."""
+    found = (str(path.relative_to(folder)) for path in folder.rglob("*"))
+    written = [name for name in found if not re.match(r"conf(/|$)", name) and name not in GIVEN]
+    said, printed = ((folder / n).read_text(errors="replace") for n in ("stderr", "stdout"))
+    return Outcome(code, printed, said, sorted(written))
+
+
+#: What a trial finds, and what the judge needs.
+GIVEN = (
+    "cwd",
+    "home",
+    "stdout",
+    "stderr",
+    "data",
+    "data/text.txt",
+    "data/pairs.npz",
+    "data/only_x.npz",
+)
+
+
+def write_data(folder: Path) -> None:
+    """The files that trials name: 18 kB of text, 40 pairs, and half of them."""
+    rng = np.random.default_rng(0)
+    words = rng.choice(["one", "two", "three", "four", "five"], 4000)
+    (folder / "text.txt").write_text(" ".join(words)[:18000])
+    x = rng.standard_normal((40, 12, 1))
+    np.savez(folder / "pairs.npz", x=x, y=np.cumsum(x, 1))
+    np.savez(folder / "only_x.npz", x=x)
+
+
+# ---------------------------------------------------------------------------------- the judge
+
+
+def fault(trial: Trial, ended: Outcome, folder: Path) -> str | None:
+    """What is wrong with the way that a trial ended; None if nothing is."""
+    if ended.code is None:
+        return f"takes more than {SECONDS} s"
+    if ended.code < 0:
+        return f"ended by {signal.Signals(-ended.code).name}"
+    if "Traceback" in ended.said:
+        return f"traceback, ending in {ended.said.strip().splitlines()[-1][:200]}"
+    if trial.key is None:
+        return _not_as_written(trial, ended, folder)
+    if ended.code == 0:
+        return "accepted"
+    if ended.code == 1:
+        return f"fails in the run: {(ended.printed.strip().splitlines() or [''])[-1].strip()[:200]}"
+    lines = ended.said.strip("\n").split("\n")
+    if len(lines) != 1:
+        return f"{len(lines)} lines, first and last: {lines[0][:120]} … {lines[-1][:120]}"
+    if ended.printed:
+        return f"prints {ended.printed[:100]!r}"
+    if ended.written:
+        return f"has written {ended.written[:3]}"
+    if trial.key not in lines[0]:
+        return f"does not name {trial.key}: {lines[0][:250]}"
+    return None
+
+
+def _not_as_written(trial: Trial, ended: Outcome, folder: Path) -> str | None:
+    if ended.code != 0:
+        return f"exit code {ended.code}: {ended.said[-200:]} {ended.printed[-200:]}"
+    results = [json.loads(p.read_text()) for p in folder.rglob("result.json")]
+    if len(results) != trial.result.get("runs", 1):
+        return f"{len(results)} runs"
+    for name, value in trial.result.items():
+        if name != "runs" and results[0].get(name) != value:
+            return f"{name} is {results[0].get(name)}, not {value}"
+    if not all(r["status"] in ("finished", "diverged") for r in results):
+        return f"status {[r['status'] for r in results]}"
+    config = yaml.safe_load(next(folder.rglob("config.yaml")).read_text())
+    for argument in trial.arguments:
+        key, _, text = argument.partition("=")
+        value: Any = config
+        for part in key.split("."):
+            value = value.get(part, {}) if isinstance(value, dict) else {}
+        if "." in key and re.fullmatch(r"[\w.+-]+", text):
+            asked = yaml.safe_load(text)
+            asked = asked if not isinstance(asked, str) else text
+            if str(value) != str(asked) and _number(value) != _number(asked):
+                return f"{key} is {value} in config.yaml"
+    return None
+
+
+def _number(value: Any) -> Any:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+# ---------------------------------------------------------------------------------- the tests
+
+TRIALS = all_trials()
+
+
+@pytest.fixture(scope="module")
+def program() -> Iterator[Program]:
+    loaded = Program()
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_data(folder)
+    return folder
+
+
+def some(trials: Sequence[Any], step: int) -> list[Any]:
+    """Every `step`-th trial is one of the tests that always run, the others take minutes."""
+    return [
+        pytest.param(trial, marks=[pytest.mark.slow] if number % step else [], id=str(trial))
+        for number, trial in enumerate(trials)
+    ]
+
+
+@pytest.mark.parametrize("trial", some(TRIALS, 12))
+def test_every_input_is_refused_in_one_line_or_trained_as_written(
+    trial: Trial, program: Program, data: Path, tmp_path: Path
+) -> None:
+    ended = program(trial, tmp_path / "trial", data)
+    assert fault(trial, ended, tmp_path / "trial") is None
+
+
+def test_all_are_two_hundred_and_more() -> None:
+    assert len(TRIALS) >= 200
+    assert len({trial.arguments for trial in TRIALS}) == len(TRIALS)
+
+
+#: One of each kind of check: of a key, a type, a range, a task, a model, an optimizer, a trainer.
+ALIKE = (
+    "task.lenght=16",
+    "model.hidden_size=abc",
+    "optimizer.lr=inf",
+    "task.k=16",
+    "model.dropout=1.5",
+    "trainer.max_steps=0",
+    "callbacks.checkpoints.every_n_steps=0",
+)
+
+
+@pytest.mark.parametrize("text", some(ALIKE, 4))
+def test_all_ways_to_ask_are_answered_alike(
+    text: str, program: Program, data: Path, tmp_path: Path
+) -> None:
+    said = {}
+    for way in WAYS:
+        ended = program(Trial((text,), text.partition("=")[0], {}, way), tmp_path / way, data)
+        said[way] = (ended.code, ended.said.replace(" (in configs/experiment/bad.yaml)", ""))
+    assert set(said.values()) == {said["run"]}
+    assert said["run"][0] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", TRIALS[::20], ids=str)
+def test_the_command_itself_does_the_same(trial: Trial, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    prepare(folder, data)
+    arguments = [a.replace("DATA", str(folder / "data")) for a in trial.arguments]
+    with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "train.py"), *overrides(trial), *arguments],
+            cwd=folder / "cwd",
+            stdout=out,
+            stderr=err,
+            env=os.environ | {"HOME": str(folder / "home")},
+            timeout=2 * SECONDS,
+        )
+    assert fault(trial, outcome(done.returncode, folder), folder) is None
+
+
+def tell(scratch: Path, pattern: str, way: str | None = None) -> None:
+    """Print a line for every trial: what is wrong with it, or a dot."""
+    scratch.mkdir()
+    data = scratch / "data"
+    data.mkdir()
+    write_data(data)
+    program, good = Program(), 0
+    for number, trial in enumerate(TRIALS):
+        if way and trial.key and not any(a.startswith(("-", "hydra")) for a in trial.arguments):
+            trial = trial._replace(way=way)
+        if not re.search(pattern, str(trial)):
+            continue
+        folder = scratch / str(number)
+        start = time.monotonic()
+        ended = program(trial, folder, data)
+        wrong = fault(trial, ended, folder)
+        good += wrong is None
+        took = f"{time.monotonic() - start:.1f}s"
+        said = " ".join(ended.said.split())[-300:] if trial.key else ""
+        print(f"{'.' if wrong is None else 'X'} {took} {trial} | {wrong or said}", flush=True)
+        shutil.rmtree(folder)
+    program.close()
+    print(f"{good} good")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve()
+    else:
+        tell(Path(sys.argv[1]), *sys.argv[2:])
