@@ -154,7 +154,7 @@ def expand(overrides: Sequence[Override]) -> list[tuple[str, ...]]:
     for override in overrides:
         key = override.get_key_element()
         if isinstance(override.value(), dict):  # merged with the others of its key
-            choices[override.input_line] = [override.input_line]
+            choices[str(override.input_line)] = [str(override.input_line)]
         elif not override.is_sweep_override():
             choices[key] = [f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():

@@ -47,8 +47,8 @@ class LinearTask(DrivenTask):
         power = self._kernel.square().sum() * self.input.autocovariance(1)[0]
         if not 1e-30 <= power <= 1e30:
             raise ValueError(
-                f"task.filter must be finite and not zero on the {self.length} steps of task.length, "
-                f"and with the input's scale within what float32 can square, got "
+                f"task.filter must be finite and not zero on the {self.length} steps of "
+                f"task.length, and with the input's scale within what float32 can square, got "
                 f"filter={self.filter!r}; change task.filter or raise task.length"
             )
 
