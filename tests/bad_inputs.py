@@ -274,7 +274,8 @@ REFUSED: dict[str, list[str | tuple[str, str]]] = {
         "trainer.max_steps=null",
         "trainer.max_time=abc",
         "trainer.limit_train_batches=3",
-        "trainer.limit_val_batches=0",
+        "trainer.limit_val_batches=1",
+        "trainer.num_sanity_val_steps=1",
         "trainer.limit_test_batches=0",
         "trainer.limit_predict_batches=1",
         "trainer.overfit_batches=1",
@@ -303,6 +304,7 @@ REFUSED: dict[str, list[str | tuple[str, str]]] = {
         "callbacks.stop_at_target.monitor=val/foo",
         "callbacks.stop_at_target.target=-1",
         "callbacks.stop_at_target.target=nan",
+        "callbacks.checkpoints=null",
         "callbacks.checkpoints.every_n_steps=0",
         "callbacks.checkpoints.every_n_steps=null",
         "callbacks.checkpoints.every_n_seconds=-1",
@@ -380,7 +382,7 @@ REFUSED: dict[str, list[str | tuple[str, str]]] = {
 
 #: Trained as written: what `result.json` must hold, beside the values in `config.yaml`.
 TRAINED: dict[str, dict[str, Any]] = {
-    "task.train_size=100 task.batch_size=10 trainer.max_steps=-1 trainer.max_epochs=2": {
+    "task.train_size=100 task.batch_size=10 trainer.max_steps=20 trainer.max_epochs=2": {
         "steps": 20
     },
     "trainer.max_steps=5": {"steps": 5},
@@ -405,14 +407,11 @@ TRAINED: dict[str, dict[str, Any]] = {
     "trainer.precision=64-true": {},
     "trainer.precision=bf16-mixed": {},
     "trainer.max_time=00:00:10:00": {"steps": 4},
-    "trainer.limit_val_batches=1": {},
-    "trainer.num_sanity_val_steps=1": {},
     "trainer.deterministic=true": {},
     "trainer.benchmark=true": {},
     "trainer.detect_anomaly=true": {},
     "trainer.log_every_n_steps=1": {},
     "trainer.val_check_interval=100": {},
-    "callbacks.checkpoints=null": {"steps": 4},
     "callbacks.progress=null": {},
     "callbacks.snapshots=null callbacks.references=null": {},
     "callbacks.stop_at_target.target=1e9": {"steps": 2},

@@ -336,7 +336,7 @@ def test_what_composing_lets_through_is_refused(overrides, message):
         (["model=transformer", "model.num_heads=5"], "num_heads"),
         (["model.hidden_size=-4"], "hidden_size"),
         (["task=convolution", "task.filter=[]"], "filter"),
-        (["optimizer.lr=-1"], "optimizer: Invalid learning rate: -1.0"),
+        (["optimizer.lr=-1"], "optimizer.lr must not be negative, got lr=-1.0"),
         (["task.input.length_scale=0"], "length_scale must be positive"),
         (["callbacks.checkpoints.every_n_steps=0"], "callbacks.checkpoints.every_n_steps"),
         (["trainer.accelerator=abacus"], "trainer: You selected an invalid accelerator"),
