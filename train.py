@@ -11,6 +11,7 @@ import hydra
 from omegaconf import DictConfig
 
 from seq2seq import schema
+from seq2seq.processes import serve_parent
 
 HELP = """\
 Train a sequence model on a task with memory, or sweep over many.
@@ -33,9 +34,10 @@ Choices:
 def run_job(cfg: DictConfig) -> float | None:
     """One job: the data, the model, the fit, the test; returns the validation error."""
     from seq2seq.runs import score
-    from seq2seq.training import run, serve_parent
 
-    serve_parent()
+    serve_parent()  # before the imports that take seconds
+    from seq2seq.training import run
+
     return score(run(cfg).result)
 
 
