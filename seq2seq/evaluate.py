@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from seq2seq import checks
 from seq2seq.build import build, load_model, threads
 from seq2seq.module import weight
 from seq2seq.runs import Run, by_unit
@@ -27,10 +28,11 @@ def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     run = run if isinstance(run, Run) else Run(run)
     if run.status == "new":
         raise ConfigError(f"no run in {run.folder}; give the folder that holds config.yaml")
+    overrides = checks.texts("overrides", overrides)
     for override in overrides:
         if not override.startswith(("task.", "allow=")) or "=" not in override:
             raise ConfigError(f"only task.<key>=<value> may be changed, got {override}")
-    cfg = OmegaConf.merge(run.config, OmegaConf.from_dotlist(list(overrides)))
+    cfg = OmegaConf.merge(run.config, OmegaConf.from_dotlist(overrides))
     assert isinstance(cfg, DictConfig)
     model = load_model(Run(run.folder, cfg.allow))
     task, _ = build(cfg, run.folder)

@@ -120,7 +120,7 @@ def test_a_dry_run_trains_nothing(call, tiny, tmp_path):
 def test_threads_train_one_after_another(tiny):
     """With the numbers that they have alone: what torch draws is the process's."""
     jobs = [[*tiny, "model.dropout=0.1", f"seed={seed}"] for seed in range(2)]
-    other = [o.replace("outputs", "alone") if o.startswith("paths") else o for o in tiny]
+    other = [f"{o}/alone" if o.startswith("paths") else o for o in tiny]
     alone = [seq2seq.train([*other, *job[len(tiny) :]]) for job in jobs]
     with ThreadPoolExecutor(2) as pool:
         runs = list(pool.map(seq2seq.train, jobs))
