@@ -9,7 +9,7 @@ from seq2seq.sweep import status
 
 
 def main(folder: Path = Path("outputs"), /, *, watch: bool = False) -> int:
-    """List the runs of a folder; exit code 1 if one has failed, 2 if there is no such folder.
+    """List the runs of a folder; exit code 1 if one failed or is unreadable.
 
     Args:
         watch: until no run is left
@@ -22,7 +22,7 @@ def main(folder: Path = Path("outputs"), /, *, watch: bool = False) -> int:
     entries = status.read(folder)
     if not watch:
         print(status.report(folder, entries))
-    return int(any(entry.status == "failed" for entry in entries))
+    return int(any(entry.status in ("failed", "unreadable") for entry in entries))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
 from seq2seq import checks
+from seq2seq.errors import printable
 from seq2seq.schema import ConfigError, explain, nearest
 from seq2seq.schema.checks import type_name
 
@@ -40,7 +41,9 @@ def guarded(work: Callable[[], int | None], interrupted: str = "stopped") -> int
     except Exception as error:
         if full_errors:
             raise
-        print(f"{Path(sys.argv[0]).name}: {explain(error, sys.argv[1:])}", file=sys.stderr)
+        print(
+            f"{Path(sys.argv[0]).name}: {printable(explain(error, sys.argv[1:]))}", file=sys.stderr
+        )
         return 2
 
 

@@ -8,6 +8,13 @@ class ConfigError(ValueError):
     """A config that cannot be run: one line says what is wrong, the value and the remedy."""
 
 
+def printable(text: object) -> str:
+    """A text as one line that a terminal only shows: control characters are written out."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
+    )
+
+
 def nearest(name: object, candidates: Iterable[object], otherwise: str | None = None) -> str:
     """`; did you mean 'x'?` for the closest of `candidates`, else `otherwise` or a list of all."""
     known = list(dict.fromkeys(map(str, candidates)))

@@ -16,7 +16,7 @@ from seq2seq.schema import ConfigError
 def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, float]:
     """Test a trained model on its own task, changed by `overrides` such as `task.length=512`.
 
-    A run with classes from outside the project needs `allow=[their package]` again.
+    A run with classes or data from outside needs `allow=[their package, their folder]` again.
 
     Returns `test/loss` and what follows from it (`test/nmse`), each before the reference
     predictors' values in the same unit (`reference/zero`, `reference_nmse/zero`).
@@ -32,9 +32,11 @@ def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     for override in overrides:
         if not override.startswith(("task.", "allow=")) or "=" not in override:
             raise ConfigError(f"only task.<key>=<value> may be changed, got {override}")
-    cfg = OmegaConf.merge(run.config, OmegaConf.from_dotlist(overrides))
+    given = OmegaConf.from_dotlist(overrides)
+    run = Run(run.folder, given.get("allow", run.allow))
+    model = load_model(run)
+    cfg = OmegaConf.merge(run.config, given)
     assert isinstance(cfg, DictConfig)
-    model = load_model(Run(run.folder, cfg.allow))
     task, _ = build(cfg, run.folder)
     parameter = next(model.parameters())
     total = count = 0.0

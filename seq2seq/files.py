@@ -1,7 +1,8 @@
-"""Writing a file in one piece: a path holds the old content or the new, never a part of it."""
+"""Writing a file in one piece, old content or new, and reading one of which nothing is known."""
 
 import os
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,3 +42,31 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` so that `path` holds either the old or the new content."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def read(path: Path, within: Path, most: int) -> bytes:
+    """The content of a file that may be anything; see `regular`."""
+    return regular(path, within, most).read_bytes()
+
+
+def regular(path: Path, within: Path, most: int) -> Path:
+    """`path`, if a regular file of at most `most` bytes lies there, no link leading to it.
+
+    Args:
+        within: a folder above it; links that lead to this one do not count.
+
+    Raises:
+        OSError: there is none, or it is out of reach.
+        ValueError: it is something else, such as a pipe or a link, or larger.
+    """
+    for part in (path, *path.parents):
+        if part == within:
+            break
+        if part.is_symlink():
+            raise ValueError("it is a link")
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it is no regular file")
+    if found.st_size > most:
+        raise ValueError(f"it holds {found.st_size:,} bytes, more than {most:,}")
+    return path

@@ -27,7 +27,7 @@ def load(run: Run | str | Path) -> tuple[TokenModel, Vocabulary]:
     if not run.vocabulary.exists():
         raise ValueError(f"run must be the folder of a run on text, got {run.folder}")
     model = cast(TokenModel, load_model(run))
-    return model, Vocabulary.from_json(run.vocabulary.read_text(encoding="utf-8"))
+    return model, Vocabulary.read(run.vocabulary)
 
 
 def needs_step(model: nn.Module) -> None:

@@ -72,7 +72,7 @@ def export(trained: Run, name: str) -> Pretrained:
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("torch", "lightning", "numpy")},
     }
-    corpus = trained.config.task.get("path")
+    corpus = trained.plain_config["task"].get("path")
     if trained.vocabulary.exists():
         write_atomically(made.vocabulary, trained.vocabulary.read_bytes())
         passage = pretrained.table()["passage"]
@@ -109,9 +109,9 @@ def _portable(trained: Run, overrides: Sequence[str]) -> dict[str, Any]:
 
 def _data(trained: Run) -> str:
     """Where the data came from."""
-    task = trained.config.task
+    task = trained.plain_config["task"]
     if task.get("path"):
-        content = b"".join(Path(file).read_bytes() for file in corpora.own_files(task.path))
+        content = b"".join(Path(file).read_bytes() for file in corpora.own_files(task["path"]))
         digest = hashlib.sha256(content).hexdigest()
         for name, published in corpora.PUBLISHED.items():
             for ending, but in ((b"", ""), (b"\n", " without its last line break")):
@@ -119,8 +119,9 @@ def _data(trained: Run) -> str:
                     return f"the corpus {name}{but}, SHA-256 {digest}"
         return f"a text of {len(content):,} bytes, SHA-256 {digest}"
     if task.get("corpus"):
-        return f"the corpus {task.corpus}"
-    return f"{task.train_size:,} training and {task.test_size:,} test sequences drawn from the seed"
+        return f"the corpus {task['corpus']}"
+    train, test = task["train_size"], task["test_size"]
+    return f"{train:,} training and {test:,} test sequences drawn from the seed"
 
 
 def _curve(history: dict[str, np.ndarray]) -> dict[str, list[float]]:

@@ -31,7 +31,7 @@ def number(raw: Any) -> float:
     """The number that a reader wrote, or nan."""
     try:
         return float(raw)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return math.nan
 
 
@@ -205,12 +205,19 @@ def answer(page: Page, request: Mapping[str, Any]) -> Generator[Message, None, N
             button was pressed, where there is one.
 
     Raises:
-        KeyError, TypeError, ValueError: it is no such request; raised at once.
+        KeyError, OverflowError, TypeError, ValueError: it is no such request; raised at once.
     """
+    return _alone(_messages(page, *understood(request)))
+
+
+def understood(request: Mapping[str, Any]) -> tuple[dict[str, Any], int, int, bool]:
+    """The values, the seed, the width and whether to start, of a request; raises as `answer`."""
     values = dict(request["values"])
     seed = int(request["seed"])
+    if not 0 <= seed < 2**31:
+        raise ValueError(f"the seed must lie in [0, 2**31), got {str(seed)[:40]}")
     width = min(max(int(request["width"]), 200), 2000)
-    return _alone(_messages(page, values, seed, width, bool(request["started"])))
+    return values, seed, width, bool(request["started"])
 
 
 def _messages(

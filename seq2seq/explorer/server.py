@@ -4,19 +4,16 @@ It answers requests that name it as 127.0.0.1 or localhost and come from its own
 site that a browser has open, also one whose name is made to point here, is refused. It sends the
 three files of this folder and what pages answer, and reads nothing by a path in a request.
 
-Importing torch and Lightning takes seconds: a thread begins with it while the browser opens.
+Importing torch and Lightning takes seconds: it begins while the browser opens.
 """
 
 import json
 import os
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -24,7 +21,8 @@ from urllib.parse import parse_qsl
 from jinja2 import Environment, FileSystemLoader
 
 from seq2seq import explorer
-from seq2seq.explorer.page import Page, Refused, answer, computing, described
+from seq2seq.explorer.page import Page, Refused, described, understood
+from seq2seq.explorer.workers import Workers, prepare
 
 FOLDER = Path(__file__).parent
 FILES = {"explorer.js": "text/javascript", "explorer.css": "text/css"}
@@ -34,9 +32,6 @@ TEMPLATES = Environment(
 
 #: Bytes of a request's body.
 MOST = 64 * 1024
-
-#: What pages need: the first page does with torch, the others with Lightning.
-NEEDED = ("torch", "seq2seq.build", "seq2seq.generate")
 
 
 class Server(ThreadingHTTPServer):
@@ -60,7 +55,8 @@ class Server(ThreadingHTTPServer):
         # Models as small as these are faster on one thread; torch reads this when it is imported.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         self.pages = {name: explorer.build(name, outputs, allow) for name in explorer.PAGES}
-        threading.Thread(target=_import_needed, daemon=True).start()
+        self.workers = {name: Workers(page) for name, page in self.pages.items()}
+        prepare()
 
     @property
     def url(self) -> str:
@@ -70,13 +66,6 @@ class Server(ThreadingHTTPServer):
         # A reader who leaves is no error.
         if not isinstance(sys.exception(), ConnectionError):
             traceback.print_exc()
-
-
-def _import_needed() -> None:
-    for name in NEEDED:
-        with computing:  # two threads that import parts of torch at once may find it half made
-            import_module(name)
-        time.sleep(0.1)  # an answer that waits goes first
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -110,8 +99,9 @@ class Handler(BaseHTTPRequestHandler):
             )
         try:
             request = json.loads(self.rfile.read(int(length)))
-            messages = answer(self.server.pages[request["page"]], request)
-        except (KeyError, RecursionError, TypeError, ValueError) as error:
+            understood(request)
+            messages = self.server.workers[request["page"]].answer(request)
+        except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             return self._refuse(HTTPStatus.BAD_REQUEST, f"The request makes no sense: {error}")
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", "application/x-ndjson")
@@ -128,8 +118,10 @@ class Handler(BaseHTTPRequestHandler):
         port = self.server.server_port
         hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
         origin = self.headers.get("Origin")
-        if self.headers.get("Host") in hosts and (
-            origin is None or origin.removeprefix("http://") in hosts
+        if (
+            self.headers.get("Host") in hosts
+            and (origin is None or origin.removeprefix("http://") in hosts)
+            and self.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
         ):
             return True
         self._refuse(HTTPStatus.FORBIDDEN, f"Only pages of {self.server.url} are answered.")

@@ -136,12 +136,8 @@ def _load(folder: Path, allow: tuple[str, ...], _: int) -> Loaded:
     run = _run(folder, allow)
     with refusing(run):
         cfg = run.config
-        if cfg.task.get("path"):
-            raise ValueError("its data lie in a file, and pages read only runs")
         if cfg.task.get("length", 0) > LONGEST:
             raise ValueError(f"its sequences are longer than {LONGEST} steps")
-        if "cache" in cfg.task:
-            cfg.task.cache = None
         task, _module = build(cfg)
         model: SequenceModel = load_model(run)  # type: ignore[assignment]
     return Loaded(run, task, model)

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.files import write_atomically
+from seq2seq.runs import reading
 from seq2seq.runs.identity import resolved
 from seq2seq.runs.locks import is_held
 
@@ -32,8 +33,9 @@ class Run:
     Args:
         folder: where it lies; holds `config.yaml`, `history.npz`, `checkpoints/`, TensorBoard
             events and, written last, `result.json`.
-        allow: packages beside the project whose classes its config may name. What the stored
-            config itself allows does not count: the folder may come from a stranger.
+        allow: packages beside the project whose classes its config may name, and files or folders,
+            such as `/data`, that it may read. What the stored config itself allows does not count:
+            the folder may come from a stranger.
     """
 
     def __init__(self, folder: str | Path, allow: Iterable[str] = ()) -> None:
@@ -55,29 +57,37 @@ class Run:
         Raises:
             ValueError: `config.yaml` is not what a run writes.
         """
-        path = self.folder / "config.yaml"
-        try:
-            loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise ValueError(f"cannot read the config {path}: {reason}") from error
-        if not isinstance(loaded, dict):
-            raise ValueError(f"cannot read the config {path}: it is {type(loaded).__name__}")
-        return loaded
+        return reading.config(self.folder)
 
     @property
     def config(self) -> DictConfig:
-        """The resolved config, allowing what the reader allows."""
-        return OmegaConf.create(self.plain_config | {"allow": list(self.allow)})
+        """The resolved config, allowing what the reader allows; see `reading.confined`.
+
+        Raises:
+            ValueError: it names data elsewhere, or asks for too much.
+        """
+        confined = reading.confined(self.plain_config, self.folder, self.allow)
+        return OmegaConf.create(confined | {"allow": list(self.allow)})
 
     @property
     def result(self) -> dict[str, Any]:
-        """What `result.json` holds; empty while the run has not ended."""
+        """What `result.json` holds; empty while the run has not ended, or if it is damaged."""
         try:
-            loaded: dict[str, Any] = json.loads((self.folder / "result.json").read_text())
+            return reading.result(self.folder)
         except (OSError, ValueError):
             return {}
-        return loaded
+
+    @property
+    def unreadable(self) -> str:
+        """Why the result or the config cannot be read; empty if both can, or are not there yet."""
+        for read in (reading.result, reading.config):
+            try:
+                read(self.folder)
+            except FileNotFoundError:
+                continue
+            except ValueError as error:
+                return str(error)
+        return ""
 
     @property
     def status(self) -> str:
@@ -103,15 +113,10 @@ class Run:
         Raises:
             ValueError: it is not there, damaged, or holds more than arrays.
         """
-        import numpy as np
-
-        path = self.folder / name
-        with (
-            _reading(path),
-            path.open("rb") as stream,
-            np.load(stream, allow_pickle=False) as stored,
-        ):
-            return {key: stored[key] for key in stored.files}
+        try:
+            return reading.arrays(self.folder, name)
+        except OSError as error:
+            raise ValueError(f"no {name} in {self.folder}") from error
 
     @property
     def history(self) -> dict[str, "np.ndarray"]:
@@ -146,7 +151,8 @@ class Run:
     def checkpoints(self) -> list[Path]:
         """The checkpoints, the last one first."""
         found = (self.folder / "checkpoints").glob("step=*.ckpt")
-        return sorted(found, key=checkpoint_step, reverse=True)
+        numbered = [path for path in found if path.stem.removeprefix("step=").isdecimal()]
+        return sorted(numbered, key=checkpoint_step, reverse=True)
 
     def write_config(self, cfg: DictConfig) -> None:
         """Make the folder and store the resolved config in it."""
@@ -182,8 +188,7 @@ class Run:
         return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
-# Those in C, where there are such, take a tenth of the time.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# That in C, where there is one, takes a tenth of the time.
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -211,8 +216,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     import torch
 
-    with _reading(path):
-        content = path.read_bytes()
+    with reading.reading(path):
+        content = reading.checkpoint(path)
         loaded: dict[str, Any] = torch.load(
             io.BytesIO(content), weights_only=True, map_location="cpu"
         )
@@ -236,18 +241,8 @@ def load_weights(path: Path) -> dict[str, Any]:
     """
     from safetensors.torch import load_file
 
-    with _reading(path):
-        return load_file(path)
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged file leads to into one line that names it."""
-    try:
-        yield
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise ValueError(f"cannot read {path}: {reason}") from error
+    with reading.reading(path):
+        return load_file(reading.weights(path))
 
 
 def score(result: Mapping[str, Any]) -> float | None:

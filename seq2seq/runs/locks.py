@@ -152,10 +152,9 @@ def _take_over(path: Path, me: Owner) -> bool:
 def _read(path: Path) -> tuple[Owner | None, float]:
     """The owner, None where none can be read, and the age of a lock in seconds."""
     try:
-        with path.open("rb") as stream:  # opening makes network file systems look anew
-            age = time.time() - os.fstat(stream.fileno()).st_mtime
-            text = stream.read(4096)
-    except OSError:
+        text = files.read(path, path.parent, 4096)  # which makes network file systems look anew
+        age = time.time() - path.stat().st_mtime
+    except (OSError, ValueError):
         return None, math.inf
     try:
         host, pid, started, token = json.loads(text)

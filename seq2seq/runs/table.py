@@ -17,10 +17,17 @@ def find(root: str | Path, allow: Iterable[str] = ()) -> Iterator[Run]:
     stack = [os.fspath(root)]
     found = []
     while stack:
-        with os.scandir(stack.pop()) as entries:
-            names = {entry.name: entry for entry in entries}
+        folder = stack.pop()
+        try:
+            with os.scandir(folder) as entries:
+                names = {entry.name: entry for entry in entries}
+        except OSError:  # it may not be looked into, or is nested too deep
+            if folder == os.fspath(root):
+                raise
+            found.append(Run(folder, allow))
+            continue
         if "config.yaml" in names:
-            found.append(Run(Path(names["config.yaml"].path).parent, allow))
+            found.append(Run(folder, allow))
         else:
             stack += [
                 entry.path
@@ -32,28 +39,33 @@ def find(root: str | Path, allow: Iterable[str] = ()) -> Iterator[Run]:
 
 def natural(name: str) -> list[Any]:
     """Sort key that puts `k=4` before `k=12`."""
-    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", name)]
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in re.split(r"(\d+)", name)]
 
 
 def collect(root: str | Path) -> "pd.DataFrame":
     """One row per run below `root`: the config keys that vary, the result, and the folder.
 
     `model` and `task` are class names; other columns are dotted config keys (`task.k`,
-    `model.hidden_size`, `optimizer.lr`, `seed`) and the keys of `result.json`.
+    `model.hidden_size`, `optimizer.lr`, `seed`) and the keys of `result.json`. Of a run that cannot
+    be read the `status` is `unreadable`, and `error` says why.
     """
     import pandas as pd
 
-    rows, results = [], []
-    for run in find(root):
-        rows.append(dict(flatten(run.plain_config)))
-        results.append({"status": run.status, **run.result, "folder": str(run.folder)})
-    configs = pd.DataFrame(rows)
+    rows, results = {}, []
+    for index, run in enumerate(find(root)):
+        result = run.result
+        if reason := run.unreadable:
+            result = {"status": "unreadable", "error": reason}
+        else:
+            rows[index] = dict(flatten(run.plain_config))
+        results.append({"status": run.status, **result, "folder": str(run.folder)})
+    configs = pd.DataFrame(rows.values(), index=rows)
     columns = {}
     for column in configs.columns:
         varies = configs[column].map(str).nunique() > 1 and not column.startswith("paths.")
         if column in ("task", "model", "seed") or varies:
             columns[column] = configs[column]
-    return pd.concat([pd.DataFrame(columns), pd.DataFrame(results)], axis=1)
+    return pd.concat([pd.DataFrame(columns, range(len(results))), pd.DataFrame(results)], axis=1)
 
 
 def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -61,7 +73,7 @@ def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
     for key, value in node.items():
         if isinstance(value, Mapping):
             if "_target_" in value:
-                yield f"{prefix}{key}", str(value["_target_"]).rsplit(".", 1)[1]
+                yield f"{prefix}{key}", str(value["_target_"]).rpartition(".")[2]
             yield from flatten(value, f"{prefix}{key}.")
         elif key not in ("_target_", "_partial_"):
             yield f"{prefix}{key}", value

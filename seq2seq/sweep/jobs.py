@@ -9,11 +9,14 @@ from typing import Literal
 
 from omegaconf import DictConfig
 
+from seq2seq.files import read
 from seq2seq.runs import Run, by_unit, resolved, run_folder, score
 from seq2seq.schema import ConfigError
 
 #: The file that lists the runs a folder is to hold.
 PLAN = "jobs.txt"
+#: Most bytes of it.
+LARGEST = 2**24
 
 
 @dataclass(frozen=True)
@@ -117,10 +120,11 @@ def write_plan(jobs: Sequence[Job]) -> None:
 def read_plan(parent: Path) -> dict[str, str]:
     """The wanted runs of a folder: the overrides of each by its folder's name."""
     try:
-        lines = (parent / PLAN).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+        lines = read(parent / PLAN, parent, LARGEST).decode().splitlines()
+    except (OSError, ValueError):
         return {}
-    return {name: label for name, _, label in (line.partition("\t") for line in lines)}
+    parts = (line.partition("\t") for line in lines)
+    return {name: label for name, _, label in parts if name == Path(name).name}
 
 
 def print_table(

@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seq2seq.errors import printable
+from seq2seq.files import read as read_bounded
 from seq2seq.runs import FINAL, Run, checkpoint_step, find, natural, score
 from seq2seq.sweep.jobs import PLAN, read_plan
 
+#: Most bytes of a traceback.
+LARGEST = 2**20
+
 #: In the order of the list: what needs attention comes last, next to the prompt.
-ORDER = ("finished", "diverged", "missing", "running", "stopped", "killed", "failed")
+ORDER = (
+    *("finished", "diverged", "missing", "running", "stopped", "killed"),
+    *("unreadable", "failed"),
+)
 
 
 @dataclass(frozen=True)
@@ -34,15 +42,15 @@ class Entry:
             f"{'' if steps is None else steps:>8}",
             f"{'' if seconds is None else format(seconds, '.1f') + ' s':>10}",
         )
-        return " ".join((*columns, f" {self.folder.relative_to(root)}"))
+        return printable(" ".join((*columns, f" {self.folder.relative_to(root)}")))
 
     def traceback(self, lines: int = 3) -> list[str]:
         """The end of what a failed run's `traceback.txt` says."""
         try:
-            text = (self.folder / "traceback.txt").read_text(encoding="utf-8")
-        except OSError:
-            return [str(self.result.get("error", ""))]
-        return [line for line in text.splitlines() if line.strip()][-lines:]
+            text = read_bounded(self.folder / "traceback.txt", self.folder, LARGEST).decode()
+        except (OSError, ValueError):
+            text = str(self.result.get("error", ""))
+        return [printable(line) for line in text.splitlines() if line.strip()][-lines:]
 
 
 def read(root: Path) -> list[Entry]:
@@ -50,7 +58,9 @@ def read(root: Path) -> list[Entry]:
     entries = []
     for run in find(root):
         result = run.result
-        # Of a run that has ended, the result says how; the others are looked at for locks.
+        # Of a run that has ended, the result says how; the others are looked at.
+        if not result and (reason := run.unreadable):
+            result = {"status": "unreadable", "error": reason}
         entries.append(Entry(run.folder, str(result.get("status") or run.status), result))
     begun = {entry.folder for entry in entries}
     for plan in (root / PLAN, *sorted(root.glob(f"*/{PLAN}"))):
@@ -68,7 +78,7 @@ def report(root: Path, entries: list[Entry]) -> str:
     lines = ["status     val nmse    steps       time  folder"] if entries else []
     for entry in entries:
         lines.append(entry.line(root))
-        if entry.status == "failed":
+        if entry.status in ("failed", "unreadable"):
             lines += [f"    {line}" for line in entry.traceback()]
     counts = Counter(entry.status for entry in entries)
     parts = [f"{counts[status]} {status}" for status in ORDER if counts[status]]

@@ -132,8 +132,7 @@ class Text(SequenceTask):
 
     def restore(self, folder: Path) -> None:
         if (folder / VOCABULARY).exists():
-            stored = (folder / VOCABULARY).read_text(encoding="utf-8")
-            self.vocabulary = Vocabulary.from_json(stored)
+            self.vocabulary = Vocabulary.read(folder / VOCABULARY)
 
     def show(self, model: Any, sequences: int) -> dict[str, Any]:
         """A `sample` of 400 tokens that `model` writes, if it can go on token by token."""

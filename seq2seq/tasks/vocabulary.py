@@ -5,9 +5,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+
+from seq2seq import files
 
 Level = Literal["char", "word"]
 
@@ -18,6 +21,8 @@ _WORD = re.compile(r" ?\w+(?:['’]\w+)*| ?[^\w\s]|\s")
 #: The last tokens of a block may change when more text follows: a word grows, a space finds one.
 _UNSETTLED = 3
 _CODE_POINTS = 0x110000
+#: Most bytes of a stored vocabulary.
+LARGEST = 2**25
 
 
 def tokenise(level: Level, text: str) -> list[str]:
@@ -114,6 +119,15 @@ class Vocabulary:
         return json.dumps({"level": self.level, "tokens": self.tokens[1:]})
 
     @classmethod
+    def read(cls, path: Path) -> "Vocabulary":
+        """The vocabulary stored in a file, which may come from a stranger.
+
+        Raises:
+            OSError, ValueError: it is not there, or something else.
+        """
+        return cls.from_json(files.read(path, path.parent, LARGEST).decode())
+
+    @classmethod
     def from_json(cls, text: str) -> "Vocabulary":
         """The vocabulary that `to_json` wrote.
 
@@ -123,5 +137,5 @@ class Vocabulary:
         try:
             stored = json.loads(text)
             return cls(stored["level"], stored["tokens"])
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError) as error:
             raise ValueError(f"not a stored vocabulary ({error!r}); train the run again") from None

@@ -103,7 +103,7 @@ def test_classes_from_outside_are_shown_where_the_reader_allows_them(run, tmp_pa
 def test_data_in_other_files_are_refused(run):
     arrays = {"_target_": "seq2seq.tasks.Arrays", "path": "/etc/passwd"}
     folder = damaged(run, "arrays", task=arrays)
-    with pytest.raises(Refused, match="its data lie in a file, and pages read only runs"):
+    with pytest.raises(Refused, match="lies outside the run"):
         trained.load(Run(folder))
     shutil.rmtree(folder)
 

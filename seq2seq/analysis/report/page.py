@@ -61,7 +61,8 @@ def content(sweep: Sweep, fits: Sequence[Growth]) -> dict[str, Any]:
     return {
         "title": config.get("name") or sweep.root.name,
         "claim": config.get("claim"),
-        "summary": ", ".join(f"{count} {status}" for status, count in statuses.items()),
+        "summary": ", ".join(f"{count} {status}" for status, count in statuses.items())
+        + f", {len(sweep.unreadable)} unreadable" * bool(sweep.unreadable),
         "seeds": sweep.table["seed"].nunique(),
         "axes": [f"{axis}: {', '.join(_values(sweep.table[axis]))}" for axis in sweep.keys],
         "hours": _duration(float(sweep.table.get("seconds", pd.Series(dtype=float)).sum())),
@@ -73,14 +74,21 @@ def content(sweep: Sweep, fits: Sequence[Growth]) -> dict[str, Any]:
         "timed": len(sweep.timed) > 0,
         "runs": [_run_row(sweep, index) for index in range(len(sweep.runs))],
         "columns": [*sweep.keys, "seed"],
-        "failed": [_failure(run) for run in sweep.runs if run.status != "finished"],
+        "failed": sweep.unreadable
+        + [_failure(run) for run in sweep.runs if run.status != "finished"],
         "decisive": f"{laws.DECISIVE:.0f}",
         "rule": sweep.rules[0],
     }
 
 
 def _values(column: "pd.Series[Any]") -> list[str]:
-    return [number(plain(value)) for value in sorted(column.dropna().unique())]
+    return [number(plain(value)) for value in sorted(column.dropna().unique(), key=_order)]
+
+
+def _order(value: Any) -> tuple[bool, Any]:
+    """Numbers by their size, then texts and others as they are written."""
+    is_text = not isinstance(value, int | float | np.number)
+    return is_text, str(value) if is_text else value
 
 
 def _duration(seconds: float) -> str:

@@ -18,6 +18,7 @@ import pandas as pd
 
 from seq2seq.analysis.figures import number
 from seq2seq.analysis.plateau import RULE, Plateau, Rule, find
+from seq2seq.errors import printable
 from seq2seq.runs import Run, collect, flatten
 
 Arrays = dict[str, np.ndarray]
@@ -43,9 +44,10 @@ class Sweep:
             `plateau/length`, `plateau/censored` (missing where a run has no plateau or has not
             finished).
         keys: config keys that vary on their own, without the seed.
+        unreadable: name of each run that is left out, its status and why it cannot be read.
 
     Raises:
-        ValueError: no runs below `root`.
+        ValueError: no runs below `root` that can be read.
     """
 
     def __init__(self, root: str | Path, allow: Sequence[str] = ()) -> None:
@@ -53,10 +55,26 @@ class Sweep:
         table = collect(root)
         if table.empty:
             raise ValueError(f"no runs below {root}; give a folder that holds run folders")
-        self.runs = [Run(folder, allow) for folder in table["folder"]]
-        self.histories = [_history(run) for run in self.runs]
-        self.rules = [_rule(run) for run in self.runs]
-        self.plateaus = list(map(_plateau, self.runs, self.histories, self.rules))
+        self.runs, self.histories, self.rules, self.plateaus = [], [], [], []  # type: ignore[var-annotated]
+        self.unreadable, kept = [], []
+        for index, row in table.iterrows():
+            run = Run(row["folder"], allow)
+            try:
+                if row["status"] == "unreadable":
+                    raise ValueError(row["error"])
+                history, rule = _history(run), _rule(run)
+                plateau = _plateau(run, history, rule)
+            except Exception as error:
+                self.unreadable.append((run.name, "unreadable", str(error)))
+                continue
+            kept.append(index)
+            self.runs.append(run)
+            self.histories.append(history)
+            self.rules.append(rule)
+            self.plateaus.append(plateau)
+        if not kept:
+            raise ValueError(f"no run below {root} can be read; the first: {self.unreadable[0][2]}")
+        table = table.loc[kept].reset_index(drop=True)
         columns = {
             f"plateau/{name}": [getattr(one, name) if one else np.nan for one in self.plateaus]
             for name in ("level", "length", "censored")
@@ -140,7 +158,7 @@ def _history(run: Run) -> Arrays | None:
         history = run.history
     except ValueError:
         return None
-    return history if len(history.get("step", ())) else None
+    return history if len(history["step"]) else None
 
 
 def _stop_after_escape(run: Run) -> dict[str, Any]:
@@ -186,13 +204,18 @@ def split(table: "pd.DataFrame", keys: Sequence[str]) -> Iterator[tuple[str, "pd
         yield "", table
         return
     for _, rows in table.groupby(list(keys), sort=True, dropna=False):
-        values = {key: plain(rows[key].iloc[0]) for key in keys}
+        values = {key: _shown(plain(rows[key].iloc[0])) for key in keys}
         parts = [
             value if isinstance(value, str) else f"{key.rpartition('.')[2]} = {number(value)}"
             for key, value in values.items()
             if not pd.isna(value)  # a key that this task or model does not have
         ]
         yield ", ".join(parts), rows
+
+
+def _shown(value: Any) -> Any:
+    """A text as figures can take it: one short line without the sign of mathematics."""
+    return printable(value)[:60].replace("$", "") if isinstance(value, str) else value
 
 
 def plain(value: Any) -> Any:
