@@ -62,7 +62,7 @@ class Arrays(SequenceTask):
         channels = min(self.input_dim, self.output_dim)
         if stage == "fit" and channels > self.length:
             log.warning(
-                "%s has %d channels at only %d times; if it is channels-first, write "
+                "%s has %d channels and sequences of length %d; if it is channels-first, write "
                 "x.transpose(0, 2, 1) and y.transpose(0, 2, 1)",
                 *(self.path, channels, self.length),
             )

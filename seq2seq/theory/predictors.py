@@ -151,7 +151,8 @@ def tap_losses(moments: Moments, held_out: Moments | None = None) -> dict[str, f
             weights = projected / values[:, None]
             gram = basis.T @ held_out.gram[:size, :size] @ basis
             linear = (weights * (basis.T @ held_out.cross[:size])).sum()
-            best = judge.power + (-2 * linear + (weights * (gram @ weights)).sum()) / outputs
+            change = (-2 * linear + (weights * (gram @ weights)).sum()) / outputs
+            best = max(judge.power + change, 0.0)
         losses[name] = float(best)
     return losses
 

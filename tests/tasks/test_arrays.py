@@ -96,7 +96,7 @@ def test_channels_first_is_suspected(save, caplog):
     first = X.transpose(0, 2, 1)
     Arrays(save(x=first, y=first)).setup("fit")
     (said,) = caplog.messages
-    assert "6 channels at only 3 times; if it is channels-first" in said
+    assert "6 channels and sequences of length 3; if it is channels-first" in said
     with pytest.raises(ValueError, match="channels last"):
         Arrays(save(x=first, y=first[:, :1]))
 
