@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -81,6 +81,9 @@ class RunSweeper(Sweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         given = parser.parse_overrides(arguments)
         swept = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
+        for override in [*swept, *given]:
+            if isinstance(override.value(), Glob):
+                override.value().exclude.append("*_schema")  # stored for configs to begin with
         if shell and not {"-m", "--multirun"} & set(sys.argv):
             for override in given:
                 if override.is_sweep_override():

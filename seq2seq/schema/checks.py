@@ -10,7 +10,7 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import ValidationError
 
 from seq2seq.errors import ConfigError, nearest
-from seq2seq.schema.components import CONFIGS, Config
+from seq2seq.schema.components import CONFIGS, Config, choices
 from seq2seq.schema.signatures import (
     NO_DEFAULT,
     UNKNOWN,
@@ -89,7 +89,11 @@ def one_device(cfg: DictConfig, what: str) -> None:
 
 def _check_component(path: str, node: Any, allow: tuple[str, ...]) -> None:
     if not isinstance(node, DictConfig) or not node.get("_target_"):
-        raise ConfigError(f"{path} must be a group choice or a node with _target_, got {node!r}")
+        known = nearest(path, choices().get(path.replace(".", "/"), ()))
+        got = "a node without" if isinstance(node, DictConfig) else node
+        raise ConfigError(
+            f"{path} must be a group choice or a node with _target_, got {got}{known}"
+        )
     target = str(node._target_)
     if not _trusted(target, TRUSTED[path.split(".")[0]], allow):
         raise ConfigError(
