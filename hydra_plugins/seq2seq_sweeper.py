@@ -13,6 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.seq2seq_vmap_launcher import VmapLauncher
+from seq2seq.files import place
 from seq2seq.runs import Run
 from seq2seq.schema import ConfigError, check_folders
 
@@ -37,6 +38,7 @@ class RunSweeper(Sweeper):
         check_folders(config.hydra)
         from seq2seq.sweep.compose import Composer
 
+        config.hydra.sweep.dir = str(place(config.paths.outputs))
         self.config: DictConfig = config
         self.hydra_context = hydra_context
         self._compose = Composer(hydra_context.config_loader, config)
@@ -82,8 +84,9 @@ class RunSweeper(Sweeper):
         given = parser.parse_overrides(arguments)
         swept = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
         for override in [*swept, *given]:
-            if isinstance(override.value(), Glob):
-                override.value().exclude.append("*_schema")  # stored for configs to begin with
+            value: Any = override.value()
+            if isinstance(value, Glob):
+                value.exclude.append("*_schema")  # what configs begin with
         if shell and not {"-m", "--multirun"} & set(sys.argv):
             for override in given:
                 if override.is_sweep_override():

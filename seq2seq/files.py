@@ -1,4 +1,4 @@
-"""Writing a file in one piece: a path holds the old content or the new, never a part of it."""
+"""Paths as a user writes them, and writing a file in one piece."""
 
 import os
 import secrets
@@ -9,6 +9,11 @@ from pathlib import Path
 
 #: Asked of every path before a new file takes its place; what forbids it raises an OSError.
 guards: list[Callable[[Path], None]] = []
+
+
+def place(path: str | Path) -> Path:
+    """The path that a user has written, `~` at its beginning being the home folder."""
+    return Path(path).expanduser()
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 import ast
 import functools
+import os
 from collections.abc import Iterator
 from dataclasses import field, fields, make_dataclass
+from pathlib import PurePath
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf, open_dict
@@ -62,6 +64,14 @@ def check(cfg: DictConfig) -> None:
         for name, node in (cfg.get(group) or {}).items():
             if node is not None:
                 _check_component(f"{group}.{name}", node, allow)
+    for key, text in cfg.paths.items():
+        if not text:
+            raise ConfigError(f"paths.{key} must name a folder; set paths.{key}=<folder>")
+    if cfg.name is not None and not _lies_below(cfg.name):
+        raise ConfigError(
+            f"name must be that of a folder below paths.outputs, got {cfg.name!r}; "
+            "set name=<word>, and paths.outputs for another place"
+        )
     for key, seed in (("seed", cfg.seed), ("task.seed", cfg.task.get("seed") or 0)):
         if seed < 0:
             raise ConfigError(f"{key} must not be negative, got {seed}; set {key}=0")
@@ -85,6 +95,13 @@ def one_device(cfg: DictConfig, what: str) -> None:
             f"{what} has one device, got trainer.devices={devices}; set trainer.devices=1, or give "
             "the run to train.py, by itself"
         )
+
+
+def _lies_below(name: str) -> bool:
+    """Whether a folder of that name lies below another one and is not hidden in it."""
+    parts = PurePath(name).parts
+    hidden = any(part.startswith((".", os.sep)) for part in parts)
+    return bool(parts) and name.isprintable() and not hidden
 
 
 def _check_component(path: str, node: Any, allow: tuple[str, ...]) -> None:

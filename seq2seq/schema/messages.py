@@ -1,10 +1,12 @@
 """One line for whatever is raised while a config is composed."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import (
@@ -29,8 +31,7 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
     if isinstance(error, MissingConfigException):
         return _explain_missing_choice(error)
     if isinstance(error, OverrideParseException):
-        reason = " ".join(str(error).split())
-        return f"cannot read {error.override}: {reason}; quote it for the shell, as in 'key=[1,2]'"
+        return _explain_syntax(error)
     chain: list[BaseException] = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)
@@ -61,6 +62,15 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
         return f"unknown key {missing.group(1)}{nearest(missing.group(1), known)}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("See https", "Set the env")))
+
+
+def _explain_syntax(error: OverrideParseException) -> str:
+    told = re.search(r"while evaluating .*?': ([^\n]+)", str(error))
+    if told:
+        return f"cannot read {error.override}: {told.group(1)}; correct it"
+    key, _, text = error.override.partition("=")
+    quoted = shlex.quote(f"{key}={QuotedString(text, Quote.double).with_quotes()}")
+    return f"cannot read {error.override}; close what is open, or for a text write {quoted}"
 
 
 def _full_key(error: OmegaConfBaseException) -> str:
