@@ -3,11 +3,13 @@
 import inspect
 import math
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import OverrideParseException
 from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
@@ -283,6 +285,18 @@ def test_annotations_become_config_types():
     assert trainer["max_epochs"] == int | None
 
 
+@pytest.mark.parametrize(
+    "text", ["/a=b", "/a[b]/{c}", "it's", "~/o", "a'b\"c", 'a\\"b', "(x)", "x;y#z", "'x", "[1"]
+)
+def test_texts_that_hydra_cannot_read_are_given_back_quoted(text):
+    with pytest.raises(OverrideParseException) as caught:
+        compose("train", overrides=[f"paths.outputs={text}"])
+    line = schema.explain(caught.value)
+    assert line.startswith(f"cannot read paths.outputs={text};")
+    (override,) = shlex.split(line.partition(" write ")[2])
+    assert compose("train", overrides=[override]).paths.outputs == text
+
+
 def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
     one, other = (compose("train", overrides=[f"optimizer.lr={lr}"]) for lr in ("1", "1.0"))
     assert one.optimizer.lr == 1.0
@@ -318,6 +332,13 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
         (["seed=-1"], "seed must not be negative, got -1; set seed=0"),
         (["task.seed=-2"], "task.seed must not be negative, got -2"),
         (["threads=0"], "threads must be at least 1, got 0"),
+        (["name=../../x"], "name must be that of a folder below paths.outputs, got '../../x'"),
+        (["name=a/../../x"], "name must be that of a folder below paths.outputs"),
+        (["name=/abs"], "name must be that of a folder below paths.outputs, got '/abs'"),
+        (["name=.hidden"], "name must be that of a folder below paths.outputs"),
+        (["name="], "name must be that of a folder below paths.outputs, got ''"),
+        (["name='a\x1b[1mb'"], "name must be that of a folder below paths.outputs"),
+        (["paths.outputs="], "paths.outputs must name a folder"),
         (["task.k=???"], "task.k has no value; add task.k=<value>"),
     ],
 )
