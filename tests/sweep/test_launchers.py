@@ -109,6 +109,8 @@ def broken_task(folder: Path) -> None:
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "vmap"])
 def test_runs_go_on_wherever_paths_outputs_leads(launcher, tmp_path, monkeypatch, caplog):
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     monkeypatch.setenv("HOME", str(tmp_path / 'it\'s "home"'))
     folder = """paths.outputs="~/a=b [c] {d} it's, $e (f)\""""
     arguments = ["-m", "seed=0,1", "trainer.max_steps=6", f"hydra/launcher={launcher}", folder]
