@@ -12,7 +12,7 @@ from typing import Any, NoReturn, get_args, get_origin
 
 from seq2seq import checks
 from seq2seq.schema import ConfigError, explain, nearest
-from seq2seq.schema.checks import type_name
+from seq2seq.schema.signatures import type_name
 
 
 def command(main: Callable[..., int | None]) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import field, fields, make_dataclass
@@ -21,6 +22,7 @@ from seq2seq.schema.signatures import (
     dotted,
     locate,
     signature,
+    type_name,
 )
 
 #: Where the classes come from that a part of the config may name without `allow`. What is built to
@@ -77,7 +79,7 @@ def check(cfg: DictConfig) -> None:
             raise ConfigError(f"{key} must not be negative, got {seed}; set {key}=0")
     if cfg.threads < 1:
         raise ConfigError(f"threads must be at least 1, got {cfg.threads}")
-    if cfg.gradient_clip_val is not None and not cfg.gradient_clip_val > 0:
+    if cfg.gradient_clip_val is not None and not 0 < cfg.gradient_clip_val < math.inf:
         raise ConfigError(
             f"gradient_clip_val must be positive, got {cfg.gradient_clip_val}; use null for none"
         )
@@ -187,31 +189,37 @@ def _check_value(path: str, parameter: Parameter, value: Any) -> None:
     takes_text = parameter.annotation == "Any" or "str" in parameter.annotation
     if isinstance(value, str) and not takes_text and (CONFIGS / group).is_dir():
         raise ConfigError(f"{path} chooses a config group, got {value}; write {group}={value}")
+    if not _is_finite(value) and parameter.default not in (math.inf, -math.inf):
+        raise ConfigError(f"{path} must be finite, got {value}; set a number")
+    if value is None and parameter.needs_value:
+        default = parameter.default
+        raise ConfigError(f"{path} must have a value, got null; its default is {default}")
     if parameter.choices and value not in parameter.choices:
         raise ConfigError(
             f"{path} must be one of {', '.join(map(str, parameter.choices))}; got {value}"
         )
     if parameter.type is not Any:
         holder = _holder(parameter.type)
-        plain = (
-            OmegaConf.to_container(value) if isinstance(value, (DictConfig, ListConfig)) else value
-        )
         try:
-            holder.value = plain
+            holder.value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         except ValidationError:
+            got = "null" if value is None else repr(value)
+            remedy = f"; set {path}={parameter.default}" if value is None else ""
             raise ConfigError(
-                f"{path} must be {type_name(parameter.type)}, got {value!r}"
+                f"{path} must be {type_name(parameter.type)}, got {got}{remedy}"
             ) from None
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether no number in a value, its lists and mappings is infinite or undefined."""
+    if isinstance(value, DictConfig):
+        return "_target_" in value or all(map(_is_finite, value.values()))
+    if isinstance(value, ListConfig):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 @functools.cache
 def _holder(kind: Any) -> DictConfig:
     """A config with one `value` of a type, which refuses others; made once, as that takes long."""
     return OmegaConf.structured(make_dataclass("Holder", [("value", kind, field(default=MISSING))]))
-
-
-def type_name(kind: Any) -> str:
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-    if kind in names:
-        return names[kind]
-    return f"{names.get(kind.__args__[0], kind)} or null"

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -17,6 +17,7 @@ from omegaconf.errors import (
 
 from seq2seq.errors import ConfigError, nearest
 from seq2seq.schema.components import Config, choices
+from seq2seq.schema.signatures import type_name
 
 
 def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
@@ -39,12 +40,11 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
     where = f" (in configs/{source.group(1)}.yaml)" if source else ""
     for link in chain:
         if isinstance(link, ValidationError) and link.full_key:
-            kind = getattr(link, "ref_type", None)
-            value = re.search(r"[Vv]alue '(.*?)'", str(link)) or re.search(
-                r"value: (.*)", str(link)
-            )
-            got = f", got {value.group(1)}" if value else ""
-            return f"{_full_key(link)} must be {_expected(kind, link)}{got}{where}"
+            key, null = _full_key(link), re.search("not Optional|'None'", str(link))
+            value = re.search(r"[Vv]alue '(.*?)'|value: (.*)", str(link))
+            got = "null" if null else value and (value.group(1) or value.group(2))
+            remedy = f"; set {key}={_usual(link)}" if null else ""
+            return f"{key} must be {_expected(link)}{f', got {got}' if got else ''}{remedy}{where}"
         if (
             isinstance(link, OmegaConfBaseException)
             and link.key is not None
@@ -77,19 +77,28 @@ def _full_key(error: OmegaConfBaseException) -> str:
     return str(error.full_key or error.key)
 
 
-def _expected(kind: Any, error: BaseException) -> str:
-    text = str(error)
-    for word, name in (
-        ("not Optional", "given a value, not null"),
-        ("Integer", "a whole number"),
-        ("Float", "a number"),
-        ("Boolean", "true or false"),
-        ("subclass of", "a group choice (write group=name with a slash, as in task/input=white)"),
-        ("String", "a text"),
-    ):
-        if word in text:
-            return name
-    return str(kind or "of another type")
+def _expected(error: OmegaConfBaseException) -> str:
+    if "subclass of" in str(error):
+        return "a group choice (write group=name with a slash, as in task/input=white)"
+    column = _column(error)
+    return type_name(column.type) if column else "of another type"
+
+
+def _usual(error: OmegaConfBaseException) -> Any:
+    """The default of what an error is about, if it has one that can be written."""
+    column = _column(error)
+    default = column and column.default
+    return (
+        default if isinstance(default, (bool, int, float, str)) and default != "???" else "<value>"
+    )
+
+
+def _column(error: OmegaConfBaseException) -> Field[Any] | None:
+    """The field of the schema that an error is about."""
+    kind: Any = error.object_type
+    known = fields(kind) if is_dataclass(kind) else ()
+    name = _full_key(error).rpartition(".")[2]
+    return next((column for column in known if column.name == name), None)
 
 
 def _siblings(error: OmegaConfBaseException) -> list[str]:
