@@ -61,29 +61,32 @@ def footprint(cfg: DictConfig, task: Any) -> Footprint:
     tokens = task.vocabulary_size is not None
     sequence = task.length * (16 if tokens else 4 * (task.input_dim + task.output_dim))
     data = sequence * (sum(sizes.values()) + 3 * max(sizes.values()))
-    node = copy.deepcopy(cfg.model)
-    layers = node.get("num_layers", 1)
+    node, layers = copy.deepcopy(cfg.model), cfg.model.get("num_layers", 1)
     batch = task.batch_size if _uses_samples(cfg) else task.input_dim + 1
 
-    @functools.cache
-    def measured(layers: int, batch: int, length: int) -> tuple[float, float]:
-        if "num_layers" in node:
-            node.num_layers = layers
-        return _measured(node, task, batch, length)
-
     def parameters(layers: int) -> float:
-        return measured(layers, 1, 1)[0]
+        return _parameter_bytes(_deep(node, layers), task)
 
-    def kept(layers: int, batch: int) -> float:
-        return _extended(lambda steps: measured(layers, batch, steps)[1], STEPS, task.length)
+    @functools.cache
+    def kept(layers: int, batch: int, length: int) -> float:
+        return _step_bytes(_deep(node, layers), task, batch, length)
 
-    numbers = _extended(parameters, LAYERS, layers)
-    if 4 * numbers > memory.available():  # a step of such a model is not tried out
-        return Footprint(data, 4 * numbers, 0.0)
-    step = _extended(
-        lambda some: _extended(lambda n: kept(some, n), SEQUENCES, batch), LAYERS, layers
-    )
-    return Footprint(data, 4 * numbers, step)
+    def of_layers(layers: int) -> float:
+        return _extended(lambda batch: of_sequences(layers, batch), SEQUENCES, batch)
+
+    def of_sequences(layers: int, batch: int) -> float:
+        return _extended(lambda length: kept(layers, batch, length), STEPS, task.length)
+
+    taken = Footprint(data, 4 * _extended(parameters, LAYERS, layers), 0.0)
+    if sum(taken) > memory.available():  # nothing of that size is tried out
+        return taken
+    return taken._replace(step=_extended(of_layers, LAYERS, layers))
+
+
+def _deep(node: DictConfig, layers: int) -> DictConfig:
+    if "num_layers" in node:
+        node.num_layers = layers
+    return node
 
 
 def _uses_samples(cfg: DictConfig) -> bool:
@@ -105,30 +108,33 @@ def _extended(function: Callable[[int], float], known: Sequence[int], x: int) ->
     return max(through(known), through(known[-2:]))
 
 
-def _measured(node: DictConfig, task: Any, batch: int, length: int) -> tuple[float, float]:
-    """Bytes of a model's parameters, and of what its forward pass keeps."""
-    with refusing("model"):
+def _parameter_bytes(node: DictConfig, task: Any) -> float:
+    with refusing("model"), torch.random.fork_rng(devices=[]):
         try:
-            return _on_device("meta", node, task, batch, length)
-        except (NotImplementedError, RuntimeError):  # it asks for values, and gets a few
-            return _on_device("cpu", node, task, batch, length)
+            with torch.device("meta"):  # where nothing is stored
+                model = build_model(node, task)
+        except (NotImplementedError, RuntimeError):  # it asks for values
+            model = build_model(node, task)
+    return float(sum(one.numel() * one.element_size() for one in model.parameters()))
 
 
-def _on_device(
-    device: str, node: DictConfig, task: Any, batch: int, length: int
-) -> tuple[float, float]:
-    with torch.device(device), torch.random.fork_rng(devices=[]):
+def _step_bytes(node: DictConfig, task: Any, batch: int, length: int) -> float:
+    with refusing("model"), torch.random.fork_rng(devices=[]):
         model = build_model(node, task)
         if task.vocabulary_size is None:
             x = torch.zeros(batch, length, task.input_dim)
         else:
             x = torch.zeros(batch, length, dtype=torch.int64)
-        kept, output = kept_bytes(lambda: model(x))
-    numbers = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    return float(numbers), float(kept + 2 * output.numel() * output.element_size())
+        try:
+            kept, output = kept_by(lambda: model(x))
+        except RuntimeError as error:
+            if "allocate" in str(error):
+                return math.inf
+            raise
+    return float(kept + 2 * output.numel() * output.element_size())
 
 
-def kept_bytes(forward: Callable[[], Any]) -> tuple[int, Any]:
+def kept_by(forward: Callable[[], Any]) -> tuple[int, Any]:
     """How many bytes a forward pass keeps for its backward pass, parameters included; its value."""
     sizes: dict[int, int] = {}
 

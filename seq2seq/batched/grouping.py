@@ -15,6 +15,7 @@ from seq2seq import memory, schema
 from seq2seq.batched.chunk import Objective
 from seq2seq.batched.member import Member, unheard_hooks
 from seq2seq.build import threads
+from seq2seq.footprint import kept_by
 from seq2seq.models.batching import AttentionRule, batchable
 from seq2seq.objective import Sampled
 from seq2seq.runs import Run, resolved, run_folder
@@ -149,9 +150,7 @@ def kept_bytes(member: Member) -> int:
     """How many bytes one member's step keeps for its backward pass."""
     module = member.module
     batch = example(member.task, member.task.batch_size)
-    return max(
-        1, footprint.kept_bytes(lambda: module.objective(module.model, batch, module.loss))[0]
-    )
+    return max(1, kept_by(lambda: module.objective(module.model, batch, module.loss))[0])
 
 
 def on_gpu(cfg: DictConfig) -> bool:
