@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
 from seq2seq import checks
+from seq2seq.files import place
 from seq2seq.schema import ConfigError, explain, nearest
 from seq2seq.schema.signatures import type_name
 
@@ -110,7 +111,7 @@ def _dashed(name: str) -> str:
 
 def _read(kind: type, text: str) -> Any:
     try:
-        return kind(text)
+        return place(text) if kind is Path else kind(text)
     except ValueError:
         message = f"must be {type_name(kind)}, got {text}"
         raise argparse.ArgumentTypeError(message) from None
