@@ -4,7 +4,10 @@ python train.py model=tcn task=shift task.k=8
 python train.py -m model=rnn,tcn task.k=4,8,16 seed=0,1,2
 """
 
+import contextlib
+import io
 import os
+import re
 import sys
 from typing import NoReturn
 
@@ -54,7 +57,7 @@ def main() -> None:
         raise schema.ConfigError("hydra.mode=RUN would leave out the checks; leave it out")
     sys.argv[1:] = flags_first(sys.argv[1:])
     schema.register(sys.argv[1:])
-    run_job()
+    complete() if {"--shell-completion", "-sc"} & set(sys.argv) else run_job()
 
 
 def flags_first(arguments: list[str]) -> list[str]:
@@ -78,6 +81,13 @@ def show_help() -> None:
     print(HELP)
     for group, names in schema.choices(sys.argv[1:]).items():
         print(f"  {group}: {', '.join(names)}")
+
+
+def complete() -> None:
+    """Hydra's completion without what nobody chooses: schemas, `_target_` and `_partial_`."""
+    with contextlib.redirect_stdout(io.StringIO()) as told:
+        run_job()
+    print(re.sub(r"\S+(_schema|\b_target_=|\b_partial_=)(\s|$)", "", told.getvalue()), end="")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -13,6 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.seq2seq_vmap_launcher import VmapLauncher
+from seq2seq.files import place
 from seq2seq.runs import Run
 from seq2seq.schema import ConfigError, check_folders
 
@@ -37,6 +38,7 @@ class RunSweeper(Sweeper):
         check_folders(config.hydra)
         from seq2seq.sweep.compose import Composer
 
+        config.hydra.sweep.dir = str(place(config.paths.outputs))
         self.config: DictConfig = config
         self.hydra_context = hydra_context
         self._compose = Composer(hydra_context.config_loader, config)
@@ -81,6 +83,10 @@ class RunSweeper(Sweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         given = parser.parse_overrides(arguments)
         swept = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
+        for override in [*swept, *given]:
+            value: Any = override.value()
+            if isinstance(value, Glob):
+                value.exclude.append("*_schema")  # what configs begin with
         if shell and not {"-m", "--multirun"} & set(sys.argv):
             for override in given:
                 if override.is_sweep_override():

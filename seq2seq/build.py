@@ -20,8 +20,35 @@ from seq2seq.schema import ConfigError
 from seq2seq.seeds import stream_seed
 
 
-def build(cfg: DictConfig, folder: Path | None = None) -> tuple[Any, SequenceModule]:
-    """The task and the module with its freshly initialised model; draws no data.
+def build_task(cfg: DictConfig, folder: Path | None = None) -> Any:
+    """The task alone, with what it has stored in `folder`; see `build`."""
+    schema.check(cfg)
+    with refusing("task"):
+        task = instantiate(cfg.task)
+        if folder is not None:
+            task.restore(folder)
+    return task
+
+
+def build_model(node: DictConfig, task: Any) -> nn.Module:
+    """The model of a config's node for a task, around it what turns tokens into channels."""
+    with refusing("task"):
+        input_dim, output_dim = task.model_dims(node.get("hidden_size"))
+    model: Any = instantiate(node, input_dim=input_dim, output_dim=output_dim)
+    if not hasattr(model, "input_dim"):  # any module may stand here; ours know their channels
+        model.input_dim, model.output_dim = input_dim, output_dim
+    if task.vocabulary_size is not None:
+        return TokenModel(model, task.vocabulary_size, task.tied)
+    scaling = task.scaling()
+    return model if scaling is None else Standardized(model, *scaling)
+
+
+def build(
+    cfg: DictConfig, folder: Path | None = None, task: Any = None
+) -> tuple[Any, SequenceModule]:
+    """The task (as given, or built) and the module with its freshly initialised model.
+
+    No data are drawn.
 
     The parameters come from their own stream of `seed`, whatever else has drawn before. A model of
     text needs the size of its vocabulary: what the task has stored in `folder`, that of a run, or
@@ -30,22 +57,11 @@ def build(cfg: DictConfig, folder: Path | None = None) -> tuple[Any, SequenceMod
     Raises:
         ConfigError: a constructor refused its arguments.
     """
-    schema.check(cfg)
-    with refusing("task"):
-        task = instantiate(cfg.task)
-        if folder is not None:
-            task.restore(folder)
-        input_dim, output_dim = task.model_dims(cfg.model.get("hidden_size"))
+    task = task or build_task(cfg, folder)
     with refusing("model"), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream_seed(cfg.seed, "initialisation"))
-        model = instantiate(cfg.model, input_dim=input_dim, output_dim=output_dim)
-        if not hasattr(model, "input_dim"):  # any module may stand here; ours know their channels
-            model.input_dim, model.output_dim = input_dim, output_dim
-        task.contiguous = task.reads_on and getattr(model, "carries_state", False) is True
-        if task.vocabulary_size is not None:
-            model = TokenModel(model, task.vocabulary_size, task.tied)
-        elif (scaling := task.scaling()) is not None:
-            model = Standardized(model, *scaling)
+        model = build_model(cfg.model, task)
+    task.contiguous = task.reads_on and getattr(model, "carries_state", False) is True
     with refusing("objective"):
         objective = instantiate(cfg.objective)
         if not objective.uses_samples:

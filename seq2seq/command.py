@@ -12,8 +12,9 @@ from typing import Any, NoReturn, get_args, get_origin
 
 from seq2seq import checks
 from seq2seq.errors import printable
+from seq2seq.files import place
 from seq2seq.schema import ConfigError, explain, nearest
-from seq2seq.schema.checks import type_name
+from seq2seq.schema.signatures import type_name
 
 
 def command(main: Callable[..., int | None]) -> NoReturn:
@@ -113,7 +114,7 @@ def _dashed(name: str) -> str:
 
 def _read(kind: type, text: str) -> Any:
     try:
-        return kind(text)
+        return place(text) if kind is Path else kind(text)
     except ValueError:
         message = f"must be {type_name(kind)}, got {text}"
         raise argparse.ArgumentTypeError(message) from None

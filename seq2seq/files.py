@@ -1,4 +1,4 @@
-"""Writing a file in one piece, old content or new, and reading one of which nothing is known."""
+"""Paths as a user writes them, writing a file in one piece, and reading an unknown one."""
 
 import os
 import secrets
@@ -10,6 +10,11 @@ from pathlib import Path
 
 #: Asked of every path before a new file takes its place; what forbids it raises an OSError.
 guards: list[Callable[[Path], None]] = []
+
+
+def place(path: str | Path) -> Path:
+    """The path that a user has written, `~` at its beginning being the home folder."""
+    return Path(path).expanduser()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "seq2seq"
 
 #: Rooms that each room may import, lazy imports included; what lies on the `GROUND` may be by all.
-GROUND = {"checks", "errors", "files", "processes", "seeds"}
+GROUND = {"checks", "errors", "files", "memory", "processes", "seeds"}
 ALLOWED = {
     **{part: set() for part in GROUND},
     "theory": set(),
@@ -24,12 +24,13 @@ ALLOWED = {
     "runs": {"schema"},
     "command": {"schema"},
     "build": {"schema", "runs", "models", "module"},
+    "footprint": {"schema", "build"},
     "evaluate": {"schema", "runs", "build", "module"},
     "generate": {"runs", "build", "models", "tasks"},
     "analysis": {"runs", "build", "theory", "models"},
     "pretrained": {"schema", "runs", "build", "tasks", "models"},
     "callbacks": {"runs", "history", "analysis", "models"},
-    "training": {"schema", "runs", "build", "module", "callbacks"},
+    "training": {"schema", "runs", "footprint", "build", "module", "callbacks"},
     "publish": {
         "schema",
         "runs",
@@ -40,8 +41,9 @@ ALLOWED = {
         "pretrained",
         "training",
     },
-    "sweep": {"schema", "runs", "build", "training"},
+    "sweep": {"schema", "runs", "footprint", "build", "training"},
     "batched": {
+        "footprint",
         "runs",
         "schema",
         "build",

@@ -83,6 +83,14 @@ def test_constructor_rules_are_checked_before_anything_is_written(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("word", ["model=tcn", "task."])
+def test_completion_offers_what_can_be_chosen(word, tmp_path, monkeypatch):
+    monkeypatch.setenv("COMP_LINE", f"train.py {word}")
+    offered = call(tmp_path, "-sc", "query=bash").stdout.split()
+    assert offered
+    assert not [one for one in offered if "_schema" in one or "_target_" in one or "_part" in one]
+
+
 def test_help_lists_the_choices_without_loading_torch(tmp_path):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", str(ROOT / "train.py"), "--help"],

@@ -1,6 +1,7 @@
 """Identity, folders, and reading runs back."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -19,6 +20,9 @@ from seq2seq.runs import (
     trajectory_hash,
     write_atomically,
 )
+from seq2seq.tasks.arrays import Arrays
+from seq2seq.tasks.cache import cached
+from seq2seq.tasks.text import Text
 from seq2seq.training import train
 
 SMALL = [
@@ -114,13 +118,32 @@ def test_a_stop_under_the_key_of_a_watcher_is_another_run_than_the_former_defaul
     assert run_folder(config(f"paths.outputs={tmp_path}", stop)) != former
 
 
-def test_changed_data_make_another_run(tmp_path):
-    path = tmp_path / "pairs.npz"
-    hashes = []
-    for value in (0.0, 1.0):
-        np.savez(path, x=np.full((4, 3, 1), value), y=np.full((4, 3, 1), value))
-        hashes.append(trajectory_hash(config("task=arrays", f"task.path={path}")))
-    assert hashes[0] != hashes[1]
+def test_changed_data_make_another_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in (str(tmp_path / "pairs.npz"), "~/pairs.npz"):
+        hashes = []
+        for value in (0.0, 1.0):
+            x = np.full((4, 3, 1), value)
+            np.savez(tmp_path / "pairs.npz", x=x, y=x)
+            hashes.append(trajectory_hash(config("task=arrays", f"task.path='{path}'")))
+        assert hashes[0] != hashes[1]
+
+
+def test_paths_in_the_home_folder_are_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    x = np.ones((4, 3, 1))
+    np.savez(tmp_path / "pairs.npz", x=x, y=x)
+    (tmp_path / "text").write_text("abc " * 500)
+    assert Arrays("~/pairs.npz").length == 3
+    assert Text(path="~/text", cache="~/cache").vocabulary_size == 4 + 1
+    assert cached("~/cache", {}, lambda: (torch.ones(1),)) == (torch.ones(1),)
+    assert len(list((tmp_path / "cache").iterdir())) == 3
+    run = Run("~/outputs/run")
+    run.write_config(config())
+    assert collect("~/outputs")["folder"].tolist() == [str(tmp_path / "outputs" / "run")]
+    assert os.listdir() == []
 
 
 def test_a_longer_run_continues_the_shorter_one_and_equals_a_run_of_that_length(tmp_path):

@@ -3,11 +3,13 @@
 import inspect
 import math
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import OverrideParseException
 from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
@@ -233,7 +235,7 @@ def test_a_default_that_the_source_does_not_tell_is_the_constructors(outside):
         (["model=own", "model.num_layers=a"], "model.num_layers must be a whole number, got a"),
         (
             ["model=own", "model.num_layers=null"],
-            "model.num_layers must be given a value, not null",
+            "model.num_layers must be a whole number, got null; set model.num_layers=2",
         ),
         (["model=own", "allow=[]"], "add allow=[from_outside]"),
         (["model=bare"], "from_outside.Bare must take input_dim and output_dim, the channels of"),
@@ -283,6 +285,18 @@ def test_annotations_become_config_types():
     assert trainer["max_epochs"] == int | None
 
 
+@pytest.mark.parametrize(
+    "text", ["/a=b", "/a[b]/{c}", "it's", "~/o", "a'b\"c", 'a\\"b', "(x)", "x;y#z", "'x", "[1"]
+)
+def test_texts_that_hydra_cannot_read_are_given_back_quoted(text):
+    with pytest.raises(OverrideParseException) as caught:
+        compose("train", overrides=[f"paths.outputs={text}"])
+    line = schema.explain(caught.value)
+    assert line.startswith(f"cannot read paths.outputs={text};")
+    (override,) = shlex.split(line.partition(" write ")[2])
+    assert compose("train", overrides=[override]).paths.outputs == text
+
+
 def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
     one, other = (compose("train", overrides=[f"optimizer.lr={lr}"]) for lr in ("1", "1.0"))
     assert one.optimizer.lr == 1.0
@@ -318,6 +332,26 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
         (["seed=-1"], "seed must not be negative, got -1; set seed=0"),
         (["task.seed=-2"], "task.seed must not be negative, got -2"),
         (["threads=0"], "threads must be at least 1, got 0"),
+        (["name=../../x"], "name must be that of a folder below paths.outputs, got '../../x'"),
+        (["name=a/../../x"], "name must be that of a folder below paths.outputs"),
+        (["name=/abs"], "name must be that of a folder below paths.outputs, got '/abs'"),
+        (["name=.hidden"], "name must be that of a folder below paths.outputs"),
+        (["name="], "name must be that of a folder below paths.outputs, got ''"),
+        (["name='a\x1b[1mb'"], "name must be that of a folder below paths.outputs"),
+        (["paths.outputs="], "paths.outputs must name a folder"),
+        (["task.k=null"], "task.k must be a whole number, got null; set task.k=8"),
+        (["optimizer.lr=null"], "optimizer.lr must be a number, got null; set optimizer.lr=0.001"),
+        (["optimizer.betas=null"], "optimizer.betas must have a value, got null; its default is"),
+        (["paths.outputs=null"], "paths.outputs must be a text, got null; set paths.outputs=outp"),
+        (["threads=null"], "threads must be a whole number, got null; set threads=1"),
+        (["optimizer.lr=inf"], "optimizer.lr must be finite, got inf"),
+        (["optimizer.betas=[0.9,nan]"], "optimizer.betas must be finite, got [0.9, nan]"),
+        (["task=lorenz96", "task.h_x=nan"], "task.h_x must be finite, got nan"),
+        (["task.input.scale=-inf"], "task.input.scale must be finite, got -inf"),
+        (["task=convolution", "task.filter=[1,nan]"], "task.filter must be finite, got [1, nan]"),
+        (["model.gain=inf"], "model.gain must be finite"),
+        (["gradient_clip_val=inf"], "gradient_clip_val must be"),
+        (["callbacks.checkpoints.every_n_seconds=nan"], "every_n_seconds must be finite, got nan"),
         (["task.k=???"], "task.k has no value; add task.k=<value>"),
     ],
 )
@@ -337,6 +371,8 @@ def test_what_composing_lets_through_is_refused(overrides, message):
         (["model.hidden_size=-4"], "hidden_size"),
         (["task=convolution", "task.filter=[]"], "filter"),
         (["optimizer.lr=-1"], "optimizer.lr must not be negative, got lr=-1.0"),
+        (["task=convolution", "task.filter=[1e300]"], "task.filter must be finite"),
+        (["task=convolution", "task.filter=[1e30]"], "task.filter must be finite"),
         (["task.input.length_scale=0"], "length_scale must be positive"),
         (["callbacks.checkpoints.every_n_steps=0"], "callbacks.checkpoints.every_n_steps"),
         (["trainer.accelerator=abacus"], "trainer: You selected an invalid accelerator"),

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,10 +11,11 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from seq2seq import schema
+from seq2seq import memory, schema
 from seq2seq.batched.chunk import Objective
 from seq2seq.batched.member import Member, unheard_hooks
 from seq2seq.build import threads
+from seq2seq.footprint import kept_by
 from seq2seq.models.batching import AttentionRule, batchable
 from seq2seq.objective import Sampled
 from seq2seq.runs import Run, resolved, run_folder
@@ -141,35 +141,22 @@ def chunk_size(group: Sequence[Member], workers: int) -> int:
     if on_gpu(member.cfg):
         free, _ = torch.cuda.mem_get_info()
         return max(1, int(0.5 * free / (4 * kept + data)))
-    fits = int(0.5 * _free_memory() / workers / (4 * kept + data))
+    fits = int(0.5 * memory.available() / workers / (4 * kept + data))
     share = max(FEWEST, -(-len(group) // workers))
     return max(1, min(MOST, max(FEWEST, int(CACHE / kept)), share, fits))
 
 
 def kept_bytes(member: Member) -> int:
     """How many bytes one member's step keeps for its backward pass."""
-    sizes: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
     module = member.module
     batch = example(member.task, member.task.batch_size)
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        module.objective(module.model, batch, module.loss)
-    return max(1, sum(sizes.values()))
+    return max(1, kept_by(lambda: module.objective(module.model, batch, module.loss))[0])
 
 
 def on_gpu(cfg: DictConfig) -> bool:
     """Whether a run's trainer will choose a GPU."""
     wanted = cfg.trainer.get("accelerator", "auto") in ("auto", "cuda", "gpu")
     return wanted and torch.cuda.is_available()
-
-
-def _free_memory() -> float:
-    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"))
 
 
 def reasons_against(member: Member) -> Iterator[str]:

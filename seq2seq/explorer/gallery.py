@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from seq2seq import explorer
 from seq2seq.explorer.page import Message, answer, described, settle
 from seq2seq.explorer.server import FOLDER, TEMPLATES
-from seq2seq.runs import write_atomically
+from seq2seq.files import place, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -206,7 +206,7 @@ def gallery(path: str | Path, sweeps: Sequence[str | Path] = ()) -> Path:
     """
     from seq2seq.explorer import drawing
 
-    path = Path(path)
+    path = place(path)
     if not path.parent.is_dir():
         raise ValueError(f"no folder {path.parent}; make it first")
     panels = [

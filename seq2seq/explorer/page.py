@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from seq2seq.files import place
+
 Message = dict[str, Any]
 
 
@@ -162,7 +164,7 @@ class Page(ABC):
     start: ClassVar[str] = ""
 
     def __init__(self, outputs: str | Path = "outputs", allow: Sequence[str] = ()) -> None:
-        self.outputs, self.allow = Path(outputs), tuple(allow)
+        self.outputs, self.allow = place(outputs), tuple(allow)
 
     @property
     def name(self) -> str:

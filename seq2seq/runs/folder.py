@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.files import write_atomically
+from seq2seq.files import place, write_atomically
 from seq2seq.runs import reading
 from seq2seq.runs.identity import resolved
 from seq2seq.runs.locks import is_held
@@ -39,7 +39,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path, allow: Iterable[str] = ()) -> None:
-        self.folder = Path(folder)
+        self.folder = place(folder)
         self.allow = tuple(allow)
 
     def __repr__(self) -> str:

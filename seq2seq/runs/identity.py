@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from seq2seq.files import place
 from seq2seq.schema import class_attribute, signature
 
 #: Root keys that do not change the numbers. `max_steps` is left out of the hash and stands in the
@@ -48,7 +49,7 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         if key != "cache" and (key, value) not in ADDED
     }
     if plain["task"].get("path"):
-        kept["task"]["content"] = _content_hash(Path(plain["task"]["path"]))
+        kept["task"]["content"] = _content_hash(place(plain["task"]["path"]))
     return kept
 
 
@@ -125,7 +126,7 @@ def run_folder(cfg: DictConfig) -> Path:
         for key, value, component in _telling(cfg)
     ]
     readable = "-".join(parts if group != task else parts[1:])[:150]
-    parent, steps = Path(cfg.paths.outputs) / group, f"steps={cfg.trainer.max_steps}"
+    parent, steps = place(cfg.paths.outputs) / group, f"steps={cfg.trainer.max_steps}"
     digests = [*_digests(cfg)]
     folder = parent / f"{readable}-{steps}-{digests[0]}"
     if not folder.exists() and parent.exists():

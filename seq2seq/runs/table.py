@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seq2seq.files import place
 from seq2seq.runs.folder import Run
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def find(root: str | Path, allow: Iterable[str] = ()) -> Iterator[Run]:
     """Every run folder below `root`, in the order of their names; `allow` as in `Run`."""
-    stack = [os.fspath(root)]
+    stack = [os.fspath(place(root))]
     found = []
     while stack:
         folder = stack.pop()

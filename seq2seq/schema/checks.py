@@ -2,15 +2,18 @@
 
 import ast
 import functools
+import math
+import os
 from collections.abc import Iterator
 from dataclasses import field, fields, make_dataclass
+from pathlib import PurePath
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import ValidationError
 
 from seq2seq.errors import ConfigError, nearest
-from seq2seq.schema.components import CONFIGS, Config
+from seq2seq.schema.components import CONFIGS, Config, choices
 from seq2seq.schema.signatures import (
     NO_DEFAULT,
     UNKNOWN,
@@ -19,6 +22,7 @@ from seq2seq.schema.signatures import (
     dotted,
     locate,
     signature,
+    type_name,
 )
 
 #: Where the classes come from that a part of the config may name without `allow`. What is built to
@@ -62,12 +66,20 @@ def check(cfg: DictConfig) -> None:
         for name, node in (cfg.get(group) or {}).items():
             if node is not None:
                 _check_component(f"{group}.{name}", node, allow)
+    for key, text in cfg.paths.items():
+        if not text:
+            raise ConfigError(f"paths.{key} must name a folder; set paths.{key}=<folder>")
+    if cfg.name is not None and not _lies_below(cfg.name):
+        raise ConfigError(
+            f"name must be that of a folder below paths.outputs, got {cfg.name!r}; "
+            "set name=<word>, and paths.outputs for another place"
+        )
     for key, seed in (("seed", cfg.seed), ("task.seed", cfg.task.get("seed") or 0)):
         if seed < 0:
             raise ConfigError(f"{key} must not be negative, got {seed}; set {key}=0")
     if cfg.threads < 1:
         raise ConfigError(f"threads must be at least 1, got {cfg.threads}")
-    if cfg.gradient_clip_val is not None and not cfg.gradient_clip_val > 0:
+    if cfg.gradient_clip_val is not None and not 0 < cfg.gradient_clip_val < math.inf:
         raise ConfigError(
             f"gradient_clip_val must be positive, got {cfg.gradient_clip_val}; use null for none"
         )
@@ -87,9 +99,20 @@ def one_device(cfg: DictConfig, what: str) -> None:
         )
 
 
+def _lies_below(name: str) -> bool:
+    """Whether a folder of that name lies below another one and is not hidden in it."""
+    parts = PurePath(name).parts
+    hidden = any(part.startswith((".", os.sep)) for part in parts)
+    return bool(parts) and name.isprintable() and not hidden
+
+
 def _check_component(path: str, node: Any, allow: tuple[str, ...]) -> None:
     if not isinstance(node, DictConfig) or not node.get("_target_"):
-        raise ConfigError(f"{path} must be a group choice or a node with _target_, got {node!r}")
+        known = nearest(path, choices().get(path.replace(".", "/"), ()))
+        got = "a node without" if isinstance(node, DictConfig) else node
+        raise ConfigError(
+            f"{path} must be a group choice or a node with _target_, got {got}{known}"
+        )
     target = str(node._target_)
     if not _trusted(target, TRUSTED[path.split(".")[0]], allow):
         raise ConfigError(
@@ -166,31 +189,37 @@ def _check_value(path: str, parameter: Parameter, value: Any) -> None:
     takes_text = parameter.annotation == "Any" or "str" in parameter.annotation
     if isinstance(value, str) and not takes_text and (CONFIGS / group).is_dir():
         raise ConfigError(f"{path} chooses a config group, got {value}; write {group}={value}")
+    if not _is_finite(value) and parameter.default not in (math.inf, -math.inf):
+        raise ConfigError(f"{path} must be finite, got {value}; set a number")
+    if value is None and parameter.needs_value:
+        default = parameter.default
+        raise ConfigError(f"{path} must have a value, got null; its default is {default}")
     if parameter.choices and value not in parameter.choices:
         raise ConfigError(
             f"{path} must be one of {', '.join(map(str, parameter.choices))}; got {value}"
         )
     if parameter.type is not Any:
         holder = _holder(parameter.type)
-        plain = (
-            OmegaConf.to_container(value) if isinstance(value, (DictConfig, ListConfig)) else value
-        )
         try:
-            holder.value = plain
+            holder.value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         except ValidationError:
+            got = "null" if value is None else repr(value)
+            remedy = f"; set {path}={parameter.default}" if value is None else ""
             raise ConfigError(
-                f"{path} must be {type_name(parameter.type)}, got {value!r}"
+                f"{path} must be {type_name(parameter.type)}, got {got}{remedy}"
             ) from None
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether no number in a value, its lists and mappings is infinite or undefined."""
+    if isinstance(value, DictConfig):
+        return "_target_" in value or all(map(_is_finite, value.values()))
+    if isinstance(value, ListConfig):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 @functools.cache
 def _holder(kind: Any) -> DictConfig:
     """A config with one `value` of a type, which refuses others; made once, as that takes long."""
     return OmegaConf.structured(make_dataclass("Holder", [("value", kind, field(default=MISSING))]))
-
-
-def type_name(kind: Any) -> str:
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-    if kind in names:
-        return names[kind]
-    return f"{names.get(kind.__args__[0], kind)} or null"

@@ -1,10 +1,12 @@
 """One line for whatever is raised while a config is composed."""
 
 import re
+import shlex
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import (
@@ -15,6 +17,7 @@ from omegaconf.errors import (
 
 from seq2seq.errors import ConfigError, nearest
 from seq2seq.schema.components import Config, choices
+from seq2seq.schema.signatures import type_name
 
 
 def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
@@ -29,8 +32,7 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
     if isinstance(error, MissingConfigException):
         return _explain_missing_choice(error)
     if isinstance(error, OverrideParseException):
-        reason = " ".join(str(error).split())
-        return f"cannot read {error.override}: {reason}; quote it for the shell, as in 'key=[1,2]'"
+        return _explain_syntax(error)
     chain: list[BaseException] = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)
@@ -38,12 +40,11 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
     where = f" (in configs/{source.group(1)}.yaml)" if source else ""
     for link in chain:
         if isinstance(link, ValidationError) and link.full_key:
-            kind = getattr(link, "ref_type", None)
-            value = re.search(r"[Vv]alue '(.*?)'", str(link)) or re.search(
-                r"value: (.*)", str(link)
-            )
-            got = f", got {value.group(1)}" if value else ""
-            return f"{_full_key(link)} must be {_expected(kind, link)}{got}{where}"
+            key, null = _full_key(link), re.search("not Optional|'None'", str(link))
+            value = re.search(r"[Vv]alue '(.*?)'|value: (.*)", str(link))
+            got = "null" if null else value and (value.group(1) or value.group(2))
+            remedy = f"; set {key}={_usual(link)}" if null else ""
+            return f"{key} must be {_expected(link)}{f', got {got}' if got else ''}{remedy}{where}"
         if (
             isinstance(link, OmegaConfBaseException)
             and link.key is not None
@@ -63,23 +64,41 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
     return " ".join(line for line in lines if not line.startswith(("See https", "Set the env")))
 
 
+def _explain_syntax(error: OverrideParseException) -> str:
+    told = re.search(r"while evaluating .*?': ([^\n]+)", str(error))
+    if told:
+        return f"cannot read {error.override}: {told.group(1)}; correct it"
+    key, _, text = error.override.partition("=")
+    quoted = shlex.quote(f"{key}={QuotedString(text, Quote.double).with_quotes()}")
+    return f"cannot read {error.override}; close what is open, or for a text write {quoted}"
+
+
 def _full_key(error: OmegaConfBaseException) -> str:
     return str(error.full_key or error.key)
 
 
-def _expected(kind: Any, error: BaseException) -> str:
-    text = str(error)
-    for word, name in (
-        ("not Optional", "given a value, not null"),
-        ("Integer", "a whole number"),
-        ("Float", "a number"),
-        ("Boolean", "true or false"),
-        ("subclass of", "a group choice (write group=name with a slash, as in task/input=white)"),
-        ("String", "a text"),
-    ):
-        if word in text:
-            return name
-    return str(kind or "of another type")
+def _expected(error: OmegaConfBaseException) -> str:
+    if "subclass of" in str(error):
+        return "a group choice (write group=name with a slash, as in task/input=white)"
+    column = _column(error)
+    return type_name(column.type) if column else "of another type"
+
+
+def _usual(error: OmegaConfBaseException) -> Any:
+    """The default of what an error is about, if it has one that can be written."""
+    column = _column(error)
+    default = column and column.default
+    return (
+        default if isinstance(default, (bool, int, float, str)) and default != "???" else "<value>"
+    )
+
+
+def _column(error: OmegaConfBaseException) -> Field[Any] | None:
+    """The field of the schema that an error is about."""
+    kind: Any = error.object_type
+    known = fields(kind) if is_dataclass(kind) else ()
+    name = _full_key(error).rpartition(".")[2]
+    return next((column for column in known if column.name == name), None)
 
 
 def _siblings(error: OmegaConfBaseException) -> list[str]:

@@ -33,6 +33,13 @@ class Parameter(NamedTuple):
     choices: tuple[Any, ...] = ()
     annotation: str = ""
 
+    @property
+    def needs_value(self) -> bool:
+        """Whether a value of another kind than OmegaConf knows is annotated, and None is not."""
+        optional = any(word in self.annotation for word in ("None", "Optional", "Any"))
+        other = self.type is Any and bool(self.annotation) and self.default is not None
+        return other and not optional and not self.choices
+
 
 def signature(target: str) -> tuple[Parameter, ...]:
     """The parameters of a class's constructor (or of a function) that a config may set."""
@@ -315,6 +322,13 @@ def _value(node: ast.AST, path: Path) -> Any:
 # ---------------------------------------------------------------------------------- annotations
 
 PRIMITIVES: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str}
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def type_name(kind: Any) -> str:
+    """What a user calls a type of `_config_type`."""
+    members = [KINDS.get(one, "null") for one in getattr(kind, "__args__", ())]
+    return KINDS.get(kind) or " or ".join(members) or "of another type"
 
 
 def _config_type(annotation: ast.expr | None) -> tuple[Any, tuple[Any, ...]]:

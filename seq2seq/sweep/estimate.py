@@ -7,6 +7,8 @@ import torch
 from omegaconf import DictConfig
 
 from seq2seq.build import build, threads
+from seq2seq.footprint import footprint
+from seq2seq.memory import shown
 from seq2seq.seeds import generator
 from seq2seq.sweep.jobs import Job, labels, print_table
 
@@ -26,10 +28,11 @@ def show_estimate(jobs: Sequence[Job], measured_steps: int = 3) -> None:
         seconds = 0.0 if job.is_done else steps * seconds_per_step[shape]
         total += seconds
         status = job.run.status.replace("new", "to do")
-        row = (f"{parameters:,}", str(steps), status, f"{seconds:.0f} s", str(job.folder))
+        needed = shown(sum(footprint(job.config, task)))
+        row = (f"{parameters:,}", needed, str(steps), status, f"{seconds:.0f} s", str(job.folder))
         rows.append((label, *row))
-    columns = ("job", "parameters", "steps", "status", "estimated time", "folder")
-    print_table(columns, rows, ("parameters", "steps", "estimated time"))
+    columns = ("job", "parameters", "memory", "steps", "status", "estimated time", "folder")
+    print_table(columns, rows, ("parameters", "memory", "steps", "estimated time"))
     print(f"{len(jobs)} jobs, about {total / 60:.1f} minutes one after another")
 
 

@@ -146,7 +146,7 @@ def print_table(
         table.add_column(name, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 400).print(table, highlight=False)
+    Console(width=None if sys.stdout.isatty() else 400, markup=False).print(table, highlight=False)
 
 
 def show(jobs: Sequence[Job]) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.core.utils import JobStatus
 from omegaconf import DictConfig
 
@@ -140,8 +140,11 @@ def launch_jobs(
 
 def placement(job: job_list.Job) -> tuple[str, str]:
     """Overrides that make the run's folder Hydra's output folder of the job."""
-    parent, name = job.folder.parent, job.folder.name
-    return f"hydra.sweep.dir='{parent}'", f"hydra.sweep.subdir='{name}'"
+    parent, name = (
+        QuotedString(str(part), Quote.single).with_quotes()
+        for part in (job.folder.parent, job.folder.name)
+    )
+    return f"hydra.sweep.dir={parent}", f"hydra.sweep.subdir={name}"
 
 
 def expand(overrides: Sequence[Override]) -> list[tuple[str, ...]]:

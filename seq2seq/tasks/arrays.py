@@ -1,7 +1,6 @@
 """Sequences of one's own, from a file."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seq2seq import checks
+from seq2seq.files import place
 from seq2seq.seeds import generator
 from seq2seq.tasks.task import Pairs, SequenceTask, log, spread
 
@@ -85,7 +85,7 @@ class Arrays(SequenceTask):
 
 def _load(path: str) -> Pairs:
     try:
-        with Path(path).expanduser().open("rb") as handle, ZipFile(handle) as archive:
+        with place(path).open("rb") as handle, ZipFile(handle) as archive:
             members = {name: f"{name}.npy" for name in ("x", "y")}
             arrays = {
                 name: np.lib.format.read_array(archive.open(member), allow_pickle=False)

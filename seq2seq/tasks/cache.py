@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seq2seq.files import write_atomically
+from seq2seq.files import place, write_atomically
 
 
 def cached(
@@ -26,7 +26,7 @@ def cached(
     cannot be written costs a warning and the time to compute again.
     """
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
-    path = Path(folder) / name
+    path = place(folder) / name
     try:
         content = path.read_bytes()
     except OSError:

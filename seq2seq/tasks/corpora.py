@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seq2seq.errors import nearest
-from seq2seq.files import replacing
+from seq2seq.files import place, replacing
 
 BLOCK = 2**20
 #: A piece of a corpus: a UTF-8 file, or the text itself.
@@ -106,17 +106,17 @@ def own_files(path: str) -> list[Source]:
     Raises:
         ValueError: there is none.
     """
-    place = Path(path).expanduser()
-    if place.is_dir():
-        files = sorted(p for p in place.rglob("*") if p.is_file() and not p.name.startswith("."))
+    own = place(path)
+    if own.is_dir():
+        files = sorted(p for p in own.rglob("*") if p.is_file() and not p.name.startswith("."))
         if not files:
             raise ValueError(f"task.path must hold text files, got the empty folder {path}")
         return list(files)
-    if not place.is_file():
+    if not own.is_file():
         raise ValueError(
             f"task.path must be a text file or a folder, got path={path}; no such file"
         )
-    return [place]
+    return [own]
 
 
 def open_corpus(name: str, cache: str | None) -> list[list[Source]]:
@@ -135,7 +135,7 @@ def open_corpus(name: str, cache: str | None) -> list[list[Source]]:
     if cache is None:
         raise ValueError(f"corpus={name} needs a folder to be kept in; set task.cache")
     published = PUBLISHED[name]
-    folder = Path(cache) / "corpora" / name
+    folder = place(cache) / "corpora" / name
     fetched = [fetch(remote, folder) for remote in published.files]
     if not published.members:
         return [[path] for path in fetched]

@@ -13,7 +13,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from seq2seq.files import write_atomically
+from seq2seq.files import place, write_atomically
 from seq2seq.tasks import corpora
 from seq2seq.tasks.vocabulary import Level, Vocabulary, whole_tokens
 
@@ -71,7 +71,7 @@ def encode(
     texts = _splits(parts, lengths, fractions)
     key = json.dumps([VERSION, digest.hexdigest(), lengths, level, min_count, fractions])
     name = f"text-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-    if cache is not None and (stored := _stored(Path(cache), name)) is not None:
+    if cache is not None and (stored := _stored(place(cache), name)) is not None:
         return stored
     vocabulary = Vocabulary.of(level, texts["train"](), min_count)
     file, folder = _open(cache)
@@ -145,7 +145,7 @@ def _open(cache: str | None) -> tuple[IO[bytes], Path | None]:
     """A file to write into: in the cache, or one that vanishes with the process."""
     if cache is not None:
         try:
-            folder = Path(cache)
+            folder = place(cache)
             folder.mkdir(parents=True, exist_ok=True)
             return tempfile.NamedTemporaryFile(dir=folder, delete=False), folder
         except OSError as error:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seq2seq import checks
+from seq2seq import checks, memory
 from seq2seq.tasks.cache import cached
 from seq2seq.tasks.inputs import GP
 from seq2seq.tasks.lorenz96_system import Lorenz96System
@@ -65,6 +65,9 @@ class Lorenz96(Lorenz96System, DrivenTask):
         if self.initial_state not in ("perturbed", "zero", "burn_in"):
             rule = "be perturbed, zero or burn_in"
             checks.refuse("task.initial_state", self.initial_state, rule, "perturbed")
+        if self._linear:  # whose exact losses take square matrices
+            remedy = f"lower task.length={self.length}"
+            memory.fit("the reference predictors", 40 * self.length**2, remedy)
 
     def _begin(self, stream: torch.Generator) -> tuple[Tensor, Tensor]:
         y, z = super()._begin(stream)

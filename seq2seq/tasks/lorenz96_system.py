@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seq2seq import checks
+from seq2seq import checks, memory
 from seq2seq.seeds import generator
 from seq2seq.tasks.task import SequenceTask
 
@@ -56,6 +56,7 @@ class Lorenz96System(SequenceTask):
             checks.integer(f"task.{name}", getattr(self, name))
         for name in ("epsilon", "dt", "perturbation"):
             checks.positive(f"task.{name}", getattr(self, name))
+        memory.fit("a block of paths", 4096.0 * self.K * self.J, f"lower task.J={self.J} or task.K")
         self.input_dim = self.output_dim = self.K
         # Measured against DOP853 at rtol 1e-10: the slow nonlinearity of K > 1 needs finer steps.
         finer = (30 if self.K == 1 else 60) * self.dt / min(1.0, self.epsilon)

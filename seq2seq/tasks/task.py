@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from lightning import LightningDataModule
 from torch import Tensor
 
-from seq2seq import checks
+from seq2seq import checks, memory
 from seq2seq.seeds import generator
 from seq2seq.tasks.inputs import InputProcess, White
 from seq2seq.theory import predictors
@@ -84,6 +84,7 @@ class SequenceTask(LightningDataModule):
         self._current_order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._mean_squares: dict[str, float] = {}
         checks.integer("task.length", self.length)
+        memory.fit("a sequence", 16 * self.length, f"lower task.length={self.length}")
         checks.integer("task.batch_size", self.batch_size)
         checks.integer("task.seed", self.seed, 0)
         for name in ("train_size", "val_size", "test_size"):  # a task may have other splits

@@ -27,8 +27,9 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from seq2seq import checks, schema
-from seq2seq.build import build, refusing
+from seq2seq.build import build, build_task, refusing
 from seq2seq.callbacks import Checkpoints
+from seq2seq.footprint import check_memory
 from seq2seq.module import SequenceModule
 from seq2seq.schema import ConfigError
 from seq2seq.seeds import generator
@@ -85,7 +86,9 @@ def check(cfg: DictConfig) -> None:
     Raises:
         ConfigError: with one line that names the key, the value and the remedy.
     """
-    task, module = build(cfg)
+    task = build_task(cfg)
+    check_memory(cfg, task)
+    _, module = build(cfg, task=task)
     schema.check_training(cfg)
     shared = ("trainer", "callbacks", "logger")
     plain = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in shared}

@@ -16,7 +16,7 @@ from lightning import Callback
 from omegaconf import DictConfig, OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from seq2seq import schema
+from seq2seq import memory, schema
 from seq2seq.analysis.report import Sweep, growth
 from seq2seq.batched import batches, chunk, grouping, train_all, workers
 from seq2seq.batched.member import Member
@@ -484,7 +484,7 @@ def test_chunks_have_the_size_that_fits(tmp_path: Path, monkeypatch: pytest.Monk
     assert grouping.chunk_size(group, workers=2) == 10
     monkeypatch.setattr(grouping, "CACHE", 1.0)
     assert grouping.chunk_size(group, workers=2) == grouping.FEWEST
-    monkeypatch.setattr(grouping, "_free_memory", lambda: 1.0)
+    monkeypatch.setattr(memory, "available", lambda: 1.0)
     assert grouping.chunk_size(group, workers=2) == 1
 
 

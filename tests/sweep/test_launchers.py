@@ -1,6 +1,7 @@
 """Launchers other than Hydra's own, and processes that share a sweep, as their users call them."""
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -104,6 +105,23 @@ def broken_task(folder: Path) -> None:
     (group / "broken.yaml").write_text(
         "defaults:\n  - shift\n  - _self_\n_target_: elsewhere.Broken\n"
     )
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "vmap"])
+def test_runs_go_on_wherever_paths_outputs_leads(launcher, tmp_path, monkeypatch, caplog):
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    monkeypatch.setenv("HOME", str(tmp_path / 'it\'s "home"'))
+    folder = """paths.outputs="~/a=b [c] {d} it's, $e (f)\""""
+    arguments = ["-m", "seed=0,1", "trainer.max_steps=6", f"hydra/launcher={launcher}", folder]
+    code, _, error = call(tmp_path, *arguments, HOME=os.environ["HOME"])
+    assert code == 0, error
+    caplog.set_level(logging.INFO, "seq2seq")
+    longer = train([*TINY, "trainer.max_steps=9", folder])
+    assert "continuing from step 6" in caplog.text
+    assert longer.folder.parents[1] == Path.home() / "a=b [c] {d} it's, $e (f)"
+    assert sorted(collect(longer.folder.parents[1])["steps"]) == [6, 6, 9]
+    assert os.listdir(tmp_path) == [Path.home().name]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import pandas as pd
 from seq2seq.analysis.figures import number
 from seq2seq.analysis.plateau import RULE, Plateau, Rule, find
 from seq2seq.errors import printable
+from seq2seq.files import place
 from seq2seq.runs import Run, collect, flatten
 
 Arrays = dict[str, np.ndarray]
@@ -51,7 +52,7 @@ class Sweep:
     """
 
     def __init__(self, root: str | Path, allow: Sequence[str] = ()) -> None:
-        self.root = Path(root)
+        self.root = place(root)
         table = collect(root)
         if table.empty:
             raise ValueError(f"no runs below {root}; give a folder that holds run folders")
