@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from seq2seq import schema
 from seq2seq.command import guarded
+from seq2seq.processes import serve_parent
 
 HELP = """\
 Train a sequence model on a task with memory, or sweep over many.
@@ -36,9 +37,10 @@ Choices:
 def run_job(cfg: DictConfig) -> float | None:
     """One job: the data, the model, the fit, the test; returns the validation error."""
     from seq2seq.runs import score
-    from seq2seq.training import run, serve_parent
 
-    serve_parent()
+    serve_parent()  # before the imports that take seconds
+    from seq2seq.training import run
+
     return score(run(cfg).result)
 
 

@@ -116,7 +116,7 @@ def test_runs_that_were_killed_end_where_others_do(model, launcher, tmp_path):
             continue
         os.kill(pid, signal.SIGKILL)  # its workers end with it
         os.waitpid(pid, 0)
-        until(lambda pid=pid: not alive(pid), 10)
+        until(lambda pid=pid: not alive(pid), 60)
         kills += 1
     for cut in tmp_path.glob("cut*"):
         _, status = os.waitpid(begin(cut, *arguments), 0)

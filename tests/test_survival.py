@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
@@ -19,6 +18,7 @@ from seq2seq.analysis.report.sweep import Sweep
 from seq2seq.batched import train_all
 from seq2seq.batched.batches import Batches
 from seq2seq.files import replacing
+from seq2seq.processes import serve_parent
 from seq2seq.runs import LostLease, Run, find, load_checkpoint, locks
 from seq2seq.runs.locks import Claims, is_held
 from seq2seq.tasks import Shift
@@ -283,29 +283,32 @@ def _write(path, text):
 @pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux tells a process of its parent's end"
 )
-def test_workers_end_with_their_parent(tmp_path):
-    code = (
-        "import multiprocessing, os, time\n"
-        "from seq2seq.training.signals import serve_parent\n"
-        "def work(queue):\n"
-        "    serve_parent()\n"
-        "    queue.put(os.getpid())\n"
-        "    time.sleep(60)\n"
-        "queue = multiprocessing.get_context('fork').SimpleQueue()\n"
-        "multiprocessing.get_context('fork').Process(target=work, args=(queue,)).start()\n"
-        "print(queue.get(), flush=True)\n"
-        "time.sleep(60)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
-        worker = int(process.stdout.readline())
-        os.kill(worker, signal.SIGTERM)  # the parent's affair
-        time.sleep(0.2)
-        assert locks._started(worker)
-        process.kill()
+def test_workers_end_with_their_parent():
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    parent = context.Process(target=_start_worker, args=(context, queue))
+    parent.start()
+    worker = queue.get()
+    os.kill(worker, signal.SIGTERM)  # the parent's affair
+    time.sleep(0.2)
+    assert locks._started(worker)
+    parent.kill()
+    parent.join()
     deadline = time.monotonic() + 5
     while locks._started(worker):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def _start_worker(context, queue):
+    context.Process(target=_work, args=(queue,)).start()
+    time.sleep(60)
+
+
+def _work(queue):
+    serve_parent()
+    queue.put(os.getpid())
+    time.sleep(60)
 
 
 @pytest.mark.parametrize(

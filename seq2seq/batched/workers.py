@@ -17,12 +17,12 @@ from seq2seq.batched.chunk import Chunk
 from seq2seq.batched.grouping import chunk_size, grouped, kept_bytes, on_gpu, plan_chunks
 from seq2seq.batched.member import Member
 from seq2seq.build import threads
+from seq2seq.processes import end_with_parent
 from seq2seq.runs import LostLease, Run, run_folder
 from seq2seq.runs.locks import Claims
 from seq2seq.training import (
     begin,
     claim,
-    end_with_parent,
     interruptible,
     quiet,
     stopping_workers,

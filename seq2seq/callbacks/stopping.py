@@ -16,14 +16,8 @@ from seq2seq.analysis.plateau import Rule, find
 from seq2seq.callbacks.checkpoints import Checkpoints
 from seq2seq.callbacks.together import members
 from seq2seq.history import READ_EVERY, History
+from seq2seq.processes import SIGNALS
 from seq2seq.runs import score
-
-#: What asks a process to end: Ctrl-C, a scheduler, and Slurm before it queues a job again.
-SIGNALS = [
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
-    if hasattr(signal, name)
-]
 
 
 class Interruption(Callback):

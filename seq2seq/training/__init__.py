@@ -17,7 +17,5 @@ from seq2seq.training.running import claim as claim
 from seq2seq.training.running import note_failure as note_failure
 from seq2seq.training.running import run as run
 from seq2seq.training.running import train as train
-from seq2seq.training.signals import end_with_parent as end_with_parent
 from seq2seq.training.signals import interruptible as interruptible
-from seq2seq.training.signals import serve_parent as serve_parent
 from seq2seq.training.signals import stopping_workers as stopping_workers

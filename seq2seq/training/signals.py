@@ -1,10 +1,8 @@
 """Signals that ask a process to end, and how the runs in it and in its workers are left."""
 
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from seq2seq.callbacks import Interruption
-from seq2seq.callbacks.stopping import SIGNALS
+from seq2seq.processes import SIGNALS
 from seq2seq.runs.locks import Owner, holder
 
 
@@ -79,23 +77,3 @@ def _handling(handler: Any) -> Iterator[dict[int, Any]]:
     finally:
         for number, former in before.items():
             signal.signal(number, former)
-
-
-def serve_parent() -> None:
-    """In a process of a launcher's pool, leave it to the process that started it to end it.
-
-    A pool of which one process ends by a signal kills the others before they have saved.
-    """
-    if multiprocessing.parent_process() is not None:
-        end_with_parent()
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-
-
-def end_with_parent() -> None:
-    """Let this process be killed when the one that started it ends, in whatever way (Linux)."""
-    parent = multiprocessing.parent_process()
-    if parent is not None and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
-        if os.getppid() != parent.pid:
-            os._exit(1)

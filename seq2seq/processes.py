@@ -1,0 +1,34 @@
+"""Processes that others start, and the signals that ask one to end. Imports nothing heavy."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+
+#: Ctrl-C, what a scheduler sends, and what Slurm sends before it queues a job again.
+SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+]
+
+
+def end_with_parent() -> None:
+    """Let this process be killed when the one that started it ends, in whatever way (Linux)."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
+        if os.getppid() != parent.pid:
+            os._exit(1)
+
+
+def serve_parent() -> None:
+    """In a process of a launcher's pool, leave it to the process that started it to end it.
+
+    A pool of which one process ends by a signal kills the others before they have saved.
+    """
+    if multiprocessing.parent_process() is not None:
+        end_with_parent()
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
