@@ -64,12 +64,14 @@ def flags_first(arguments: list[str]) -> list[str]:
     """The flags before the overrides, as Hydra wants them.
 
     Raises:
-        ConfigError: there is no such flag, or it takes another value.
+        ConfigError: there is no such flag, it takes another value, or it leaves out the checks.
     """
     parser = get_args_parser()
     parser.error = refuse_flag  # type: ignore[method-assign]
-    overrides = parser.parse_intermixed_args(arguments).overrides
-    return [*(a for a in arguments if a not in overrides), *overrides]
+    given = parser.parse_intermixed_args(arguments)
+    if given.run or given.experimental_rerun:
+        refuse_flag("--run and --experimental-rerun would leave out the checks; leave them out")
+    return [*(a for a in arguments if a not in given.overrides), *given.overrides]
 
 
 def refuse_flag(message: str) -> NoReturn:
