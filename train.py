@@ -17,7 +17,6 @@ from omegaconf import DictConfig
 
 from seq2seq import schema
 from seq2seq.command import guarded
-from seq2seq.processes import serve_parent
 
 HELP = """\
 Train a sequence model on a task with memory, or sweep over many.
@@ -39,12 +38,9 @@ Choices:
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def run_job(cfg: DictConfig) -> float | None:
     """One job: the data, the model, the fit, the test; returns the validation error."""
-    from seq2seq.runs import score
+    from seq2seq.sweep import multirun
 
-    serve_parent()  # before the imports that take seconds
-    from seq2seq.training import run
-
-    return score(run(cfg).result)
+    return multirun.run_job(cfg)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 
 #: Ctrl-C, what a scheduler sends, and what Slurm sends before it queues a job again.
 SIGNALS = [
@@ -26,9 +27,12 @@ def end_with_parent() -> None:
 def serve_parent() -> None:
     """In a process of a launcher's pool, leave it to the process that started it to end it.
 
-    A pool of which one process ends by a signal kills the others before they have saved.
+    A pool of which one process ends by a signal kills the others before they have saved. Where
+    somebody else handles signals, as the process that launches does, nothing is changed.
     """
-    if multiprocessing.parent_process() is not None:
+    is_main = threading.current_thread() is threading.main_thread()
+    pooled = is_main and multiprocessing.parent_process() is not None
+    if pooled and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         end_with_parent()
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
