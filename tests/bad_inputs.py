@@ -348,7 +348,7 @@ REFUSED: dict[str, list[str | tuple[str, str]]] = {
         "logger=tensorboard logger.tensorboard.version=../../x",
         "logger=csv logger.csv.version=DATA/x",
         ("logger=csv +logger.csv.save_dir=DATA/x", "logger.csv.save_dir"),
-        "logger=csv logger.csv.flush_logs_every_n_steps=0",
+        "logger=csv +logger.csv.flush_logs_every_n_steps=0",
         "logger=csv +logger.foo=1",
     ],
     "paths": [
@@ -371,7 +371,6 @@ REFUSED: dict[str, list[str | tuple[str, str]]] = {
         "hydra.sweep.subdir=x",
         "hydra.job.chdir=true",
         "hydra.mode=RUN",
-        "hydra.verbose=abc",
         "hydra.job.nmae=x",
         "'hydra.searchpath=[nothing]'",
         "hydra/launcher=vmap hydra.launcher.workers=0",
