@@ -237,6 +237,8 @@ def outcome(code: int | None, folder: Path) -> Outcome:
     """What the trial has left."""
     found = (str(path.relative_to(folder)) for path in folder.rglob("*"))
     written = [name for name in found if not re.match(r"conf(/|$)", name) and name not in GIVEN]
+    if any("/.cache/" in name for name in written):  # what is kept of a text, for every run on it
+        written = [n for n in written if "/.cache" not in n and n != "cwd/outputs"]
     said, printed = ((folder / n).read_text(errors="replace") for n in ("stderr", "stdout"))
     return Outcome(code, printed, said, sorted(written))
 

@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -141,8 +142,20 @@ def _shared(nodes: str) -> tuple[lightning.Trainer, dict[str, lightning.Callback
         )
     for name in _chosen(cfg.logger):
         with refusing(f"logger.{name}"), TemporaryDirectory() as folder:
-            instantiate(cfg.logger[name], save_dir=folder)
+            _check_logger(f"logger.{name}", cfg.logger[name], Path(folder))
     return trainer, callbacks
+
+
+def _check_logger(key: str, node: DictConfig, folder: Path) -> None:
+    """Build a logger of a run in `folder`, which writes nothing yet and may write nowhere else."""
+    checks.integer(f"{key}.flush_logs_every_n_steps", node.get("flush_logs_every_n_steps", 1))
+    logger = instantiate(node, save_dir=str(folder))
+    place = Path(getattr(logger, "log_dir", None) or folder)
+    if not place.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(
+            f"{key}.name and {key}.version must lead to a place in the run's folder, got "
+            f"{node.get('name')!r} and {node.get('version')!r}; leave them out"
+        )
 
 
 def _check_course(cfg: DictConfig, module: SequenceModule) -> None:
