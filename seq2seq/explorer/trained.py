@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from seq2seq import pretrained
 from seq2seq.explorer.page import Choice, Controls, Refused
+from seq2seq.files import read
 from seq2seq.runs import Run
 from seq2seq.schema import explain
 
@@ -32,6 +33,9 @@ MOST = 50
 
 #: Seconds for which the list of runs is kept.
 FRESH = 3
+
+#: Most bytes of a config that is looked into.
+LARGEST = 2**19
 
 #: Longest sequences that are shown.
 LONGEST = 2048
@@ -93,7 +97,10 @@ def _configs(outputs: Path) -> Iterator[Path]:
 @functools.lru_cache(maxsize=20_000)
 def _level(config: Path, _: int) -> str:
     """The level of the text that a run is on; "" where it is on something else."""
-    text = config.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = read(config, config.parent, LARGEST).decode(errors="replace")
+    except (OSError, ValueError):
+        return ""
     task = re.search(r"^task:\n((?: .*\n)*)", text, re.MULTILINE)
     level = task and re.search(r"^  level: (char|word)$", task[1], re.MULTILINE)
     return level[1] if level else ""

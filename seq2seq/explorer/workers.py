@@ -13,6 +13,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
 
+from seq2seq.explorer import PAGES
 from seq2seq.explorer.page import Message, Page, answer
 
 #: Seconds for one message, and bytes of memory that a process may have of its own.
@@ -21,7 +22,7 @@ SECONDS, BYTES = 30.0, 4 * 2**30
 MOST = 2
 #: What pages need.
 NEEDED = ["seq2seq.build", "seq2seq.generate", "seq2seq.explorer.drawing"]
-NEEDED += ["seq2seq.explorer.server"]
+NEEDED += ["seq2seq.explorer.server", *(f"seq2seq.explorer.{name}" for name in PAGES)]
 
 
 def prepare() -> None:
@@ -41,6 +42,7 @@ class Worker:
         self.process = context.Process(target=_work, args=(page, theirs), daemon=True)
         self.process.start()
         theirs.close()
+        self._ours.recv()  # it has started
 
     def ask(self, what: Any) -> Message | None:
         """What follows a request (None), `True` (a message, None at the end), `False` (None: end).
@@ -57,6 +59,7 @@ class Worker:
 
 def _work(page: Page, theirs: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (BYTES, BYTES))
+    theirs.send(None)
     while True:
         try:
             messages = answer(page, theirs.recv())
