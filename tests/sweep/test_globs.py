@@ -23,6 +23,6 @@ def test_globs_pick_choices_and_no_schemas(group, pattern, monkeypatch):
             config_loader=GlobalHydra.instance().config_loader()
         )
         for arguments in ([], [override]):
-            picked = [one.partition("=")[2] for (one,) in expand(sweeper._parse(arguments))]
+            picked = [one.partition("=")[2] for (one,) in expand(sweeper._parse(arguments, True))]
             known = schema.choices()[group]
             assert picked == [name for name in known if "l*" not in pattern or name[0] == "l"]
