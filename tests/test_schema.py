@@ -241,7 +241,7 @@ def test_a_default_that_the_source_does_not_tell_is_the_constructors(outside):
         (["model=bare"], "from_outside.Bare must take input_dim and output_dim, the channels of"),
         (["model=shut"], "by name; it takes width: add"),
         (["model=inherits", "model.max_phase=-1"], "model.max_phase must be positive"),
-        (["model=rnn", "task=convolution", "task.filter=[[a],3]"], "task: "),
+        (["model=rnn", "task=convolution", "task.filter=[[a],3]"], "task.filter must hold"),
     ],
 )
 def test_schemas_of_outside_models_refuse_as_the_projects_own_do(outside, overrides, message):
