@@ -7,8 +7,8 @@ import contextlib
 import webbrowser
 from collections.abc import Sequence
 
-from seq2seq import checks
 from seq2seq.command import command
+from seq2seq.errors import ConfigError
 
 
 def main(
@@ -27,7 +27,10 @@ def main(
     try:
         server = Server(port, outputs, tuple(allow))
     except (OSError, OverflowError) as error:
-        checks.refuse("port", port, f"be free ({error})", 0)
+        raise ConfigError(
+            f"port {port} cannot be had ({error}); choose another with --port, or --port 0 for "
+            "any that is free"
+        ) from None
     with server, contextlib.suppress(KeyboardInterrupt):
         print(f"The explorer is at {server.url} until Ctrl-C.", flush=True)
         if not no_browser:

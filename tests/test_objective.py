@@ -62,7 +62,7 @@ def test_biases_count():
 
 def test_several_channels():
     model = built(DiagonalRNN, 2, 2, 4)
-    task = LinearFunctional("exponential", LENGTH, 0.3, 2, GP())
+    task = LinearFunctional("exponential", LENGTH, 0.3, 2, input=GP())
     population = Population()
     population.bind(model, task)
     with torch.no_grad():

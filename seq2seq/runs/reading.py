@@ -98,7 +98,7 @@ def confined(node: Any, folder: Path, allow: Sequence[str], where: str = "") -> 
     for key, value in node.items():
         name = f"{where}.{key}" if where else str(key)
         kept[key] = confined(value, folder, allow, name)
-        if where and key in ("path", "cache") and isinstance(value, str):
+        if where not in ("", "paths") and key in ("path", "cache") and isinstance(value, str):
             homes = (Path(one).resolve() for one in allow if "/" in one)
             if not any(Path(value).resolve().is_relative_to(home) for home in homes):
                 kept[key] = None if key == "cache" else str(_own_data(name, value, folder))

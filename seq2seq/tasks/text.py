@@ -220,11 +220,13 @@ class Text(SequenceTask):
         return x[mine], y[mine]
 
     def share(self, world_size: int) -> int:
-        if self.contiguous and world_size > 1:
+        if self.batch_size % world_size or (self.contiguous and world_size > 1):
             raise ValueError(
-                f"a carried state cannot be shared by {world_size} processes; set trainer.devices=1"
+                f"batch_size={self.batch_size} windows cannot be shared by {world_size} processes"
+                + (" that carry a state" if self.contiguous else "")
+                + "; set trainer.devices=1"
             )
-        return super().share(world_size)
+        return self.batch_size // world_size
 
     @property
     def epoch(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 
 from seq2seq.callbacks import Interruption, TimeUp
-from seq2seq.files import remove_leftovers
+from seq2seq.files import place, remove_leftovers
 from seq2seq.runs import FINAL, LostLease, Run, run_folder, write_atomically
 from seq2seq.runs.locks import Claims
 from seq2seq.schema import ConfigError, one_device
@@ -46,7 +46,7 @@ def run(cfg: DictConfig) -> Run:
     Raises:
         KeyboardInterrupt: after a checkpoint and noting `stopped`, when a signal asks to end.
     """
-    the_run = Run(run_folder(cfg))
+    the_run = Run(run_folder(cfg), _trusted(cfg))
     if the_run.status in FINAL and not cfg.force:
         return the_run
     with interruptible() as interruption, Claims() as claims:
@@ -56,6 +56,12 @@ def run(cfg: DictConfig) -> Run:
             _train(cfg, the_run, interruption)
             gc.collect()  # trainer, module and figures hold one another
     return the_run
+
+
+def _trusted(cfg: DictConfig) -> list[str]:
+    """What whoever trains a run lets it name: packages, and the file of its data."""
+    path = cfg.task.get("path")
+    return [*cfg.allow, *([str(place(path).absolute())] if path else [])]
 
 
 def claim(claims: Claims, the_run: Run) -> bool:

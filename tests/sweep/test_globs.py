@@ -12,8 +12,9 @@ from seq2seq import schema
 from seq2seq.sweep.sweeper import expand
 
 
-@pytest.mark.parametrize("group", ["model", "task/filter"])
-@pytest.mark.parametrize("pattern", ["*", "[l*,*_schema]"])
+@pytest.mark.parametrize(
+    ("group", "pattern"), [("model", "*"), ("model", "[l*,*_schema]"), ("task/filter", "*")]
+)
 def test_globs_pick_choices_and_no_schemas(group, pattern, monkeypatch):
     schema.register()
     monkeypatch.setattr(sys, "argv", ["train.py", "-m"])
