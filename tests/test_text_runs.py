@@ -111,13 +111,13 @@ def test_the_program_writes(run: Run) -> None:
     ("arguments", "message"),
     [
         (["lenght=3"], "unknown key lenght; did you mean 'length'?"),
-        ([], "no run given; add run=<folder>"),
+        ([], "no run given; add run=<run>"),
         (["run=/missing"], "run must be the folder of a run on text, got /missing"),
     ],
 )
 def test_the_program_refuses_in_one_line(arguments: list[str], message: str) -> None:
     done = call(*arguments)
-    assert done.returncode == 1
+    assert done.returncode == 2  # as of every program
     assert done.stderr == f"generate.py: {message}\n"
 
 
