@@ -27,10 +27,7 @@ def main(
     try:
         server = Server(port, outputs, tuple(allow))
     except (OSError, OverflowError) as error:
-        raise ConfigError(
-            f"port {port} cannot be had ({error}); choose another with --port, or --port 0 for "
-            "any that is free"
-        ) from None
+        raise ConfigError(f"port {port} cannot be had ({error}); set --port 0 for any") from None
     with server, contextlib.suppress(KeyboardInterrupt):
         print(f"The explorer is at {server.url} until Ctrl-C.", flush=True)
         if not no_browser:

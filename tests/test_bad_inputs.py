@@ -221,9 +221,10 @@ class Program:
 
     def close(self) -> None:
         """End it."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(SECONDS)
+        with self.process:  # its pipes are closed, too
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+            self.process.wait(SECONDS)
 
 
 def prepare(folder: Path, data: Path) -> None:

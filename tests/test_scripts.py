@@ -55,7 +55,7 @@ WRONG = {
     "report.py": "no sweep given; add <sweep>",
     "evaluate.py task.k=3": "no run given; add run=<run>",
     "evaluate.py run=shift-rnn model.hidden_size=3": "only task.<key>=<value> may be changed",
-    "explore.py port=70000": "port must be free",
+    "explore.py port=70000": "port 70000 cannot be had",
     "benchmark.py memori": "kind must be one of step, data",
     "benchmark.py data second=1": "unknown key second; did you mean 'seconds'?",
 }
