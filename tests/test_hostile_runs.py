@@ -24,7 +24,7 @@ from seq2seq.sweep import status
 FORMER = Path(__file__).with_name("former_runs")
 
 #: Seconds that a tool may take; of the processor, as others may use it at the same time.
-LIMIT = 5.0
+LIMIT = 20.0  # drawing a sound report takes up to 8 of them on a slow machine
 
 
 def stranger(folder, **changes):
