@@ -218,7 +218,7 @@ def broken(folder, draw):
 
 
 def timed(slow, name, act, sound=0.0):
-    """What `act` returns, or the one line that it raises; `sound` is its time without the broken."""
+    """What `act` returns, or the line that it raises; `sound`: its time without broken folders."""
     start = time.process_time()
     try:
         return act()
