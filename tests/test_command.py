@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shell
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -29,12 +30,8 @@ TINY = [
 ]
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, str(ROOT / "train.py"), *arguments]
-
-
 def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True)
+    return shell.run(shell.TRAIN, *arguments, cwd=folder)
 
 
 def only_run(folder: Path) -> Run:
@@ -231,7 +228,7 @@ def test_a_killed_run_ends_bit_for_bit_where_an_uninterrupted_one_ends(tmp_path)
         "scheduler.threshold=0.3",
     ]
     assert call(whole, *arguments).returncode == 0
-    with subprocess.Popen(command(*arguments), cwd=cut, stderr=subprocess.DEVNULL) as process:
+    with shell.Program(shell.TRAIN, *arguments, cwd=cut) as process:
         until(lambda: len(list(cut.glob("outputs/*/*/checkpoints/step=*.ckpt"))) >= 2)
         process.send_signal(signal.SIGKILL)
     run = only_run(cut)
@@ -256,9 +253,7 @@ def until(condition, seconds: float = 60) -> None:
 def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path):
     arguments = ["model=rnn", *TINY, "trainer.max_steps=3000", "callbacks.figures=null"]
     arguments += ["callbacks.checkpoints.every_n_steps=200"]
-    with subprocess.Popen(
-        command(*arguments), cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with shell.Program(shell.TRAIN, *arguments, cwd=tmp_path) as process:
         until(lambda: list(tmp_path.glob("outputs/*/*/checkpoints/step=*.ckpt")))
         process.send_signal(signal.SIGINT)
         _, error = process.communicate()

@@ -1,11 +1,10 @@
 """Testing a trained model on other data."""
 
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import shell
 
 from seq2seq.evaluate import evaluate
 from seq2seq.schema import ConfigError
@@ -77,10 +76,7 @@ def test_what_cannot_be_changed_is_refused(run, override, message):
 
 
 def test_the_command_prints_numbers_or_one_line(run):
-    good, bad = (
-        subprocess.run([sys.executable, SCRIPT, f"run={f}"], capture_output=True, text=True)
-        for f in (run.folder, run.folder / "nowhere")
-    )
+    good, bad = (shell.run(SCRIPT, f"run={f}") for f in (run.folder, run.folder / "nowhere"))
     assert good.returncode == 0
     assert "test/nmse" in good.stdout
     assert bad.returncode == 2

@@ -3,12 +3,11 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+import shell
 import torch
 import yaml
 
@@ -135,12 +134,11 @@ def test_broken_weights_are_refused(copy):
 
 
 def test_the_programs_take_a_model_by_its_name():
-    command = [sys.executable, ROOT / "scripts" / "generate.py", "run=text-char-lstm"]
-    done = subprocess.run([*command, "prompt=To be", "length=20"], capture_output=True, text=True)
+    script = ROOT / "scripts" / "generate.py"
+    done = shell.run(script, "run=text-char-lstm", "prompt=To be", "length=20")
     model, vocabulary = generate.load(pretrained.find("text-char-lstm"))
     assert done.stdout == generate.write(model, vocabulary, "To be", 20) + "\n"
-    command = [sys.executable, ROOT / "scripts" / "evaluate.py", "run=shift-rnn", "task.length=40"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = shell.run(ROOT / "scripts" / "evaluate.py", "run=shift-rnn", "task.length=40")
     assert re.search(r"reference/zero +0\.032", done.stdout)
 
 
@@ -193,8 +191,7 @@ def test_a_run_that_has_not_finished_is_not_published(tmp_path, monkeypatch):
 
 
 def test_the_program_refuses_what_it_does_not_know():
-    command = [sys.executable, ROOT / "scripts" / "pretrain.py", "shift-tcn", "shift-gur"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = shell.run(ROOT / "scripts" / "pretrain.py", "shift-tcn", "shift-gur")
     assert done.returncode == 2
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()

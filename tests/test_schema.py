@@ -4,10 +4,10 @@ import inspect
 import math
 import re
 import shlex
-import subprocess
 import sys
 
 import pytest
+import shell
 from hydra import compose, initialize_config_dir
 from hydra.errors import OverrideParseException
 from hydra.utils import get_object, instantiate
@@ -260,12 +260,9 @@ def test_the_command_line_finds_schemas_of_further_folders(outside):
         f"defaults: [train, _self_]\nhydra:\n  searchpath: ['file://{outside}/conf']\n"
     )
     places = [f"--config-dir={outside}/conf"], ["hydra.searchpath=[conf]"]
-    program = schema.CONFIGS.parent / "train.py"
     for place in (*places, ["--config-dir=conf", "--config-name=mine"]):
-        done = subprocess.run(
-            [sys.executable, str(program), *place, "model=own", "model.num_layer=3"],
-            cwd=outside, env={"PYTHONPATH": str(outside)}, capture_output=True, text=True,
-        )  # fmt: skip
+        own = [*place, "model=own", "model.num_layer=3"]
+        done = shell.run(shell.TRAIN, *own, cwd=outside, env={"PYTHONPATH": str(outside)})
         assert done.returncode == 2
         assert "unknown key model.num_layer; did you mean 'num_layers'?" in done.stderr
 

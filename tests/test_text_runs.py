@@ -1,10 +1,10 @@
 """Runs on text as whole programs: metrics, samples, carried state, resume, writing."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import shell
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
@@ -93,8 +93,7 @@ def test_a_run_writes_without_its_corpus(run: Run) -> None:
 
 
 def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "generate.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+    return shell.run(ROOT / "scripts" / "generate.py", *arguments)
 
 
 def test_the_program_writes(run: Run) -> None:

@@ -3,14 +3,13 @@
 import inspect
 import itertools
 import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import lightning
 import numpy as np
 import pytest
+import shell
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -202,8 +201,7 @@ def test_hydras_own_folders_are_refused_before_anything_is_written(tmp_path):
     text = "# @package _global_\nhydra:\n  sweep:\n    dir: elsewhere\n"
     (tmp_path / "conf" / "experiment" / "moved.yaml").write_text(text)
     for arguments in (["--config-dir=conf", "experiment=moved"], ["hydra.mode=RUN"]):
-        command = [sys.executable, str(README.with_name("train.py")), *arguments]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        done = shell.run(shell.TRAIN, *arguments, cwd=tmp_path)
         assert done.returncode == 2
         assert done.stderr.startswith("train.py: hydra.")
         assert done.stderr.count("\n") == 1

@@ -3,13 +3,12 @@
 import json
 import math
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+import shell
 import yaml
 
 from seq2seq.analysis.report import Sweep, figures, growth, interval, log_interval, report
@@ -94,8 +93,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(sweep: Path) -> str:
     """The page of the sweep, written by the script."""
-    command = [sys.executable, "scripts/report.py", str(sweep)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = shell.run("scripts/report.py", sweep, cwd=ROOT)
     assert (done.returncode, done.stdout.strip()) == (0, str(sweep / "report.html")), done.stderr
     return (sweep / "report.html").read_text(encoding="utf-8")
 
@@ -278,8 +276,7 @@ def test_intervals_are_student_s():
 
 
 def test_a_folder_without_runs_is_refused_in_one_line(tmp_path):
-    command = [sys.executable, "scripts/report.py", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = shell.run("scripts/report.py", tmp_path, cwd=ROOT)
     assert done.returncode == 2
     assert done.stderr.startswith(f"report.py: no runs below {tmp_path}")
     assert done.stderr.count("\n") == 1

@@ -4,11 +4,10 @@ import base64
 import gzip
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import shell
 
 from seq2seq import explorer
 from seq2seq.explorer import gallery
@@ -126,14 +125,12 @@ def test_the_stored_gallery_opens_on_a_desk_and_on_a_phone(tab):
 @pytest.mark.slow
 def test_the_script_writes_the_gallery(tmp_path):
     path = tmp_path / "all.html"
-    command = [sys.executable, ROOT / "scripts" / "gallery.py", path]
-    subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+    shell.run(ROOT / "scripts" / "gallery.py", path, cwd=tmp_path).check_returncode()
     assert path.stat().st_size > 1e5
 
 
 def test_the_script_refuses_in_one_line(tmp_path):
-    command = [sys.executable, ROOT / "scripts" / "gallery.py", "x.html", "--sweep", tmp_path]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = shell.run(ROOT / "scripts" / "gallery.py", "x.html", "--sweep", tmp_path, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "no runs below" in done.stderr

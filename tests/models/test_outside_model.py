@@ -1,11 +1,11 @@
 """A model that the package has never heard of: one file and one YAML in another folder."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import shell
 import torch
 
 from seq2seq import train
@@ -105,12 +105,7 @@ def known(house: Path) -> list[str]:
 
 
 def command(house: Path, *overrides: str) -> None:
-    done = subprocess.run(
-        [sys.executable, PROGRAM, *TINY, *known(house), *overrides],
-        capture_output=True,
-        text=True,
-        cwd=house,
-    )
+    done = shell.run(shell.TRAIN, *TINY, *known(house), *overrides, cwd=house)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

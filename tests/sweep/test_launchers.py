@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shell
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from seq2seq import train
@@ -50,7 +51,7 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def kill_tree(process: subprocess.Popen[Any]) -> None:
+def kill_tree(process: subprocess.Popen[Any] | shell.Program) -> None:
     if process.poll() is not None:
         return
     for pid in descendants(process.pid):
@@ -60,15 +61,9 @@ def kill_tree(process: subprocess.Popen[Any]) -> None:
 
 
 @contextlib.contextmanager
-def start(folder: Path, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, TRAIN, *TINY, *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT | environment,
-    ) as process:
+def start(folder: Path, *arguments: str, **environment: str) -> Iterator[shell.Program]:
+    here = ENVIRONMENT | environment
+    with shell.Program(shell.TRAIN, *TINY, *arguments, cwd=folder, env=here) as process:
         try:
             yield process
         finally:
@@ -79,7 +74,7 @@ def call(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, s
     """Exit code, output and errors."""
     with start(folder, *arguments, **environment) as process:
         output, error = process.communicate()
-        return process.returncode, output, error
+        return process.wait(), output, error
 
 
 def until(condition: Callable[[], object], seconds: float = 240) -> None:
@@ -181,8 +176,7 @@ def test_the_job_of_a_killed_process_is_taken_over_by_one_that_waits(tmp_path):
         until(lambda: checkpoints(tmp_path))
         first.send_signal(signal.SIGSTOP)  # it lives, and does not end before the other looks
         with start(tmp_path, *arguments) as second:
-            assert second.stderr is not None
-            assert "waiting for 1 job" in second.stderr.readline()
+            until(lambda: "waiting for 1 job" in second.errors())
             (folder,) = tmp_path.glob("outputs/*/*")
             assert Run(folder).status == "running"
             first.kill()

@@ -2,11 +2,11 @@
 
 import math
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+import shell
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from seq2seq.runs import Run
@@ -30,12 +30,12 @@ TINY = [
 SPACE = ["-m", "optimizer.lr=tag(log, interval(1e-4, 1e-1))", "model.hidden_size=choice(2,4)"]
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, str(TRAIN), *TINY, "hydra/sweeper=optuna", *arguments]
+def start(folder: Path, *arguments: str) -> shell.Program:
+    return shell.Program(shell.TRAIN, *TINY, "hydra/sweeper=optuna", *arguments, cwd=folder)
 
 
 def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True)
+    return shell.run(shell.TRAIN, *TINY, "hydra/sweeper=optuna", *arguments, cwd=folder)
 
 
 def study(folder: Path) -> "optuna.Study":
@@ -109,7 +109,7 @@ def test_models_of_text_are_judged_by_their_loss(tmp_path):
     arguments = ["task=text", "task.path=text.txt", "task.length=16", "task.batch_size=8"]
     arguments += ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "trainer.max_steps=6"]
     arguments += ["model=rnn", *SPACE, "name=search", "logger=none"]
-    done = subprocess.run([sys.executable, TRAIN, *arguments], cwd=tmp_path, capture_output=True)
+    done = shell.run(shell.TRAIN, *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for trial in study(tmp_path).trials:
         assert trial.value == Run(tmp_path / trial.user_attrs["folder"]).result["val/loss"]
@@ -119,7 +119,7 @@ def test_models_of_text_are_judged_by_their_loss(tmp_path):
 def test_a_killed_study_goes_on_with_the_run_it_was_at(tmp_path):
     arguments = [*SPACE, "trainer.max_steps=1500", "hydra.sweeper.n_trials=3"]
     arguments += ["callbacks.checkpoints.every_n_steps=50"]
-    with subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+    with start(tmp_path, *arguments) as process:
         deadline = time.monotonic() + 240
         begun: set[Path] = set()
         while len(begun) < 2:

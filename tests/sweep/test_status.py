@@ -3,9 +3,10 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
+
+import shell
 
 from seq2seq.runs.locks import Claims
 from seq2seq.sweep import status
@@ -22,8 +23,7 @@ def make_run(folder: Path, **result: object) -> Path:
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, SCRIPT, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+    return shell.run(SCRIPT, *arguments)
 
 
 def test_every_job_is_told_and_failures_last(tmp_path):

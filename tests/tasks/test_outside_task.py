@@ -1,12 +1,11 @@
 """Tasks that are a file and a YAML outside the project: trained, resumed, swept and reported on."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import shell
 import torch
 
 import seq2seq
@@ -104,13 +103,8 @@ def overrides(folder: Path, task: str = "moving_mean") -> list[str]:
 
 
 def call(folder: Path, program: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / program), *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder)},
-        capture_output=True,
-        text=True,
-    )
+    here = os.environ | {"PYTHONPATH": str(folder)}
+    done = shell.run(ROOT / program, *arguments, cwd=folder, env=here)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -2,11 +2,11 @@
 
 import math
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import shell
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -271,8 +271,7 @@ def test_effective_memory_is_undefined_on_a_flat_stretch():
 
 
 def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts/bounds.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+    return shell.run(ROOT / "scripts/bounds.py", *arguments)
 
 
 def test_the_table_of_architectures_is_a_command():
