@@ -3,6 +3,7 @@
 import copy
 import functools
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -98,6 +99,8 @@ def _extended(function: Callable[[int], float], known: Sequence[int], x: int) ->
     if x <= known[-1]:
         return function(x)
     values = [function(size) for size in known]
+    if math.inf in values:
+        return math.inf
 
     def through(some: Sequence[int]) -> float:
         return sum(
@@ -111,10 +114,15 @@ def _extended(function: Callable[[int], float], known: Sequence[int], x: int) ->
 def _parameter_bytes(node: DictConfig, task: Any) -> float:
     with refusing("model"), torch.random.fork_rng(devices=[]):
         try:
-            with torch.device("meta"):  # where nothing is stored
+            try:
+                with torch.device("meta"):  # where nothing is stored
+                    model = build_model(node, task)
+            except (NotImplementedError, RuntimeError):  # it asks for values
                 model = build_model(node, task)
-        except (NotImplementedError, RuntimeError):  # it asks for values
-            model = build_model(node, task)
+        except Exception as error:
+            if re.search("overflow|allocate memory", str(error)):
+                return math.inf
+            raise
     return float(sum(one.numel() * one.element_size() for one in model.parameters()))
 
 

@@ -60,12 +60,13 @@ def fit(what: str, needed: float, remedy: str) -> None:
     there = available()
     if needed > there:
         raise ConfigError(
-            f"{what} would take about {shown(needed)} of memory, of which {shown(there)} are free; "
-            f"{remedy}"
+            f"{what} would take {shown(needed)} of memory, of which {shown(there)} are free; {remedy}"
         )
 
 
 def shown(size: float) -> str:
     """Bytes as a person reads them, as in 1.5 GB."""
+    if size == math.inf:
+        return "over 1000 PB"
     power = min(max(math.floor(math.log10(max(size, 1)) / 3), 1), 5)
     return f"{size / 1000**power:.3g} {('kB', 'MB', 'GB', 'TB', 'PB')[power - 1]}"

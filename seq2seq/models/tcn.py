@@ -1,5 +1,6 @@
 """Temporal convolutional networks: stacks of causal dilated convolutions."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -18,6 +19,10 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
     "linear": nn.Identity,
 }
+
+
+#: A convolution spans at most 2^LARGEST steps.
+LARGEST = 31
 
 
 class TCN(SequenceModel):
@@ -49,6 +54,11 @@ class TCN(SequenceModel):
         self._size(input_dim, output_dim, hidden_size, num_layers)
         checks.integer("model.kernel_size", kernel_size)
         checks.integer("model.dilation_base", dilation_base)
+        if math.log2(kernel_size) + (num_layers - 1) * math.log2(dilation_base) > LARGEST:
+            raise ValueError(
+                f"model.dilation_base={dilation_base} leads to convolutions over more than "
+                f"2^{LARGEST} steps; lower it or model.num_layers"
+            )
         checks.one_of("model.variant", variant, VARIANTS)
         checks.one_of("model.activation", activation, list(ACTIVATIONS))
         checks.within("model.dropout", dropout, "[0, 1)", 0.0)

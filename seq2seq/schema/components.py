@@ -91,7 +91,8 @@ def register(arguments: Sequence[str] = ()) -> None:
         arguments: of the command line, which may name further folders of configs.
 
     Raises:
-        ConfigError: a YAML lists its schema but names no class, or one that is not found.
+        ConfigError: a YAML lists its schema but names no class, or one that is not found; a folder
+            of configs is not there.
     """
     OmegaConf.register_new_resolver("mul", lambda *factors: math.prod(factors), replace=True)
     OmegaConf.register_new_resolver("steps", steps, replace=True)
@@ -143,4 +144,6 @@ def _folders(arguments: Sequence[str]) -> list[Path]:
             folders.append(package_path(top).parent.joinpath(*below))
         elif scheme in ("file", ""):
             folders.append(Path(rest))
+        if not folders[-1].is_dir():
+            raise ConfigError(f"hydra.searchpath={place} is no folder; name one with configs")
     return folders
