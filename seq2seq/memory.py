@@ -60,7 +60,8 @@ def fit(what: str, needed: float, remedy: str) -> None:
     there = available()
     if needed > there:
         raise ConfigError(
-            f"{what} would take {shown(needed)} of memory, of which {shown(there)} are free; {remedy}"
+            f"{what} would take {shown(needed)} of memory, of which {shown(there)} are free; "
+            f"{remedy}"
         )
 
 
