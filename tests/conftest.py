@@ -1,5 +1,6 @@
 """Shared settings: one thread, so that numbers do not depend on the machine, and `--shapes`."""
 
+import gc
 import inspect
 import types
 from importlib import import_module
@@ -27,6 +28,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--shapes"):
         check_shapes()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # else a run's collection of garbage looks through all tests and imports
 
 
 def check_shapes() -> None:
