@@ -39,6 +39,7 @@ def report(root: str | Path, allow: Sequence[str] = ()) -> Path:
     for panel in figures(sweep, fits):
         drawing = svg(panel.figure)
         (folder / f"{panel.name}.svg").write_text(drawing, encoding="utf-8")
+        panel.figure.set_layout_engine("none")  # as it has been laid out
         png(panel.figure, folder / f"{panel.name}.png")
         inline = drawing[drawing.index("<svg") :]  # an XML prologue has no place in a page
         panels.append({"name": panel.name, "caption": panel.caption, "svg": inline})
