@@ -71,7 +71,11 @@ class Program:
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """What it has written to its output and its errors when it has ended."""
         self.wait(timeout)
-        return _text(self._out), self.errors()
+        return self.output(), self.errors()
+
+    def output(self) -> str:
+        """What it has written to its output so far."""
+        return _text(self._out)
 
     def errors(self) -> str:
         """What it has written to its errors so far."""

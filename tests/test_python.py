@@ -41,7 +41,7 @@ def another_application(tmp_path):
         assert compose("other") == {"theirs": 1}
 
 
-@pytest.mark.parametrize("launcher", [None, "vmap", "joblib"])
+@pytest.mark.parametrize("launcher", [None, "vmap", pytest.param("joblib", marks=pytest.mark.slow)])
 def test_a_sweep_from_python(launcher, tiny, another_application, capsys):
     if launcher == "joblib":
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")

@@ -6,12 +6,13 @@ A test that asks for a browser is marked `browser`: it needs Chromium (or Chrome
 import json
 import re
 import shutil
-import subprocess
-import sys
+import signal
+import time
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+import shell
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "explore.py"
 
@@ -44,16 +45,17 @@ def outputs(tmp_path_factory):
 @pytest.fixture(scope="session")
 def site(outputs):
     """The address of the explorer, started as a user starts it."""
-    command = [sys.executable, SCRIPT, "--port", "0", "--no-browser", "--outputs", outputs]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with shell.Program(SCRIPT, "--port", "0", "--no-browser", "--outputs", outputs) as server:
         try:
-            url = re.search(r"http://\S+/", server.stdout.readline())[0]
+            while not (told := re.search(r"http://\S+/", server.output())):
+                assert server.poll() is None, server.errors()
+                time.sleep(0.02)
             first = {"page": "shift", "values": {}, "seed": 1, "width": 600, "started": True}
-            # It answers once torch is imported, which a busy machine takes its time for.
-            urlopen(f"{url}update", json.dumps(first).encode(), timeout=280).read()
-            yield url
+            # Its worker is ready once torch is imported, which a busy machine takes its time for.
+            urlopen(f"{told[0]}update", json.dumps(first).encode(), timeout=280).read()
+            yield told[0]
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGTERM)
 
 
 @pytest.fixture(scope="session")

@@ -102,7 +102,9 @@ def broken_task(folder: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib", "vmap"])
+@pytest.mark.parametrize(
+    "launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow), "vmap"]
+)
 def test_runs_go_on_wherever_paths_outputs_leads(launcher, tmp_path, monkeypatch, caplog):
     if launcher == "joblib":
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
