@@ -1,19 +1,19 @@
 """The server: whom it answers, what it sends, how it starts and stops."""
 
+import contextlib
 import http.client
 import json
 import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import shell
 
 from seq2seq.explorer import workers
 from seq2seq.explorer.page import Figure, Page, Slider, Writing
@@ -277,34 +277,25 @@ def test_figures_are_safe_to_put_in_a_document():
 @pytest.fixture
 def start():
     """Starts the command as a shell would, Ctrl-C included."""
-    started = []
 
     def start(*arguments):
-        started.append(
-            subprocess.Popen(
-                [sys.executable, SCRIPT, "--no-browser", *arguments],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-        return started[-1]
+        return programs.enter_context(shell.Program(SCRIPT, "--no-browser", *arguments))
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    with contextlib.ExitStack() as programs:
+        yield start
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0])
 def test_ctrl_c_ends_it_cleanly(start, seconds):
     process = start("--port", "0")
-    assert re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
+    while not re.search(r"http://127\.0\.0\.1:\d+/", process.output()):
+        assert process.poll() is None
+        time.sleep(0.02)
     time.sleep(seconds)  # while the libraries are being imported, too
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert (out.strip(), err) == ("", "")
+    assert (out.count("\n"), err) == (1, "")
 
 
 def test_a_port_in_use_gets_one_line_with_the_remedy(start, server):
