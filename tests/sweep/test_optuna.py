@@ -74,7 +74,7 @@ def test_a_logarithmic_choice_is_refused():
         distribution(override)
 
 
-def test_a_search_finds_what_reaches_the_lowest_error_and_ends_the_others(tmp_path):
+def test_it_searches_for_the_lowest_error_and_ends_the_others(tmp_path):
     arguments = ["trainer.max_steps=30", "trainer.val_check_interval=10"]
     arguments += ["hydra.sweeper.n_trials=6", "hydra.sweeper.startup_trials=2"]
     refused = call(tmp_path, *arguments)
