@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import time
 import zipfile
@@ -55,6 +56,14 @@ def test_the_reader_may_allow_data_elsewhere(tmp_path):
     folder = stranger(tmp_path / "run", task={"path": path, "cache": path})
     task = Run(folder, [str(tmp_path / "data")]).config.task
     assert (task.path, task.cache) == (path, path)
+
+
+def test_what_the_refusal_advises_lets_the_reader_on(tmp_path):
+    folder = stranger(tmp_path / "run", task={"path": "pairs.npz"})
+    with pytest.raises(ValueError, match="add allow=") as refusal:
+        Run(folder).config  # noqa: B018
+    advised = re.search(r"allow=\[(.*)\]", str(refusal.value))
+    assert Run(folder, [advised[1]]).config.task.path == "pairs.npz"
 
 
 def test_caches_of_others_are_not_used_and_nothing_is_fetched(tmp_path):

@@ -113,7 +113,7 @@ def _own_data(name: str, value: str, folder: Path) -> Path:
     if not path.exists() and not (folder / "vocabulary.json").exists():  # which tells a text enough
         raise ValueError(
             f"{name}={value} lies outside the run's folder; copy it into that, or if you trust the "
-            f"run, add allow=[{value}]"
+            f"run, add allow=[{Path(value).absolute()}]"
         )
     if path.exists():
         with reading(path):
