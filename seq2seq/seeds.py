@@ -15,7 +15,7 @@ def stream_seed(seed: int, *stream: str | int) -> int:
     """
     key = tuple(part if isinstance(part, int) else zlib.crc32(part.encode()) for part in stream)
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=key)
-    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+    return int(sequence.generate_state(1, np.uint64)[0]) >> 1
 
 
 def generator(seed: int, *stream: str | int) -> torch.Generator:
