@@ -15,7 +15,7 @@ from seq2seq import memory, schema
 from seq2seq.batched.chunk import Objective
 from seq2seq.batched.member import Member, unheard_hooks
 from seq2seq.build import threads
-from seq2seq.footprint import kept_by
+from seq2seq.footprint import footprint, kept_by
 from seq2seq.models.batching import AttentionRule, batchable
 from seq2seq.objective import Sampled
 from seq2seq.runs import Run, resolved, run_folder
@@ -52,17 +52,53 @@ def grouped(configs: Sequence[DictConfig]) -> list[list[Member]]:
     Raises:
         ConfigError: one cannot be trained with others.
     """
-    groups: dict[str, list[Member]] = defaultdict(list)
     with quiet(), threads(1):
-        for cfg in configs:
-            run = Run(run_folder(cfg))
-            if not run.is_done(cfg):
-                member = Member(cfg, run)
-                groups[shape(member)].append(member)
-        for group in groups.values():
+        groups = _of_one_shape(configs)
+        for group in groups:
             for reason in reasons_against(group[0]):
                 raise ConfigError(f"hydra/launcher=vmap {reason}; use hydra/launcher=basic")
-    return [part for group in groups.values() for part in by_length(group)]
+    return [part for group in groups for part in by_length(group)]
+
+
+def divided(
+    configs: Sequence[DictConfig], workers: int
+) -> tuple[list[list[Member]], dict[str, list[Member]]]:
+    """The runs that are not complete: groups that gain by it as one program, the others by reason.
+
+    A group is that of `grouped`. What `reasons_against` names cannot be batched. Nothing is gained
+    by a run whose shape no other has; on a CPU by one that fills the cache by itself; and where
+    there are no more runs than `workers`, as each then has one for itself.
+    """
+    together: list[list[Member]] = []
+    apart: dict[str, list[Member]] = defaultdict(list)
+    with quiet(), threads(1):
+        groups = _of_one_shape(configs)
+        few = sum(map(len, groups)) <= workers
+        for group in groups:
+            if few:
+                apart["vmap gains nothing when every run has a core"] += group
+            elif len(group) > 1 and (reason := next(reasons_against(group[0]), None)):
+                apart[f"vmap {reason}"] += group
+            elif not on_gpu(group[0].cfg) and kept_bytes(group[0]) > CACHE:
+                apart["vmap gains nothing when one run fills the cache"] += group
+            else:
+                for part in by_length(group):
+                    if len(part) > 1:
+                        together.append(part)
+                    else:
+                        apart["no other run has their shape"] += part
+    return together, apart
+
+
+def _of_one_shape(configs: Sequence[DictConfig]) -> list[list[Member]]:
+    """The runs that are not complete, those together that could share a program."""
+    groups: dict[str, list[Member]] = defaultdict(list)
+    for cfg in configs:
+        run = Run(run_folder(cfg))
+        if not run.is_done(cfg):
+            member = Member(cfg, run)
+            groups[shape(member)].append(member)
+    return list(groups.values())
 
 
 def by_length(group: Sequence[Member]) -> list[list[Member]]:
@@ -144,6 +180,14 @@ def chunk_size(group: Sequence[Member], workers: int) -> int:
     fits = int(0.5 * memory.available() / workers / (4 * kept + data))
     share = max(FEWEST, -(-len(group) // workers))
     return max(1, min(MOST, max(FEWEST, int(CACHE / kept)), share, fits))
+
+
+def side_by_side(singles: Sequence[Member], workers: int) -> int:
+    """How many of `workers` there is memory for, when each may have the largest of `singles`."""
+    if workers == 1 or not singles:
+        return workers
+    needed = [sum(footprint(m.cfg, m.task)) for m in {shape(m): m for m in singles}.values()]
+    return max(1, min(workers, int(memory.available() / max(needed))))
 
 
 def kept_bytes(member: Member) -> int:

@@ -216,20 +216,21 @@ class Member:
             measured |= one
         self.result |= finite(measured)
         log_hyperparameters(self.cfg, self.loggers, self.result)
-        self._close()
+        self.close()
         self.run.write_result(self.result | {"seconds": round(self.seconds, 3)})
 
     def stop(self) -> None:
         """Note that the user interrupted the run."""
-        self._close()
+        self.close()
         self.run.write_result({"status": "stopped", "seconds": round(self.seconds, 3)})
 
     def fail(self, error: Exception) -> None:
         """Note what went wrong."""
-        self._close()
+        self.close()
         note_failure(self.run, error, round(self.seconds, 3))
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let the loggers write what they hold."""
         for logger in self.loggers:
             logger.finalize("success")
 

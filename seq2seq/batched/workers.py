@@ -30,6 +30,11 @@ from seq2seq.training import (
 
 log = logging.getLogger("seq2seq")
 
+#: Members, and whether they are trained as one program.
+Piece = tuple[list[Member], bool]
+#: Exit code of a process whose members could not be.
+NOT_TRAINED = 75
+
 
 def train_all(configs: Sequence[DictConfig], workers: int | None = None) -> list[Run]:
     """Train the runs that `configs` describe, or finish training them, many at a time.
@@ -55,19 +60,42 @@ def train_groups(
     groups: Sequence[Sequence[Member]],
     workers: int | None = None,
     meanwhile: Callable[[], None] = lambda: None,
+    singles: Sequence[Member] = (),
+    train_single: Callable[[Member], object] | None = None,
 ) -> None:
     """As `train_all`, for `groups` from `grouped`, but for members that another process trains.
 
-    `meanwhile` is called once, when the workers have started.
+    Args:
+        groups: members of one shape each, that are trained as one program.
+        workers: as for `train_all`.
+        meanwhile: called once, when the workers have started.
+        singles: members that are trained one by one, when all groups have begun.
+        train_single: trains one of these, and in the end one of a group that could not be trained
+            as one program; None: the members of such a group have failed.
     """
-    if not groups:
+    if not groups and not singles:
         return meanwhile()
     if workers is None:
         workers = min(processes(group[0].cfg) for group in groups)
     with quiet(), threads(1):  # the longest first, so that the workers end together
         ordered = sorted(groups, key=lambda group: -kept_bytes(group[0]) * group[0].max_steps)
     with Claims() as claims:
-        _train_chunks(_chunks(ordered, claims, workers), workers, meanwhile)
+
+        def train(members: list[Member], together: bool) -> bool:
+            if together:
+                return train_chunk(members, train_single is None)
+            assert train_single is not None
+            train_single(members[0])
+            return True
+
+        def left(members: list[Member]) -> list[Piece]:
+            for member in members:
+                claims.release(member.run.folder)  # whoever trains it alone claims it himself
+            return [([member], False) for member in members if not member.run.result]
+
+        batched = ((members, True) for members in _chunks(ordered, claims, workers))
+        alone = (([member], False) for member in singles)
+        _train_pieces(itertools.chain(batched, alone), train, left, workers, meanwhile)
 
 
 def processes(cfg: DictConfig) -> int:
@@ -92,29 +120,47 @@ def _chunks(
             yield from chunks
 
 
-def _train_chunks(
-    chunks: Iterator[list[Member]], workers: int, meanwhile: Callable[[], None]
+def _train_pieces(
+    pieces: Iterator[Piece],
+    train: Callable[[list[Member], bool], bool],
+    left: Callable[[list[Member]], list[Piece]],
+    workers: int,
+    meanwhile: Callable[[], None],
 ) -> None:
-    """Train the chunks, `workers` at a time, each in a process of its own."""
+    """Train the pieces, `workers` at a time, each in a process of its own.
+
+    Those that `train` returns False for are replaced by what is `left` of them, which comes last.
+    """
+    later: list[Piece] = []
+
+    def following() -> Piece | None:
+        return next(pieces, None) or (later.pop(0) if later else None)
+
     if workers == 1:
         meanwhile()
-        for members in chunks:
-            train_chunk(members)
+        while piece := following():
+            if not train(*piece):
+                later.extend(left(piece[0]))
         return
-    running: list[ForkProcess] = []
+    running: dict[ForkProcess, Piece] = {}
+    fork = multiprocessing.get_context("fork")
 
     def start() -> None:
-        for members in itertools.islice(chunks, workers - len(running)):
-            process = multiprocessing.get_context("fork").Process(target=_child, args=(members,))
+        while len(running) < workers and (piece := following()):
+            process = fork.Process(target=_child, args=(train, piece))
             process.start()
-            running.append(process)
+            running[process] = piece
 
     try:
         start()
         meanwhile()
         while running:
             ended = wait([process.sentinel for process in running])
-            running[:] = [process for process in running if process.sentinel not in ended]
+            for process in [process for process in running if process.sentinel in ended]:
+                process.join()
+                members, _ = running.pop(process)
+                if process.exitcode == NOT_TRAINED:
+                    later += left(members)
             start()
     except BaseException:
         try:
@@ -128,18 +174,21 @@ def _train_chunks(
         raise
 
 
-def _child(members: list[Member]) -> None:
+def _child(train: Callable[[list[Member], bool], bool], piece: Piece) -> None:
     os.setpgrp()  # Ctrl-C reaches the parent alone, which tells its children once
     end_with_parent()
-    with contextlib.suppress(KeyboardInterrupt):
-        train_chunk(members)
+    with contextlib.suppress(KeyboardInterrupt), threads(piece[0][0].cfg.threads):
+        if not train(*piece):
+            sys.exit(NOT_TRAINED)
 
 
-def train_chunk(members: Sequence[Member]) -> None:
+def train_chunk(members: Sequence[Member], to_the_end: bool = True) -> bool:
     """Train one chunk; what has too little memory is trained in halves.
 
     Args:
         members: from `plan_chunks`.
+        to_the_end: when they cannot be trained together, that is how all members end, as `failed`;
+            else they are left as they are, and False is returned.
 
     Raises:
         KeyboardInterrupt: the user interrupted; all members have a checkpoint.
@@ -147,12 +196,12 @@ def train_chunk(members: Sequence[Member]) -> None:
     with quiet(), threads(members[0].cfg.threads), interruptible() as interruption:
         left = [member for member in members if _has_started(member)]
         if not left:
-            return
+            return True
         chunk = None
         try:
             chunk = Chunk(left, lambda: bool(interruption.requested))
             chunk.train()
-            return
+            return True
         except KeyboardInterrupt:
             for member in chunk.live if chunk else left:
                 with contextlib.suppress(LostLease):
@@ -161,14 +210,25 @@ def train_chunk(members: Sequence[Member]) -> None:
         except Exception as error:
             left = chunk.live if chunk else left
             if not _is_out_of_memory(error) or len(left) == 1:
+                if not to_the_end:
+                    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+                    log.warning(
+                        "%d runs cannot be trained as one program (%s); training them one by one",
+                        len(left),
+                        reason,
+                    )
                 for member in left:
-                    member.fail(error)
-                return
+                    if to_the_end:
+                        member.fail(error)
+                    else:
+                        member.close()
+                return to_the_end
     del chunk
     log.warning("out of memory with %d runs together; going on with half as many", len(left))
     again = [Member(member.cfg, member.run) for member in left]
-    for half in plan_chunks(again, -(-len(left) // 2)):
-        train_chunk(half)
+    halves = plan_chunks(again, -(-len(left) // 2))
+    trained = [train_chunk(half, to_the_end) for half in halves]
+    return all(trained)
 
 
 def _has_started(member: Member) -> bool:
