@@ -210,18 +210,15 @@ def train_chunk(members: Sequence[Member], to_the_end: bool = True) -> bool:
         except Exception as error:
             left = chunk.live if chunk else left
             if not _is_out_of_memory(error) or len(left) == 1:
-                if not to_the_end:
-                    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-                    log.warning(
-                        "%d runs cannot be trained as one program (%s); training them one by one",
-                        len(left),
-                        reason,
-                    )
                 for member in left:
                     if to_the_end:
                         member.fail(error)
                     else:
                         member.close()
+                if not to_the_end:
+                    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+                    what = f"{len(left)} runs cannot be trained as one program"
+                    print(f"{what} ({reason}); training them one by one", file=sys.stderr)
                 return to_the_end
     del chunk
     log.warning("out of memory with %d runs together; going on with half as many", len(left))
