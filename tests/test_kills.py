@@ -35,7 +35,8 @@ TINY = [
     "logger=none",
 ]
 LAUNCHERS = {
-    "basic": ["seed=0,1"],
+    "auto": ["seed=range(3)", "model.dropout=0,0.1"],
+    "basic": ["seed=0,1", "hydra/launcher=basic"],
     "joblib": ["seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
     "vmap": ["seed=range(9)", "hydra/launcher=vmap"],
 }

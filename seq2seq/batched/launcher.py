@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from seq2seq.batched.grouping import divided, grouped, side_by_side
+from seq2seq.batched.grouping import divided, grouped, shape, side_by_side
 from seq2seq.batched.member import Member
 from seq2seq.batched.workers import processes, train_groups
+from seq2seq.build import threads
 from seq2seq.runs import Run, run_folder, score
-from seq2seq.training import note_failure
+from seq2seq.training import note_failure, quiet
 
 
 def launch(
@@ -40,7 +42,7 @@ def launch(
     """
     setup_globals()
     composed = [compose(overrides) for overrides in jobs]
-    own = [OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"]) for cfg in composed]
+    own = list(map(_own, composed))
     folders = [Run(run_folder(cfg)).folder for cfg in own]
     singles: list[Member] = []
     if launch_one is None:
@@ -78,6 +80,21 @@ def launch(
         if folder in together:
             context.callbacks.on_job_end(config=cfg, job_return=one)
     return returns
+
+
+def alike(configs: Sequence[DictConfig], most: int) -> list[list[int]]:
+    """The numbers of the jobs that could share a program, at most `most` together."""
+    numbers: dict[str, list[int]] = defaultdict(list)
+    with quiet(), threads(1):
+        for number, cfg in enumerate(map(_own, configs)):
+            numbers[shape(Member(cfg, Run(run_folder(cfg))))].append(number)
+    return [some[i : i + most] for some in numbers.values() for i in range(0, len(some), most)]
+
+
+def _own(cfg: DictConfig) -> DictConfig:
+    """A job's config without Hydra's part."""
+    own: DictConfig = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    return own
 
 
 def _division(

@@ -41,11 +41,16 @@ def interruptible() -> Iterator[Interruption]:
 def stopping_workers(folders: Sequence[Path] = ()) -> Iterator[None]:
     """Turn a signal that asks to end into KeyboardInterrupt, once the workers have saved.
 
+    Then it is passed on as `interruptible` does.
+
     Args:
         folders: of the runs that processes started by this one may be training.
     """
+    stopped = 0
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = number
         for other in SIGNALS:
             signal.signal(other, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C waits no longer
@@ -58,8 +63,13 @@ def stopping_workers(folders: Sequence[Path] = ()) -> Iterator[None]:
             time.sleep(0.1)
         raise KeyboardInterrupt
 
-    with _handling(stop):
-        yield
+    before: dict[int, Any] = {}
+    try:
+        with _handling(stop) as before:
+            yield
+    finally:
+        if stopped and callable(handler := before[stopped]):
+            handler(stopped, None)
 
 
 @contextmanager

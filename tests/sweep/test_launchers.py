@@ -103,7 +103,7 @@ def broken_task(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow), "vmap"]
+    "launcher", ["auto", "basic", pytest.param("joblib", marks=pytest.mark.slow), "vmap"]
 )
 def test_runs_go_on_wherever_paths_outputs_leads(launcher, tmp_path, monkeypatch, caplog):
     if launcher == "joblib":
@@ -163,8 +163,41 @@ def test_a_ray_worker_trains_a_group_as_one_program(tmp_path):
     assert np.allclose(run.history["loss"], alone.history["loss"], rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "code"), [("SIGUSR2", 0), pytest.param("SIGTERM", 1, marks=pytest.mark.slow)]
+)
+def test_a_task_of_submitit_trains_a_group_and_leaves_checkpoints(name, code, tmp_path):
+    """Queued again when its time is up, as submitit's signal tells; when it is cancelled, not."""
+    pytest.importorskip("submitit")
+    arguments = ["-m", "seed=0,1,2", "hydra/launcher=submitit_vmap", "hydra.launcher.cluster=local"]
+    arguments += ["trainer.max_steps=600", "callbacks.checkpoints.every_n_steps=100000"]
+    arguments += ["callbacks.checkpoints.every_n_seconds=0.2", "hydra.launcher.inner.workers=2"]
+    with start(tmp_path, *arguments) as process:
+        until(lambda: len(checkpoints(tmp_path)) == 3)
+        (pid,) = owners(tmp_path)
+        os.kill(pid, getattr(signal, name))
+        until(lambda: not owners(tmp_path))
+        folders = sorted({path.parents[1] for path in checkpoints(tmp_path)})
+        steps = {Run(folder).checkpoints[0].stem for folder in folders}
+        output, error = process.communicate()
+    assert process.returncode == code, error
+    (log,) = tmp_path.glob("outputs/.submitit/*/*_log.err")
+    told = log.read_text()
+    assert told.count("3 runs in 1 group as one program") == 2 - code
+    assert len(steps) == 1  # all left at the step of the signal
+    assert {Run(folder).status for folder in folders} == {"stopped" if code else "finished"}
+    if code:
+        code, output, error = call(tmp_path, *arguments)
+        assert code == 0, error
+    assert output.count("finished") == 3
+    alone = train([*TINY, "seed=2", "trainer.max_steps=600", f"paths.outputs={tmp_path}/alone"])
+    run = Run(tmp_path / "outputs" / alone.folder.relative_to(tmp_path / "alone"))
+    assert np.allclose(run.history["loss"], alone.history["loss"], rtol=1e-4)
+
+
 def test_two_processes_share_a_sweep_and_train_no_job_twice(tmp_path):
     arguments = ["-m", "seed=0,1,2,3", "trainer.max_steps=600", "trainer.val_check_interval=600"]
+    arguments += ["hydra/launcher=basic"]
     with start(tmp_path, *arguments) as one, start(tmp_path, *arguments) as other:
         ended = [process.communicate() for process in (one, other)]
     assert (one.returncode, other.returncode) == (0, 0)
