@@ -23,8 +23,9 @@ def multirun(overrides: Sequence[str] = (), launcher: str | None = None) -> list
 
     Args:
         overrides: as in `["task.k=4,8", "seed=range(3)"]`.
-        launcher: "basic" (one after another), "joblib", "vmap" (those of one shape as one tensor
-            program), or another of `hydra/launcher`.
+        launcher: "auto" (each in the way that is fastest for it; also what None means where the
+            overrides name none), "basic" (one after another), "joblib", "vmap" (those of one shape
+            as one tensor program), or another of `hydra/launcher`.
 
     Raises:
         ConfigError: a job cannot be run; nothing was written.
