@@ -375,6 +375,9 @@ REFUSED: dict[str, list[str | tuple[str, str]]] = {
         "'hydra.searchpath=[nothing]'",
         "hydra/launcher=vmap hydra.launcher.workers=0",
         "hydra/launcher=vmap hydra.launcher.workers=abc",
+        "hydra.launcher.workers=0",
+        "hydra/launcher=submitit_vmap hydra.launcher.cluster=pbs",
+        "hydra/launcher=submitit_vmap hydra.launcher.group_size=0",
     ],
 }
 

@@ -16,6 +16,7 @@ from seq2seq.training import configure
 TOLERANCE = 1e-5
 MIXED = ["-m", "model.dropout=0,0.1", "task.k=1,2", "seed=0,1"]
 MIXED += ["model.num_layers=2", "trainer.max_steps=16", "callbacks.checkpoints.every_n_steps=2"]
+MIXED += ["hydra.launcher.workers=2"]
 LINE = (
     "4 runs in 1 group as one program; "
     "4 one by one, as vmap cannot reproduce the dropout of single runs; "
@@ -34,30 +35,27 @@ def assert_like(run: Run, basic: Run, tolerance: float) -> None:
     assert names[0] == names[1]
 
 
-def test_a_mixed_sweep_killed_and_completed_is_that_of_one_job_after_another(tmp_path):
-    auto, basic = tmp_path / "auto", tmp_path / "basic"
-    auto.mkdir()
-    basic.mkdir()
-    with start(auto, *MIXED, "hydra.launcher.workers=2") as process:
-        until(lambda: checkpoints(auto))
+def test_a_mixed_sweep_killed_and_completed_is_that_of_one_job_after_another(tmp_path, capfd):
+    with start(tmp_path, *MIXED) as process:
+        until(lambda: checkpoints(tmp_path))
         kill_tree(process)
         assert process.errors().count(LINE) == 1
-    begun = {path.parents[1] for path in checkpoints(auto)}
+    begun = {path.parents[1] for path in checkpoints(tmp_path)}
     assert any(Run(folder).status == "killed" for folder in begun)
-    for folder, launcher in ((auto, "hydra.launcher.workers=2"), (basic, "hydra/launcher=basic")):
-        code, output, error = call(folder, *MIXED, launcher)
-        assert code == 0, error
-        assert output.count("finished") == 8
-    for one in find(basic / "outputs"):
-        tolerance = 0 if one.config.model.dropout else TOLERANCE
-        assert_like(Run(auto / one.folder.relative_to(basic)), one, tolerance)
-
-    written = {path: path.stat().st_mtime_ns for path in basic.glob("outputs/*/*/result.json")}
-    code, output, error = call(basic, *MIXED)  # what another launcher has trained is done
+    code, output, error = call(tmp_path, *MIXED)
     assert code == 0, error
-    assert "program" not in error
     assert output.count("finished") == 8
-    assert written == {path: path.stat().st_mtime_ns for path in written}
+    here = [*TINY, *MIXED[1:-1], "callbacks.progress=null", f"paths.outputs={tmp_path}/basic"]
+    basic = seq2seq.multirun(here, "basic")
+    for one in basic:
+        run = Run(tmp_path / "outputs" / one.folder.relative_to(tmp_path / "basic"))
+        assert_like(run, one, 0 if one.config.model.dropout else TOLERANCE)
+
+    capfd.readouterr()
+    written = [(run.folder / "result.json").stat().st_mtime_ns for run in basic]
+    assert seq2seq.multirun(here)  # what another launcher has trained is done
+    assert capfd.readouterr() == ("", "")
+    assert written == [(run.folder / "result.json").stat().st_mtime_ns for run in basic]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
