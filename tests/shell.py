@@ -1,5 +1,6 @@
 """Start programs of the project as from a shell, without the seconds that their imports take."""
 
+import atexit
 import functools
 import json
 import os
@@ -18,12 +19,14 @@ TRAIN = str(ROOT / "train.py")
 
 
 @functools.cache
-def _server() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+def _server() -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         fd = theirs.fileno()
         command = [sys.executable, str(Path(__file__).parent / "fork_server.py"), str(fd)]
-        return ours, subprocess.Popen(command, pass_fds=[fd], start_new_session=True)
+        server = subprocess.Popen(command, pass_fds=[fd], start_new_session=True)
+    atexit.register(lambda: (ours.close(), server.wait()))
+    return ours
 
 
 class Program:
@@ -43,7 +46,7 @@ class Program:
         told, write = os.pipe()
         with open(os.devnull, "rb") as null:
             fds = [null.fileno(), self._out.fileno(), self._err.fileno(), write]
-            socket.send_fds(_server()[0], [json.dumps(request).encode()], fds)
+            socket.send_fds(_server(), [json.dumps(request).encode()], fds)
         os.close(write)
         self._told = os.fdopen(told, "rb", buffering=0)
         self.pid = int(self._told.readline())
