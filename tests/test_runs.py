@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 import torch
+import yaml
 from hydra import compose, initialize_config_dir
 
 from seq2seq import schema
@@ -263,6 +264,39 @@ def test_a_damaged_config_is_refused_in_one_line(tmp_path, text):
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(ValueError, match=r"cannot read [^\n]*$"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed: 1\ntask:\n  _target_: a.B\n  k: 3\nallow:\n- a\n- b\n",
+        'name: "x\nseed: 2"\n',
+        "claim: |\n  seed: 3\nseed: 4\n",
+        "claim: {\nseed: 5}\n",
+        "claim: [1,\nseed: 5]\n",
+        "seed: 1\nseed: 2\n",
+        "# seed: 6\nseed: 7\n",
+        "seed: 1\n...\nname: x\n",
+        "seed: 1\n--- \nname: x\n",
+        "name: &a x\nclaim: *a\n",
+        "{seed: 8}",
+        "name: 'x'\nclaim: x\n y\n",
+        "? seed\n: 9\n",
+        "",
+    ],
+)
+def test_a_config_read_node_by_node_is_what_yaml_says(tmp_path, text):
+    (tmp_path / "config.yaml").write_text(text)
+    try:
+        expected = yaml.safe_load(text)
+    except yaml.YAMLError:
+        expected = None
+    for _ in range(2):  # the second time from what is known
+        if isinstance(expected, dict) and "*" not in text:
+            assert Run(tmp_path).plain_config == expected
+        else:
+            with pytest.raises(ValueError, match="cannot read"):
+                Run(tmp_path).plain_config  # noqa: B018
 
 
 def test_collect_gives_a_row_per_run_with_the_keys_that_vary(tmp_path):

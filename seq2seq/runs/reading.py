@@ -4,8 +4,10 @@ Whatever is wrong with one becomes a ValueError of one line that names the file.
 """
 
 import contextlib
+import functools
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -55,18 +57,14 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def config(folder: Path) -> dict[str, Any]:
-    """What the `config.yaml` of a run holds.
+    """What the `config.yaml` of a run holds; its nodes are shared by runs, and not to be changed.
 
     Raises:
         FileNotFoundError, ValueError: see `reading`.
     """
     path = folder / "config.yaml"
     with reading(path):
-        text = read(path, folder, CONFIG).decode()
-        _bound(text)
-        loaded = yaml.load(text, Loader=_Loader)
-        if not isinstance(loaded, dict):
-            raise ValueError(f"it is {type(loaded).__name__}, not a config")
+        loaded = _parsed(read(path, folder, CONFIG).decode())
         for key in ("task", "model"):
             node = loaded.get(key, {"_target_": ""})
             if not (isinstance(node, Mapping) and isinstance(node.get("_target_"), str)):
@@ -140,6 +138,31 @@ def _whole(node: Any) -> Iterator[int]:
     for key, item in node.items() if isinstance(node, dict) else ():
         if key not in ("seed", "train_size", "num_layers"):
             yield from _whole(item)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """A config, from its nodes: of those of a sweep's runs most are alike, and parsed once.
+
+    Raises:
+        ValueError, YAMLError: it is none.
+    """
+    before, *nodes = re.split(r"^(?=[a-z_]+:)", text, flags=re.MULTILINE)
+    foreign = before or re.search(r"^([^a-z_ -]|--)", text, re.MULTILINE)
+    if nodes and not foreign and len(text) <= 2**15:
+        with contextlib.suppress(ValueError, yaml.YAMLError):  # what looks like a node may be none
+            return {key: value for node in nodes for key, value in _known(node).items()}
+    return _loaded(text)
+
+
+def _loaded(text: str) -> dict[str, Any]:
+    _bound(text)
+    loaded = yaml.load(text, Loader=_Loader)
+    if not isinstance(loaded, dict):
+        raise ValueError(f"it is {type(loaded).__name__}, not a config")
+    return loaded
+
+
+_known = functools.lru_cache(maxsize=2048)(_loaded)
 
 
 def _bound(text: str) -> None:

@@ -1,16 +1,22 @@
 """Many runs: finding them, and one row for each."""
 
+import contextlib
+import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seq2seq.files import place
+from seq2seq.runs import reading
 from seq2seq.runs.folder import Run
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: The columns of a config that a table has even where all runs agree in them.
+ALWAYS = ("task", "model", "seed")
 
 
 def find(root: str | Path, allow: Iterable[str] = ()) -> Iterator[Run]:
@@ -52,21 +58,35 @@ def collect(root: str | Path) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    rows, results = {}, []
+    rows: dict[int, dict[str, Any]] = {}
+    results = []
     for index, run in enumerate(find(root)):
-        result = run.result
-        if reason := run.unreadable:
-            result = {"status": "unreadable", "error": reason}
-        else:
+        result = {}
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                result = reading.result(run.folder)
             rows[index] = dict(flatten(run.plain_config))
-        results.append({"status": run.status, **result, "folder": str(run.folder)})
-    configs = pd.DataFrame(rows.values(), index=rows)
-    columns = {}
-    for column in configs.columns:
-        varies = configs[column].map(str).nunique() > 1 and not column.startswith("paths.")
-        if column in ("task", "model", "seed") or varies:
-            columns[column] = configs[column]
-    return pd.concat([pd.DataFrame(columns, range(len(results))), pd.DataFrame(results)], axis=1)
+        except ValueError as error:
+            result = {"status": "unreadable", "error": str(error)}
+        status = result.get("status") or run.status
+        results.append({"status": status, **result, "folder": str(run.folder)})
+    names = [name for name in _differing(rows.values()) if not name.startswith("paths.")]
+    few = [{name: row[name] for name in names if name in row} for row in rows.values()]
+    configs = pd.DataFrame(few, index=rows, columns=names)
+    for name in names:
+        if name not in ALWAYS and configs[name].map(str).nunique() <= 1:
+            del configs[name]
+    return pd.concat([configs.reindex(range(len(results))), pd.DataFrame(results)], axis=1)
+
+
+def _differing(rows: Collection[Mapping[str, Any]]) -> list[str]:
+    """The keys that are not in all rows, or not with the very same object."""
+    first: Mapping[str, Any] = next(iter(rows), {})
+    alike = set(first)
+    for row in rows:
+        alike = {name for name in alike if row.get(name, row) is first[name]}
+    names = dict.fromkeys(itertools.chain(*rows))
+    return [name for name in names if name not in alike or name in ALWAYS]
 
 
 def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
