@@ -56,7 +56,7 @@ class RunSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
         if isinstance(self.launcher, VmapLauncher):
-            self.launcher.compose = self._compose  # which has composed all jobs to check them
+            self.launcher.compose = self._compose
 
     def sweep(self, arguments: list[str], shell: bool = True) -> list[Run]:
         """Check all jobs, run those that are missing, return all of them.
@@ -76,7 +76,7 @@ class RunSweeper(Sweeper):
     def _run(self, overrides: list[Override], shell: bool) -> tuple[list[Run], int]:
         from seq2seq.sweep.sweeper import run_jobs
 
-        return run_jobs(self.config, overrides, self._compose, self._launch, shell)
+        return run_jobs(self.config, overrides, self._compose.plain, self._launch, shell)
 
     def _parse(self, arguments: list[str], shell: bool) -> list[Override]:
         assert self.hydra_context is not None

@@ -11,7 +11,7 @@ from seq2seq.runs.folder import (
     score,
     seal,
 )
-from seq2seq.runs.identity import identity, resolved, run_folder, telling, trajectory_hash
+from seq2seq.runs.identity import ends, identity, resolved, run_folder, telling, trajectory_hash
 from seq2seq.runs.locks import LostLease
 from seq2seq.runs.table import collect, find, flatten, natural
 
@@ -22,6 +22,7 @@ __all__ = [
     "by_unit",
     "checkpoint_step",
     "collect",
+    "ends",
     "find",
     "flatten",
     "identity",

@@ -1,16 +1,22 @@
 """What a run is: the part of its config that its numbers depend on, and its folder's name."""
 
+import functools
 import hashlib
+import itertools
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig
 
 from seq2seq.files import place
-from seq2seq.schema import class_attribute, signature
+from seq2seq.schema import class_attribute, plain, signature
+
+#: A config, or what `schema.plain` makes of it.
+Config = DictConfig | Mapping[str, Any]
 
 #: Root keys that do not change the numbers. `max_steps` is left out of the hash and stands in the
 #: folder's name instead, so that a longer run finds the shorter one that it can continue.
@@ -35,21 +41,24 @@ ADDED = (("standardize", False),)
 FORMERLY_LEFT_OUT = ("progress", "figures", "checkpoints", "snapshots", "pruning")
 
 
-def identity(cfg: DictConfig) -> dict[str, Any]:
+def identity(cfg: Config) -> dict[str, Any]:
     """The resolved config without what leaves the numbers unchanged."""
-    plain = resolved(cfg)
-    kept = {key: value for key, value in plain.items() if key not in NOT_IDENTITY}
-    trainer = _without(plain["trainer"], NOT_IDENTITY_TRAINER)
+    return _identity(resolved(cfg))
+
+
+def _identity(nodes: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in nodes.items() if key not in NOT_IDENTITY}
+    trainer = _without(nodes["trainer"], NOT_IDENTITY_TRAINER)
     kept["trainer"] = {key: NOT_COUNTED_TRAINER.get(key, value) for key, value in trainer.items()}
-    callbacks = (plain.get("callbacks") or {}).items()
+    callbacks = (nodes.get("callbacks") or {}).items()
     kept["callbacks"] = REFERENCES | {k: node for k, node in callbacks if _changes_course(node)}
     kept["task"] = {
         key: value
-        for key, value in plain["task"].items()
+        for key, value in nodes["task"].items()
         if key != "cache" and (key, value) not in ADDED
     }
-    if plain["task"].get("path"):
-        kept["task"]["content"] = _content_hash(place(plain["task"]["path"]))
+    if nodes["task"].get("path"):
+        kept["task"]["content"] = _content_hash(place(nodes["task"]["path"]))
     return kept
 
 
@@ -63,25 +72,26 @@ def _changes_course(callback: Any) -> bool:
 def _content_hash(path: Path) -> str | None:
     """Of a file, or of the files of a folder: changed data make another run."""
     digest = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     try:
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         for file in files:
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            found = file.stat()
+            digest.update(_file_hash(file, found.st_mtime_ns, found.st_size, found.st_ino))
     except OSError:
         return None  # the task itself says what is wrong with it
     return digest.hexdigest()
 
 
-def resolved(cfg: DictConfig) -> dict[str, Any]:
+@functools.lru_cache(maxsize=4096)
+def _file_hash(path: Path, *state: int) -> bytes:
+    """Of the content of a file in a state that it has not left since."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+def resolved(cfg: Config) -> dict[str, Any]:
     """The config as plain dictionaries, interpolations resolved, without Hydra's own node."""
-    own = {str(key): cfg[key] for key in cfg if key != "hydra"}
-    return {
-        key: _given(OmegaConf.to_container(value, resolve=True))
-        if OmegaConf.is_config(value)
-        else value
-        for key, value in own.items()
-    }
+    return {key: _given(node) for key, node in plain(cfg).items()}
 
 
 def _given(value: Any) -> Any:
@@ -95,14 +105,14 @@ def _without(mapping: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, An
     return {key: value for key, value in mapping.items() if key not in names}
 
 
-def trajectory_hash(cfg: DictConfig) -> str:
+def trajectory_hash(cfg: Config) -> str:
     """Eight hex digits that runs share exactly when one of them continues the other."""
     return _digest(identity(cfg))
 
 
-def _digests(cfg: DictConfig) -> Iterator[str]:
+def _digests(nodes: Mapping[str, Any]) -> Iterator[str]:
     """The hash, and that of versions before 0.2.0 where it told the run from all others."""
-    kept, callbacks = identity(cfg), resolved(cfg).get("callbacks") or {}
+    kept, callbacks = _identity(nodes), nodes.get("callbacks") or {}
     yield _digest(kept)
     if not any(_changes_course(callbacks.get(key)) for key in FORMERLY_LEFT_OUT):
         yield _digest(kept | {"callbacks": _without(callbacks, FORMERLY_LEFT_OUT)})
@@ -113,58 +123,83 @@ def _digest(kept: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def run_folder(cfg: DictConfig) -> Path:
+def ends(parent: Path) -> dict[str, str]:
+    """The names in a folder of runs by their ends, `steps=<n>-<hash>`, which tell a run."""
+    try:
+        names = os.listdir(parent)
+    except OSError:
+        return {}
+    return {found[1]: name for name in names if (found := re.search(r"-(steps=\d+-\w{8})$", name))}
+
+
+def run_folder(cfg: Config, among: Callable[[Path], Mapping[str, str]] = ends) -> Path:
     """`<paths.outputs>/<name or task>/<what differs from the defaults>-steps=<n>-<hash>`.
 
     Steps and hash tell the run. A folder that has them is the run's, whatever else it is called:
     what differs from the defaults changes with these.
+
+    Args:
+        cfg: of the run.
+        among: gives the `ends` of a folder; where many runs are asked for, from its last listing.
     """
-    task = _snake(_class_name(cfg.task))
-    group = cfg.name or task
+    nodes = resolved(cfg)
+    task = _snake(_class_name(nodes["task"]))
+    group = nodes["name"] or task
     parts = [
         _snake(str(value)) if component else f"{key.rpartition('.')[2]}={_short(value)}"
-        for key, value, component in _telling(cfg)
+        for key, value, component in _telling(nodes)
     ]
     readable = "-".join(parts if group != task else parts[1:])[:150]
-    parent, steps = place(cfg.paths.outputs) / group, f"steps={cfg.trainer.max_steps}"
-    digests = [*_digests(cfg)]
-    folder = parent / f"{readable}-{steps}-{digests[0]}"
-    if not folder.exists() and parent.exists():
-        for digest in digests:
-            for found in parent.glob(f"*-{steps}-{digest}"):
-                return found
+    parent, steps = (
+        place(nodes["paths"]["outputs"]) / group,
+        f"steps={nodes['trainer']['max_steps']}",
+    )
+    digests = _digests(nodes)
+    first = next(digests)
+    folder = parent / f"{readable}-{steps}-{first}"
+    if not folder.exists():
+        known = among(parent)
+        for digest in itertools.chain([first], digests):
+            if found := known.get(f"{steps}-{digest}"):
+                return parent / found
     return folder
 
 
-def telling(cfg: DictConfig) -> dict[str, Any]:
+def telling(cfg: Config) -> dict[str, Any]:
     """Dotted keys and values that tell a run from others: what is not at its default, and seed."""
-    return {key: value for key, value, _ in _telling(cfg)}
+    return {key: value for key, value, _ in _telling(resolved(cfg))}
 
 
-def _telling(cfg: DictConfig) -> Iterator[tuple[str, Any, bool]]:
-    yield from _component("task", cfg.task)
-    yield from _component("model", cfg.model)
-    if cfg.optimizer.get("lr") not in (None, 1e-3):
-        yield "optimizer.lr", cfg.optimizer.lr, False
-    yield "seed", cfg.seed, False
+def _telling(nodes: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
+    yield from _component("task", nodes["task"])
+    yield from _component("model", nodes["model"])
+    if (rate := nodes["optimizer"].get("lr")) not in (None, 1e-3):
+        yield "optimizer.lr", rate, False
+    yield "seed", nodes["seed"], False
 
 
-def _component(path: str, node: DictConfig) -> Iterator[tuple[str, Any, bool]]:
+def _component(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
     """A component's class, then what sweeps are about and what is not at its default."""
     yield path, _class_name(node), True
-    for parameter in signature(str(node._target_)):
+    for parameter in signature(str(node["_target_"])):
         key, value = f"{path}.{parameter.name}", node.get(parameter.name)
-        usual = value == parameter.default and parameter.name not in ("k", "hidden_size")
-        if parameter.name in ("seed", "cache") or usual:
+        default = parameter.default
+        if isinstance(value, list) and isinstance(default, list | tuple):
+            usual = ListConfig(value) == ListConfig(list(default))
+        else:
+            usual = bool(value == default)
+        if parameter.name in ("seed", "cache") or (
+            usual and parameter.name not in ("k", "hidden_size")
+        ):
             continue
-        if isinstance(value, DictConfig) and "_target_" in value:
+        if isinstance(value, dict) and "_target_" in value:
             yield from _component(key, value)
         elif value is not None:
             yield key, value, False
 
 
-def _class_name(node: DictConfig) -> str:
-    return str(node._target_).rsplit(".", 1)[1]
+def _class_name(node: Mapping[str, Any]) -> str:
+    return str(node["_target_"]).rsplit(".", 1)[1]
 
 
 def _snake(name: str) -> str:

@@ -5,7 +5,7 @@ types import neither torch nor lightning.
 """
 
 from seq2seq.errors import ConfigError, nearest
-from seq2seq.schema.checks import check, one_device
+from seq2seq.schema.checks import check, one_device, plain
 from seq2seq.schema.components import CONFIGS, Component, choices, component_schema, register
 from seq2seq.schema.messages import explain
 from seq2seq.schema.signatures import (
@@ -36,6 +36,7 @@ __all__ = [
     "explain",
     "nearest",
     "one_device",
+    "plain",
     "register",
     "signature",
 ]

@@ -4,12 +4,12 @@ import ast
 import functools
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import field, fields, make_dataclass
 from pathlib import PurePath
 from typing import Any
 
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ValidationError
 
 from seq2seq.errors import ConfigError, nearest
@@ -42,56 +42,93 @@ TRUSTED = {
 PARTIAL = ("optimizer", "scheduler")
 
 
-def check(cfg: DictConfig) -> None:
+def plain(cfg: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """A config as dictionaries, interpolations resolved, without Hydra's own node.
+
+    What has no value is `???`. Of dictionaries the first level is copied, the rest shared.
+    """
+    if not isinstance(cfg, DictConfig):
+        return {str(key): node for key, node in cfg.items() if key != "hydra"}
+    nodes = {str(key): MISSING if OmegaConf.is_missing(cfg, key) else cfg[key] for key in cfg}
+    return {
+        key: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+        for key, node in nodes.items()
+        if key != "hydra"
+    }
+
+
+def check(cfg: DictConfig | Mapping[str, Any], sound: set[str] | None = None) -> None:
     """Refuse what composing lets through, before anything is built.
 
     That is: unknown keys added with `+`, keys of components without a registered schema, missing
-    values, values of the wrong type, and targets that neither the project nor `allow` names.
+    values, values of the wrong type, and targets that neither the project nor `allow` names. Keys
+    without a value whose default only the constructor knows are taken out of a `DictConfig`.
+
+    Args:
+        cfg: composed, or as `plain` gives it.
+        sound: components found to be so in other jobs, which are not looked at again; this adds to
+            it.
 
     Raises:
         ConfigError: one line that names the key, the value and the remedy.
     """
-    allow = tuple(cfg.get("allow") or ())
+    root = plain(cfg)
     known = [column.name for column in fields(Config)]
-    for key in cfg:
-        if str(key) not in known and key != "hydra":
+    for key in root:
+        if key not in known:
             raise ConfigError(f"unknown key {key!r}{nearest(key, known)}")
-    for key in ("task", "model", "objective", "optimizer", "trainer"):
-        if OmegaConf.is_missing(cfg, key):
-            raise ConfigError(f"no {key} chosen; add {key}=<name>")
-        _check_component(key, cfg[key], allow)
-    if cfg.get("scheduler") is not None:
-        _check_component("scheduler", cfg.scheduler, allow)
-    for group in ("callbacks", "logger"):
-        for name, node in (cfg.get(group) or {}).items():
-            if node is not None:
-                _check_component(f"{group}.{name}", node, allow)
-    for key, text in cfg.paths.items():
-        if not text:
+    allow = tuple(root.get("allow") or ())
+    unset: list[str] = []
+    for path, node in _root_components(root):
+        seen = f"{path} {allow} {node!r}"
+        if sound is None or seen not in sound:
+            _check_component(path, node, allow, unset)
+        if sound is not None:
+            sound.add(seen)
+    if isinstance(cfg, DictConfig):
+        for path in unset:
+            home, _, key = path.rpartition(".")
+            holder = OmegaConf.select(cfg, home)
+            with open_dict(holder):
+                del holder[key]  # the constructor knows its default
+    for key, folder in root["paths"].items():
+        if not folder:
             raise ConfigError(f"paths.{key} must name a folder; set paths.{key}=<folder>")
-    if cfg.name is not None and not _lies_below(cfg.name):
+    name, clip = root.get("name"), root.get("gradient_clip_val")
+    if name is not None and not _lies_below(name):
         raise ConfigError(
-            f"name must be that of a folder below paths.outputs, got {cfg.name!r}; "
+            f"name must be that of a folder below paths.outputs, got {name!r}; "
             "set name=<word>, and paths.outputs for another place"
         )
-    for key, seed in (("seed", cfg.seed), ("task.seed", cfg.task.get("seed") or 0)):
+    for key, seed in (("seed", root["seed"]), ("task.seed", root["task"].get("seed") or 0)):
         if seed < 0:
             raise ConfigError(f"{key} must not be negative, got {seed}; set {key}=0")
-    if cfg.threads < 1:
-        raise ConfigError(f"threads must be at least 1, got {cfg.threads}")
-    if cfg.gradient_clip_val is not None and not 0 < cfg.gradient_clip_val < math.inf:
-        raise ConfigError(
-            f"gradient_clip_val must be positive, got {cfg.gradient_clip_val}; use null for none"
-        )
+    if root["threads"] < 1:
+        raise ConfigError(f"threads must be at least 1, got {root['threads']}")
+    if clip is not None and not 0 < clip < math.inf:
+        raise ConfigError(f"gradient_clip_val must be positive, got {clip}; use null for none")
 
 
-def one_device(cfg: DictConfig, what: str) -> None:
+def _root_components(root: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key in ("task", "model", "objective", "optimizer", "trainer"):
+        if root.get(key) == MISSING:
+            raise ConfigError(f"no {key} chosen; add {key}=<name>")
+        yield key, root.get(key)
+    if root.get("scheduler") is not None:
+        yield "scheduler", root["scheduler"]
+    for group in ("callbacks", "logger"):
+        for name, node in (root.get(group) or {}).items():
+            if node is not None:
+                yield f"{group}.{name}", node
+
+
+def one_device(cfg: DictConfig | Mapping[str, Any], what: str) -> None:
     """Refuse several devices: each further one runs the caller's program from its start.
 
     Raises:
         ConfigError: `what` is the subject of the line.
     """
-    devices = cfg.trainer.get("devices", 1)
+    devices = cfg["trainer"].get("devices", 1)
     if str(devices) not in ("1", "auto"):
         raise ConfigError(
             f"{what} has one device, got trainer.devices={devices}; set trainer.devices=1, or give "
@@ -106,14 +143,15 @@ def _lies_below(name: str) -> bool:
     return bool(parts) and name.isprintable() and not hidden
 
 
-def _check_component(path: str, node: Any, allow: tuple[str, ...]) -> None:
-    if not isinstance(node, DictConfig) or not node.get("_target_"):
+def _check_component(path: str, node: Any, allow: tuple[str, ...], unset: list[str]) -> None:
+    target = node.get("_target_") if isinstance(node, dict) else None
+    if not target or target == MISSING:
         known = nearest(path, choices().get(path.replace(".", "/"), ()))
-        got = "a node without" if isinstance(node, DictConfig) else node
+        got = "a node without" if isinstance(node, dict) else node
         raise ConfigError(
             f"{path} must be a group choice or a node with _target_, got {got}{known}"
         )
-    target = str(node._target_)
+    target = str(target)
     if not _trusted(target, TRUSTED[path.split(".")[0]], allow):
         raise ConfigError(
             f"{path}._target_={target} is not a class of this project that can stand here; "
@@ -125,21 +163,18 @@ def _check_component(path: str, node: Any, allow: tuple[str, ...]) -> None:
     if path == "model":
         _check_dimensions(target)
     parameters = {parameter.name: parameter for parameter in signature(target)}
-    for name in map(str, list(node)):
+    for name in map(str, node):
         if name in ("_target_", "_partial_"):
             continue
         if name not in parameters:
             raise ConfigError(f"unknown key {path}.{name}{nearest(name, parameters)}")
-        if OmegaConf.is_missing(node, name):
-            if parameters[name].default is UNKNOWN:
-                with open_dict(node):
-                    del node[name]  # the constructor knows its default
-                continue
-            raise ConfigError(f"{path}.{name} has no value; add {path}.{name}=<value>")
         value = node[name]
+        if value == MISSING and parameters[name].default is UNKNOWN:
+            unset.append(f"{path}.{name}")
+            continue
         for where, nested in _components(f"{path}.{name}", value):
-            _check_component(where, nested, allow)
-        if not (isinstance(value, DictConfig) and "_target_" in value):
+            _check_component(where, nested, allow, unset)
+        if not (isinstance(value, dict) and "_target_" in value):
             _check_value(f"{path}.{name}", parameters[name], value)
     missing = [
         p.name for p in parameters.values() if p.default is NO_DEFAULT and p.name not in node
@@ -171,15 +206,16 @@ def _trusted(target: str, homes: tuple[str, ...], allow: tuple[str, ...]) -> boo
     )
 
 
-def _components(path: str, value: Any) -> Iterator[tuple[str, DictConfig]]:
+def _components(path: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """The outermost nodes with a `_target_` in a value, its lists and mappings included."""
-    if isinstance(value, DictConfig) and "_target_" in value:
+    if value == MISSING:
+        raise ConfigError(f"{path} has no value; add {path}=<value>")
+    if isinstance(value, dict) and "_target_" in value:
         yield path, value
-    elif isinstance(value, DictConfig):
+    elif isinstance(value, dict):
         for key, item in value.items():
-            name = str(key)
-            yield from _components(f"{path}.{name}", item)
-    elif isinstance(value, ListConfig):
+            yield from _components(f"{path}.{key}", item)
+    elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _components(f"{path}[{index}]", item)
 
@@ -201,7 +237,7 @@ def _check_value(path: str, parameter: Parameter, value: Any) -> None:
     if parameter.type is not Any:
         holder = _holder(parameter.type)
         try:
-            holder.value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+            holder.value = value
         except ValidationError:
             got = "null" if value is None else repr(value)
             remedy = f"; set {path}={parameter.default}" if value is None else ""
@@ -212,9 +248,9 @@ def _check_value(path: str, parameter: Parameter, value: Any) -> None:
 
 def _is_finite(value: Any) -> bool:
     """Whether no number in a value, its lists and mappings is infinite or undefined."""
-    if isinstance(value, DictConfig):
+    if isinstance(value, dict):
         return "_target_" in value or all(map(_is_finite, value.values()))
-    if isinstance(value, ListConfig):
+    if isinstance(value, list):
         return all(map(_is_finite, value))
     return not isinstance(value, float) or math.isfinite(value)
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
@@ -69,27 +70,27 @@ HYDRA = {
 }
 
 
-def steps(otherwise: int, *, _root_: DictConfig) -> int:
+def steps(otherwise: int, *, _root_: Mapping[str, Any] | DictConfig) -> int:
     """⌈trainer.max_epochs · task.train_size / task.batch_size⌉, or `otherwise` without max_epochs.
 
     Batches run on from one permutation of the training set into the next, so that an epoch is
     train_size / batch_size steps and n epochs are the fewest steps that show every sequence n
     times. In YAML, `${steps:1500}`.
     """
-    epochs, task = _root_.trainer.get("max_epochs"), _root_.task
+    epochs, task = _root_["trainer"].get("max_epochs"), _root_["task"]
     sizes = task.get("train_size"), task.get("batch_size")
     if not all(isinstance(n, int) and n > 0 for n in (epochs, *sizes)):
         return otherwise  # `check_training` says what is wrong with it
     return math.ceil(epochs * sizes[0] / sizes[1])
 
 
-def check_training(cfg: DictConfig) -> None:
+def check_training(cfg: DictConfig | Mapping[str, Any]) -> None:
     """Refuse what a training would not heed or could not do, before torch is imported.
 
     Raises:
         ConfigError: one line that names the key, the value and the remedy.
     """
-    trainer = cfg.trainer
+    trainer = cfg["trainer"]
     for name, rule in TRAINER.items():
         if rule is not None and (value := trainer.get(name, rule[0])) != rule[0]:
             raise ConfigError(f"trainer.{name}={value} has no effect here; use {rule[1]}")
@@ -100,21 +101,21 @@ def check_training(cfg: DictConfig) -> None:
     checks.integer("trainer.val_check_interval", trainer.get("val_check_interval"))
     checks.integer("trainer.log_every_n_steps", trainer.get("log_every_n_steps", 50))
     if trainer.get("max_epochs") not in (None, -1):
-        checks.integer("trainer.max_epochs", trainer.max_epochs)
+        checks.integer("trainer.max_epochs", trainer["max_epochs"])
         wanted = steps(0, _root_=cfg)
         if not wanted:
             raise ConfigError("trainer.max_epochs needs a task.train_size; set trainer.max_steps")
-        if trainer.max_steps != wanted:
+        if trainer["max_steps"] != wanted:
             raise ConfigError(
-                f"trainer.max_epochs={trainer.max_epochs} means {wanted} steps here, and "
-                f"trainer.max_steps={trainer.max_steps} is set too; leave out trainer.max_epochs "
-                f"and set trainer.max_steps={wanted}"
+                f"trainer.max_epochs={trainer['max_epochs']} means {wanted} steps here, and "
+                f"trainer.max_steps={trainer['max_steps']} is set too; leave out "
+                f"trainer.max_epochs and set trainer.max_steps={wanted}"
             )
     cores = os.cpu_count() or 1
-    if cfg.threads > cores:
-        checks.refuse("threads", cfg.threads, f"be at most the {cores} cores here", cores)
+    if cfg["threads"] > cores:
+        checks.refuse("threads", cfg["threads"], f"be at most the {cores} cores here", cores)
     for group in ("optimizer", "scheduler"):
-        for parameter in signature(cfg[group]._target_) if cfg.get(group) else ():
+        for parameter in signature(cfg[group]["_target_"]) if cfg.get(group) else ():
             value, usual = cfg[group].get(parameter.name), parameter.default
             if (
                 isinstance(value, Real)

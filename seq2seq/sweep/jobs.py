@@ -1,16 +1,19 @@
 """The jobs of a command: checked before the first starts, skipped when done, told in a table."""
 
+import functools
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from seq2seq import schema
 from seq2seq.files import read
-from seq2seq.runs import Run, by_unit, resolved, run_folder, score
+from seq2seq.runs import FINAL, Run, by_unit, ends, resolved, run_folder, score
 from seq2seq.schema import ConfigError
 
 #: The file that lists the runs a folder is to hold.
@@ -21,21 +24,26 @@ LARGEST = 2**24
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be made: its overrides, its config and its folder."""
+    """One run to be made: its overrides, its resolved config and its folder."""
 
     overrides: tuple[str, ...]
-    config: DictConfig
+    nodes: Mapping[str, Any]
     folder: Path
+
+    @property
+    def config(self) -> DictConfig:
+        """The config, made anew from its nodes: those of thousands of jobs would fill a memory."""
+        return OmegaConf.create(dict(self.nodes))
 
     @property
     def run(self) -> Run:
         """What is in the folder."""
         return Run(self.folder)
 
-    @property
+    @cached_property
     def is_done(self) -> bool:
-        """Whether the run needs no more training."""
-        return self.run.is_done(self.config)
+        """Whether the run needed no more training when this was first asked."""
+        return self.run.status in FINAL and not self.nodes["force"]
 
 
 def labels(jobs: Sequence[Job]) -> list[str]:
@@ -48,45 +56,49 @@ def labels(jobs: Sequence[Job]) -> list[str]:
     ]
 
 
-def plan(composed: Iterable[tuple[Sequence[str], DictConfig]]) -> list[Job]:
+def plan(composed: Iterable[tuple[Sequence[str], DictConfig | Mapping[str, Any]]]) -> list[Job]:
     """Check every job; two that describe the same run become one.
+
+    Args:
+        composed: the overrides of each, and its config, or what `schema.plain` makes of it.
 
     Raises:
         ConfigError: for the first job that cannot be run, before anything is written.
     """
-    from seq2seq import schema
-
-    composed = list(composed)
-    for _, config in composed:
-        schema.check(config)
-        schema.check_training(config)
-        if len(composed) > 1:
-            schema.one_device(config, "each job of a sweep")
+    sound: set[str] = set()
+    found = []
+    for overrides, config in composed:
+        schema.check(config, sound)
+        nodes = resolved(config)
+        schema.check_training(nodes)
+        found.append((tuple(overrides), nodes))
+    listed = functools.cache(ends)
     checked: set[str] = set()
     jobs: dict[Path, Job] = {}
-    for overrides, config in composed:
-        job = Job(tuple(overrides), config, run_folder(config))
+    for overrides, nodes in found:
+        if len(found) > 1:
+            schema.one_device(nodes, "each job of a sweep")
+        job = Job(overrides, nodes, run_folder(nodes, listed))
         if job.folder in jobs:
             continue
-        rest = _without_seed(config)
-        if not job.is_done and rest not in checked:
+        rest = "" if job.is_done else _without_seed(nodes)
+        if rest and rest not in checked:
             # Imported only now, as it takes seconds: a wrong key or type has been refused before,
             # and a complete sweep is told at once.
             from seq2seq.training import check
 
-            check(config)
+            check(job.config)
             checked.add(rest)
         jobs[job.folder] = job
     return list(jobs.values())
 
 
-def _without_seed(config: DictConfig) -> str:
+def _without_seed(nodes: Mapping[str, Any]) -> str:
     """What constructors have rules for, as text: no rule asks for the seed that jobs differ in."""
-    plain = resolved(config)
-    if plain["task"].get("seed") == plain["seed"]:
-        del plain["task"]["seed"]
-    del plain["seed"]
-    return json.dumps(plain, sort_keys=True, default=str)
+    task = nodes["task"]
+    if task.get("seed") == nodes["seed"]:
+        task = {key: value for key, value in task.items() if key != "seed"}
+    return json.dumps(dict(nodes) | {"task": task, "seed": None}, sort_keys=True, default=str)
 
 
 def make_parents(jobs: Iterable[Job]) -> None:
@@ -153,7 +165,8 @@ def show(jobs: Sequence[Job]) -> None:
     """Print for each job what it is, how it ended, its validation error, time and folder."""
     rows, errors = [], []
     for job, label in zip(jobs, labels(jobs), strict=True):
-        status, outcome = job.run.status, job.run.result
+        outcome = job.run.result
+        status = outcome.get("status") or job.run.status
         value, seconds = score(outcome), outcome.get("seconds")
         rows.append(
             (

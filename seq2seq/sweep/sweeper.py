@@ -5,7 +5,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import Override, Quote, QuotedString
@@ -27,7 +27,7 @@ POLL = 1.0
 def run_jobs(
     config: DictConfig,
     overrides: Sequence[Override],
-    compose: Callable[[Sequence[str]], DictConfig],
+    compose: Callable[[Sequence[str]], Mapping[str, Any]],
     launch: Callable[[Sequence[Sequence[str]]], Any],
     shell: bool = True,
 ) -> tuple[list[Run], int]:
@@ -36,7 +36,7 @@ def run_jobs(
     Args:
         config: the sweep's own config.
         overrides: as parsed from the command line and the experiment; later ones win.
-        compose: gives a job's config from its overrides.
+        compose: gives a job's config from its overrides, as `schema.plain` does.
         launch: runs jobs, given the overrides of each.
         shell: print how the jobs ended.
 
@@ -57,7 +57,7 @@ def run_jobs(
         if not single:
             job_list.write_plan(jobs)
         run_missing(missing, launch)
-    failed = sum(run.status not in FINAL for run in runs)
+    failed = sum(run.status not in FINAL for run in runs) if missing else 0
     if not shell:
         return runs, failed
     if single:

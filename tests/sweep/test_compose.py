@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from seq2seq import schema
+from seq2seq.runs import trajectory_hash
 from seq2seq.schema import ConfigError
 from seq2seq.sweep.compose import Composer
 from seq2seq.sweep.sweeper import expand
@@ -43,13 +44,42 @@ def test_every_job_has_the_config_that_hydra_gives_it(composer):
         assert OmegaConf.to_yaml(composer(job)) == OmegaConf.to_yaml(expected), job
 
 
-def test_a_job_that_gets_its_place_has_the_config_that_hydra_gives_it(composer):
-    for number, job in enumerate(JOBS):
-        composer(job)
-        place = ["hydra.sweep.dir='/runs'", f"hydra.sweep.subdir='{number}'"]
-        for _ in range(2):  # the second time from the files
-            expected = composer.loader.load_sweep_config(composer.config, [*job, *place])
-            assert OmegaConf.to_yaml(composer([*job, *place])) == OmegaConf.to_yaml(expected), job
+#: Jobs that share a config, changed from one to the next, and some that cannot.
+SWEPT = [
+    *JOBS,
+    ["trainer.max_epochs=2", "task.batch_size=10", "task.k=3"],
+    ["trainer.max_epochs=3", "task.batch_size=20", "task.k=3"],
+    ["callbacks.figures=null", "+callbacks.own._target_=seq2seq.callbacks.Figures", "optimizer.lr=1"],
+    ["callbacks.figures=null", "+callbacks.own._target_=seq2seq.callbacks.Figures", "optimizer.lr=1e-4"],
+    ["callbacks.figures=null", "callbacks.figures=null", "task.k=1"],
+    ["paths.outputs=/a", "seed=1", "task.seed=${threads}"],
+    ["paths.outputs='/b c'", "seed=2", "task.seed=${threads}"],
+    ["paths.outputs='/b c'", "seed=3", "task.seed=7"],
+    ["name=${hydra.job.config_name}", "seed=5"],
+    ["name=${hydra.job.config_name}", "seed=6"],
+    ["model=rnn", "model.cell=gru", "model.hidden_size=4"],
+    ["model=rnn", "model.cell=tanh", "model.hidden_size=???"],
+]
+
+
+def test_a_job_is_checked_on_the_values_that_hydra_gives_it(composer):
+    for job in [*SWEPT, *reversed(SWEPT)]:
+        expected = composer.loader.load_sweep_config(composer.config, job)
+        found = composer.plain(job)
+        assert repr(found) == repr(schema.plain(expected)), job
+        assert trajectory_hash(found) == trajectory_hash(expected), job
+
+
+def test_values_that_are_refused_leave_the_jobs_after_them_as_they_are(composer):
+    def plain(seed, k):
+        return composer.plain([f"seed={seed}", f"task.k={k}"])
+
+    first = plain(0, 4)
+    with pytest.raises(HydraException, match="many"):
+        plain(1, "many")
+    assert repr(plain(0, 4)) == repr(first)
+    assert plain(2, 4)["model"] is plain(3, 5)["model"]
+    assert plain(2, 4)["task"]["seed"] == 2
 
 
 def test_files_are_merged_once_for_the_same_choices(composer, monkeypatch):
