@@ -95,10 +95,12 @@ def resolved(cfg: Config) -> dict[str, Any]:
 
 
 def _given(value: Any) -> Any:
-    """Without the keys of a mapping that have no value."""
-    if isinstance(value, dict):
-        return {key: _given(item) for key, item in value.items() if item != MISSING}
-    return value
+    """Without the keys of a mapping that have no value; the same object where all have one."""
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _given(item) for key, item in value.items() if item != MISSING}
+    alike = len(kept) == len(value) and all(kept[key] is value[key] for key in kept)
+    return value if alike else kept
 
 
 def _without(mapping: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

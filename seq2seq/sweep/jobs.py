@@ -81,24 +81,43 @@ def plan(composed: Iterable[tuple[Sequence[str], DictConfig | Mapping[str, Any]]
         job = Job(overrides, nodes, run_folder(nodes, listed))
         if job.folder in jobs:
             continue
-        rest = "" if job.is_done else _without_seed(nodes)
-        if rest and rest not in checked:
+        if not job.is_done and not checked >= (parts := {what_is_built(nodes), _course(nodes)}):
             # Imported only now, as it takes seconds: a wrong key or type has been refused before,
             # and a complete sweep is told at once.
             from seq2seq.training import check
 
             check(job.config)
-            checked.add(rest)
+            checked |= parts
         jobs[job.folder] = job
     return list(jobs.values())
 
 
-def _without_seed(nodes: Mapping[str, Any]) -> str:
-    """What constructors have rules for, as text: no rule asks for the seed that jobs differ in."""
-    task = nodes["task"]
-    if task.get("seed") == nodes["seed"]:
-        task = {key: value for key, value in task.items() if key != "seed"}
-    return json.dumps(dict(nodes) | {"task": task, "seed": None}, sort_keys=True, default=str)
+#: What is built of a config; the rest, and how many steps are taken, is the course of a training.
+BUILT = ("task", "model", "objective", "callbacks", "logger", "trainer")
+
+
+def what_is_built(nodes: Mapping[str, Any]) -> str:
+    """What constructors have rules for, one with the other, as text.
+
+    No rule asks for the seed that jobs differ in. A step in another precision than float32 is tried
+    out, and so needs the rest of the config too.
+    """
+    kept = {key: node for key, node in nodes.items() if key in BUILT}
+    if (task := nodes["task"]).get("seed") == nodes["seed"]:
+        kept["task"] = {key: value for key, value in task.items() if key != "seed"}
+    kept["trainer"] = {key: value for key, value in nodes["trainer"].items() if key != "max_steps"}
+    further = nodes["trainer"].get("precision", "32-true") != "32-true"
+    return _text([kept, _course(nodes) if further else ""])
+
+
+def _course(nodes: Mapping[str, Any]) -> str:
+    """What rules concern by itself: the optimizer, its scheduler, the number of steps."""
+    kept = {key: node for key, node in nodes.items() if key not in (*BUILT, "seed")}
+    return _text([kept, nodes["trainer"]["max_steps"]])
+
+
+def _text(nodes: Any) -> str:
+    return json.dumps(nodes, sort_keys=True, default=str)
 
 
 def make_parents(jobs: Iterable[Job]) -> None:
@@ -149,6 +168,14 @@ def print_table(
         rows: from top to bottom.
         numbers: some of `columns`.
     """
+    rows = [[*row] for row in rows]
+    if not sys.stdout.isatty():  # thousands of rows take rich seconds, and what its imports take
+        widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+        for row in (columns, *rows):
+            cells = zip(columns, row, widths, strict=True)
+            line = (c.rjust(w) if name in numbers else c.ljust(w) for name, c, w in cells)
+            print("  ".join(line).rstrip())
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -158,7 +185,7 @@ def print_table(
         table.add_column(name, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 400, markup=False).print(table, highlight=False)
+    Console(markup=False).print(table, highlight=False)
 
 
 def show(jobs: Sequence[Job]) -> None:

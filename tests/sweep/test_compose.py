@@ -49,8 +49,16 @@ SWEPT = [
     *JOBS,
     ["trainer.max_epochs=2", "task.batch_size=10", "task.k=3"],
     ["trainer.max_epochs=3", "task.batch_size=20", "task.k=3"],
-    ["callbacks.figures=null", "+callbacks.own._target_=seq2seq.callbacks.Figures", "optimizer.lr=1"],
-    ["callbacks.figures=null", "+callbacks.own._target_=seq2seq.callbacks.Figures", "optimizer.lr=1e-4"],
+    [
+        "callbacks.figures=null",
+        "+callbacks.own._target_=seq2seq.callbacks.Figures",
+        "optimizer.lr=1",
+    ],
+    [
+        "callbacks.figures=null",
+        "+callbacks.own._target_=seq2seq.callbacks.Figures",
+        "optimizer.lr=1e-4",
+    ],
     ["callbacks.figures=null", "callbacks.figures=null", "task.k=1"],
     ["paths.outputs=/a", "seed=1", "task.seed=${threads}"],
     ["paths.outputs='/b c'", "seed=2", "task.seed=${threads}"],

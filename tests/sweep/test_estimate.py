@@ -1,0 +1,82 @@
+"""What `dry_run=true` says of time, and that it looks at every job."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+
+from seq2seq import schema
+from seq2seq.schema import ConfigError
+from seq2seq.sweep import estimate
+from seq2seq.sweep.jobs import plan
+
+TINY = ["task.k=1", "task.length=8", "task.batch_size=4", "callbacks.figures=null", "logger=none"]
+
+
+def jobs(tmp_path, *choices):
+    schema.register()
+    common = [*TINY, f"paths.outputs={tmp_path}"]
+    with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
+        return plan(
+            (one, compose("train", overrides=[*common, *one]))
+            for one in itertools.product(*choices)
+        )
+
+
+@pytest.mark.parametrize(
+    ("choices", "named"),
+    [
+        ([("task.k=1", "task.k=2"), ("seed=0", "seed=1"), ("task.k=1", "task.k=9")], "task.length"),
+        ([("model=rnn",), ("model.hidden_size=2", "model.hidden_size=0")], "hidden_size"),
+        ([("model=rnn", "model=transformer"), ("model.hidden_size=6",)], "num_heads"),
+        (
+            [("task.k=1", "task.k=2"), ("optimizer.betas=[0.9,0.9]", "optimizer.betas=[2,2]")],
+            "beta",
+        ),
+        (
+            [("seed=0", "seed=1"), ("trainer.precision=32-true", "trainer.precision=7")],
+            "precision",
+        ),
+        ([("seed=0",), ("gradient_clip_val=1", "gradient_clip_val=-1")], "gradient_clip_val"),
+        ([("seed=0",), ("trainer.max_steps=9", "trainer.max_steps=0")], "trainer.max_steps"),
+        ([("seed=0", "seed=-1")], "seed must not be negative"),
+        ([("seed=0",), ("seed=0", "callbacks.stop_at_target.monitor=val/x")], "monitor"),
+    ],
+)
+def test_a_job_that_cannot_be_run_is_refused_wherever_it_stands(tmp_path, choices, named):
+    with pytest.raises(ConfigError, match=named):
+        jobs(tmp_path, *choices)
+    assert not list(tmp_path.iterdir())
+
+
+def test_each_shape_is_timed_once_and_others_lie_between(tmp_path, monkeypatch, capsys):
+    timed = []
+
+    def measure(cfg, limit):
+        timed.append((cfg.model.hidden_size, limit))
+        return np.array([1.0, 0.5, 2.0]) * cfg.model.hidden_size
+
+    monkeypatch.setattr(estimate, "_timed", measure)
+    monkeypatch.setattr(estimate, "MOST", 2)
+    sizes = [f"model.hidden_size={n}" for n in (2, 4, 8)]
+    wanted = ["model=rnn"], sizes, ["task.k=1", "task.k=2"], ["trainer.max_steps=3"]
+    found = jobs(tmp_path, *wanted)
+    found[0].folder.mkdir(parents=True)
+    found[0].run.write_result({"status": "finished"})
+    estimate.show_estimate(jobs(tmp_path, *wanted))
+    assert sorted(timed) == [(2, 1.0), (8, 1.0)]
+    *rows, last = capsys.readouterr().out.splitlines()
+    assert "0.0 s  " in rows[1]
+    assert "6.0 s (3.0 to 12)" in rows[2]
+    between = float(rows[3].split(" s (")[0].split()[-1])
+    assert 6 < between < 24
+    assert "24 s (12 to 48)" in rows[5]
+    total = (6 + 2 * between + 2 * 24) / 60
+    assert last.startswith(f"6 jobs, about {total:.1f} minutes (")
+
+
+def test_a_step_is_timed_for_as_long_as_it_is_told(tmp_path):
+    (job,) = jobs(tmp_path, ["model=rnn"], ["model.hidden_size=2"])
+    middle, least, most = estimate._timed(job.config, 0.05)
+    assert 0 < least <= middle <= most < 1
