@@ -5,6 +5,7 @@ data        sequences per second that tasks draw
 models      a pass over long sequences
 generate    characters per second that models of text write
 explore     the explorer's start and its answers to a slider
+books       lists and sweeps of thousands of runs
 memory      what many runs in one process leave behind
 sweep       runs per minute under each launcher
 """
@@ -15,7 +16,7 @@ from importlib import import_module
 from seq2seq import checks
 from seq2seq.command import call, guarded
 
-KINDS = ("step", "data", "models", "generate", "explore", "memory", "sweep")
+KINDS = ("step", "data", "models", "generate", "explore", "books", "memory", "sweep")
 
 
 def main(kind: str, *options: str) -> None:
