@@ -72,6 +72,7 @@ ALLOWED = {
         "build",
         "training",
         "batched",
+        "sweep",
         "models",
         "generate",
         "explorer",

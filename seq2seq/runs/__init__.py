@@ -11,7 +11,15 @@ from seq2seq.runs.folder import (
     score,
     seal,
 )
-from seq2seq.runs.identity import ends, identity, resolved, run_folder, telling, trajectory_hash
+from seq2seq.runs.identity import (
+    ends,
+    identity,
+    resolved,
+    run_folder,
+    snake,
+    telling,
+    trajectory_hash,
+)
 from seq2seq.runs.locks import LostLease
 from seq2seq.runs.table import collect, find, flatten, natural
 
@@ -34,6 +42,7 @@ __all__ = [
     "run_folder",
     "score",
     "seal",
+    "snake",
     "telling",
     "trajectory_hash",
     "write_atomically",

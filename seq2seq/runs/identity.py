@@ -145,10 +145,10 @@ def run_folder(cfg: Config, among: Callable[[Path], Mapping[str, str]] = ends) -
         among: gives the `ends` of a folder; where many runs are asked for, from its last listing.
     """
     nodes = resolved(cfg)
-    task = _snake(_class_name(nodes["task"]))
+    task = snake(_class_name(nodes["task"]))
     group = nodes["name"] or task
     parts = [
-        _snake(str(value)) if component else f"{key.rpartition('.')[2]}={_short(value)}"
+        snake(str(value)) if component else f"{key.rpartition('.')[2]}={_short(value)}"
         for key, value, component in _telling(nodes)
     ]
     readable = "-".join(parts if group != task else parts[1:])[:150]
@@ -204,7 +204,8 @@ def _class_name(node: Mapping[str, Any]) -> str:
     return str(node["_target_"]).rsplit(".", 1)[1]
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
+    """The name of a class in small letters, `AdaGrad` as `ada_grad`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import schema
 from seq2seq.files import read
-from seq2seq.runs import FINAL, Run, by_unit, ends, resolved, run_folder, score
+from seq2seq.runs import FINAL, Run, by_unit, ends, resolved, run_folder, score, snake
 from seq2seq.schema import ConfigError
 
 #: The file that lists the runs a folder is to hold.
@@ -56,11 +56,14 @@ def labels(jobs: Sequence[Job]) -> list[str]:
     ]
 
 
-def plan(composed: Iterable[tuple[Sequence[str], DictConfig | Mapping[str, Any]]]) -> list[Job]:
+def plan(
+    composed: Iterable[tuple[Sequence[str], DictConfig | Mapping[str, Any]]], tell: bool = False
+) -> list[Job]:
     """Check every job; two that describe the same run become one.
 
     Args:
         composed: the overrides of each, and its config, or what `schema.plain` makes of it.
+        tell: say what is prepared before the imports that take seconds.
 
     Raises:
         ConfigError: for the first job that cannot be run, before anything is written.
@@ -73,23 +76,35 @@ def plan(composed: Iterable[tuple[Sequence[str], DictConfig | Mapping[str, Any]]
         schema.check_training(nodes)
         found.append((tuple(overrides), nodes))
     listed = functools.cache(ends)
-    checked: set[str] = set()
     jobs: dict[Path, Job] = {}
     for overrides, nodes in found:
         if len(found) > 1:
             schema.one_device(nodes, "each job of a sweep")
         job = Job(overrides, nodes, run_folder(nodes, listed))
-        if job.folder in jobs:
-            continue
-        if not job.is_done and not checked >= (parts := {what_is_built(nodes), _course(nodes)}):
+        jobs.setdefault(job.folder, job)
+    missing = [job for job in jobs.values() if not job.is_done]
+    if tell:
+        _tell(missing)
+    checked: set[str] = set()
+    for job in missing:
+        if not checked >= (parts := {what_is_built(job.nodes), _course(job.nodes)}):
             # Imported only now, as it takes seconds: a wrong key or type has been refused before,
             # and a complete sweep is told at once.
             from seq2seq.training import check
 
             check(job.config)
             checked |= parts
-        jobs[job.folder] = job
     return list(jobs.values())
+
+
+def _tell(missing: Sequence[Job]) -> None:
+    """Say what will be trained, unless jobs are to show no progress."""
+    shown = [job for job in missing if (job.nodes.get("callbacks") or {}).get("progress")]
+    if shown:
+        targets = [job.nodes[key]["_target_"] for key in ("task", "model") for job in shown]
+        names = dict.fromkeys(snake(str(target).rpartition(".")[2]) for target in targets)
+        number = f"{len(missing)} job{'s' * (len(missing) > 1)}"
+        print(f"preparing {number}: {', '.join(names)}", file=sys.stderr, flush=True)
 
 
 #: What is built of a config; the rest, and how many steps are taken, is the course of a training.

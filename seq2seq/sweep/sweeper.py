@@ -44,7 +44,8 @@ def run_jobs(
         ConfigError: a job cannot be run; none was started and nothing was written.
     """
     grid = expand(overrides)
-    jobs = job_list.plan((one, compose(one)) for one in grid)
+    composed = ((one, compose(one)) for one in grid)
+    jobs = job_list.plan(composed, tell=shell and not config.dry_run)
     runs, single = [job.run for job in jobs], len(grid) == 1
     if config.dry_run:
         from seq2seq.sweep.estimate import show_estimate
