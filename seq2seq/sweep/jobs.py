@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import schema
 from seq2seq.files import read
+from seq2seq.processes import importing
 from seq2seq.runs import FINAL, Run, by_unit, ends, resolved, run_folder, score, snake
 from seq2seq.schema import ConfigError
 
@@ -90,7 +91,8 @@ def plan(
         if not checked >= (parts := {what_is_built(job.nodes), _course(job.nodes)}):
             # Imported only now, as it takes seconds: a wrong key or type has been refused before,
             # and a complete sweep is told at once.
-            from seq2seq.training import check
+            with importing():
+                from seq2seq.training import check
 
             check(job.config)
             checked |= parts

@@ -9,7 +9,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from seq2seq.processes import serve_parent
+from seq2seq.processes import importing, serve_parent
 from seq2seq.runs import Run, score
 from seq2seq.schema import one_device
 
@@ -50,6 +50,7 @@ def multirun(overrides: Sequence[str] = (), launcher: str | None = None) -> list
 def run_job(cfg: DictConfig) -> float | None:
     """One job: the data, the model, the fit, the test; returns the validation error."""
     serve_parent()  # before the imports that take seconds
-    from seq2seq.training import run
+    with importing():
+        from seq2seq.training import run
 
     return score(run(cfg).result)
