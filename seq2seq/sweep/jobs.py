@@ -3,7 +3,8 @@
 import functools
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -84,8 +85,12 @@ def plan(
         job = Job(overrides, nodes, run_folder(nodes, listed))
         jobs.setdefault(job.folder, job)
     missing = [job for job in jobs.values() if not job.is_done]
-    if tell:
-        _tell(missing)
+    with _telling(missing if tell else []):
+        _check(missing)
+    return list(jobs.values())
+
+
+def _check(missing: Sequence[Job]) -> None:
     checked: set[str] = set()
     for job in missing:
         if not checked >= (parts := {what_is_built(job.nodes), _course(job.nodes)}):
@@ -96,17 +101,30 @@ def plan(
 
             check(job.config)
             checked |= parts
-    return list(jobs.values())
 
 
-def _tell(missing: Sequence[Job]) -> None:
-    """Say what will be trained, unless jobs are to show no progress."""
-    shown = [job for job in missing if (job.nodes.get("callbacks") or {}).get("progress")]
-    if shown:
-        targets = [job.nodes[key]["_target_"] for key in ("task", "model") for job in shown]
+@contextmanager
+def _telling(missing: Sequence[Job]) -> Iterator[None]:
+    """Say what will be trained, unless jobs are to show no progress: on a terminal at once.
+
+    Elsewhere it is said when the jobs are found sound, so that a refusal is one line.
+    """
+    line = ""
+    if any((job.nodes.get("callbacks") or {}).get("progress") for job in missing):
+        targets = [job.nodes[key]["_target_"] for key in ("task", "model") for job in missing]
         names = dict.fromkeys(snake(str(target).rpartition(".")[2]) for target in targets)
         number = f"{len(missing)} job{'s' * (len(missing) > 1)}"
-        print(f"preparing {number}: {', '.join(names)}", file=sys.stderr, flush=True)
+        line = f"preparing {number}: {', '.join(names)}"
+    if not line or not sys.stderr.isatty():
+        yield
+    else:
+        print(line, end="", file=sys.stderr, flush=True)
+        try:
+            yield
+        finally:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    if line:
+        print(line, file=sys.stderr, flush=True)
 
 
 #: What is built of a config; the rest, and how many steps are taken, is the course of a training.
