@@ -22,7 +22,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 #: A convolution spans at most 2^LARGEST steps.
-LARGEST = 31
+LARGEST = 62
 
 
 class TCN(SequenceModel):
