@@ -139,7 +139,16 @@ def _step_bytes(node: DictConfig, task: Any, batch: int, length: int) -> float:
             if "allocate" in str(error):
                 return math.inf
             raise
+        _check_shape(output, (batch, length, task.vocabulary_size or task.output_dim))
     return float(kept + 2 * output.numel() * output.element_size())
+
+
+def _check_shape(output: Any, wanted: tuple[int, int, int]) -> None:
+    given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    if given != wanted:
+        raise ValueError(
+            f"forward must return (batch, time, output_dim), here {wanted}, got {given}; correct it"
+        )
 
 
 def kept_by(forward: Callable[[], Any]) -> tuple[int, Any]:

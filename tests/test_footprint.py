@@ -1,5 +1,6 @@
 """What a job takes of the memory."""
 
+import re
 import time
 
 import pytest
@@ -8,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from seq2seq import memory, schema
 from seq2seq.build import build, build_task
 from seq2seq.footprint import footprint, kept_by
+from seq2seq.models import RNN
 from seq2seq.schema import ConfigError
 from seq2seq.training import check
 
@@ -44,6 +46,21 @@ def test_what_cannot_fit_is_refused_by_its_key_before_it_is_built(overrides, nam
     with pytest.raises(ConfigError, match=rf"would take .* lower .*\b{named}\b"):
         check(cfg)
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("forward", "given"),
+    [
+        (lambda self, x: x[:, 1:], "(1, 31, 1)"),
+        (lambda self, x: x[..., 0], "(1, 32)"),
+        (lambda self, x: (x, None), "tuple"),
+    ],
+)
+def test_an_output_of_another_shape_is_refused_before_training(forward, given, monkeypatch):
+    monkeypatch.setattr(RNN, "forward", forward)
+    message = re.escape(f"here (1, 32, 1), got {given}")
+    with pytest.raises(ConfigError, match=f"forward must return .batch, time, .* {message}"):
+        check(config("model=rnn"))
 
 
 @pytest.mark.parametrize("model", ["rnn", "lstm", "tcn", "transformer", "s4d", "lru"])

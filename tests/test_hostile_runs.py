@@ -58,6 +58,15 @@ def test_the_reader_may_allow_data_elsewhere(tmp_path):
     assert (task.path, task.cache) == (path, path)
 
 
+def test_a_config_that_is_cut_off_is_not_read_as_another(tmp_path):
+    folder = stranger(tmp_path / "run")
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text[: text.index("length: ") + 9])
+    assert collect(tmp_path)["status"].tolist() == ["unreadable"]
+    with pytest.raises(ValueError, match=r"config\.yaml: it is cut off"):
+        evaluate(folder)
+
+
 def test_what_the_refusal_advises_lets_the_reader_on(tmp_path):
     folder = stranger(tmp_path / "run", task={"path": "pairs.npz"})
     with pytest.raises(ValueError, match="add allow=") as refusal:

@@ -73,13 +73,14 @@ def _content_hash(path: Path) -> str | None:
     """Of a file, or of the files of a folder: changed data make another run."""
     digest = hashlib.sha256()
     try:
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        found = path.rglob("*") if path.is_dir() else [path]
+        files = sorted(p for p in found if p.is_file())  # a pipe would be waited for
         for file in files:
-            found = file.stat()
-            digest.update(_file_hash(file, found.st_mtime_ns, found.st_size, found.st_ino))
+            state = file.stat()
+            digest.update(_file_hash(file, state.st_mtime_ns, state.st_size, state.st_ino))
     except OSError:
         return None  # the task itself says what is wrong with it
-    return digest.hexdigest()
+    return digest.hexdigest() if files else None
 
 
 @functools.lru_cache(maxsize=4096)

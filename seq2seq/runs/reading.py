@@ -64,7 +64,10 @@ def config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.yaml"
     with reading(path):
-        loaded = _parsed(read(path, folder, CONFIG).decode())
+        text = read(path, folder, CONFIG).decode()
+        if not text.endswith("\n"):
+            raise ValueError("it is cut off")
+        loaded = _parsed(text)
         for key in ("task", "model"):
             node = loaded.get(key, {"_target_": ""})
             if not (isinstance(node, Mapping) and isinstance(node.get("_target_"), str)):

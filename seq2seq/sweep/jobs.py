@@ -186,7 +186,7 @@ def write_plan(jobs: Sequence[Job]) -> None:
 def read_plan(parent: Path) -> dict[str, str]:
     """The wanted runs of a folder: the overrides of each by its folder's name."""
     try:
-        lines = read(parent / PLAN, parent, LARGEST).decode().splitlines()
+        lines = read(parent / PLAN, parent, LARGEST).decode(errors="replace").splitlines()
     except (OSError, ValueError):
         return {}
     parts = (line.partition("\t") for line in lines)

@@ -85,6 +85,8 @@ class Arrays(SequenceTask):
 
 def _load(path: str) -> Pairs:
     try:
+        if place(path).exists() and not place(path).is_file():
+            raise OSError("it is no regular file")
         with place(path).open("rb") as handle, ZipFile(handle) as archive:
             members = {name: f"{name}.npy" for name in ("x", "y")}
             arrays = {

@@ -113,9 +113,8 @@ def own_files(path: str) -> list[Source]:
             raise ValueError(f"task.path must hold text files, got the empty folder {path}")
         return list(files)
     if not own.is_file():
-        raise ValueError(
-            f"task.path must be a text file or a folder, got path={path}; no such file"
-        )
+        reason = "it is neither" if own.exists() else "no such file"
+        raise ValueError(f"task.path must be a text file or a folder, got path={path}; {reason}")
     return [own]
 
 

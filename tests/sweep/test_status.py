@@ -26,6 +26,11 @@ def call(*arguments: object) -> subprocess.CompletedProcess[str]:
     return shell.run(SCRIPT, *arguments)
 
 
+def test_a_damaged_list_of_jobs_still_tells_the_others(tmp_path):
+    (tmp_path / "jobs.txt").write_bytes(b"\xff\xfe\n" + b"k=1\ttask.k=1\nk=2\ttask.k=2\n")
+    assert [e.folder.name for e in status.read(tmp_path) if "k=" in e.folder.name] == ["k=1", "k=2"]
+
+
 def test_every_job_is_told_and_failures_last(tmp_path):
     root = tmp_path / "sweep"
     make_run(root / "k=12", **{"status": "finished", "steps": 30, "val/nmse": 0.25, "seconds": 2.0})

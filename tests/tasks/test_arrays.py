@@ -1,8 +1,10 @@
+import os
+
 import numpy as np
 import pytest
 import torch
 
-from seq2seq.tasks import Arrays
+from seq2seq.tasks import Arrays, Text
 
 X = np.arange(40.0)[:, None, None] * np.ones((40, 6, 3))
 
@@ -139,6 +141,14 @@ def test_references_neither_see_units_nor_offsets(save):
 def test_bad_fractions_are_refused(save, fraction):
     with pytest.raises(ValueError, match="val_fraction must lie in"):
         Arrays(save(x=X, y=X), val_fraction=fraction)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pairs.npz")
+    with pytest.raises(ValueError, match="it is no regular file"):
+        Arrays(str(tmp_path / "pairs.npz"))
+    with pytest.raises(ValueError, match="it is neither"):
+        Text(path=str(tmp_path / "pairs.npz")).vocabulary  # noqa: B018
 
 
 def test_unreadable_files_are_refused(tmp_path):
