@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from seq2seq import checks
 from seq2seq.command import command
+from seq2seq.errors import ConfigError
 from seq2seq.theory import bounds
 from seq2seq.theory.kernels import response
 
@@ -24,7 +25,11 @@ def main(*kernels: str, length: int = 32, sizes: Sequence[int] = (1, 2, 4, 8)) -
     """
     for key, size in (("length", length), *(("sizes", size) for size in sizes)):
         checks.integer(key, size)
-    table = bounds.compare({name: response(name, length) for name in kernels or DEFAULT}, sizes)
+    responses = {name: response(name, length) for name in kernels or DEFAULT}
+    for name, rho in responses.items():
+        if not rho.any():
+            raise ConfigError(f"{name} is zero at all of length={length} lags; raise length")
+    table = bounds.compare(responses, sizes)
     print("Relative errors Σ(ρ − ρ̂)² / Σρ²; size: states, or channels between the layers.\n")
     # Two digits; 0 for what is rounding.
     print(table.to_string(index=False, float_format=lambda e: f"{e:.2g}" if e > 1e-12 else "0"))

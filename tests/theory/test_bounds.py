@@ -274,6 +274,12 @@ def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
     return shell.run(ROOT / "scripts/bounds.py", *arguments)
 
 
+def test_a_kernel_beyond_the_length_is_refused():
+    done = run_script("impulse:k=12", "--length", "8")
+    assert done.returncode == 2
+    assert done.stderr == "bounds.py: impulse:k=12 is zero at all of length=8 lags; raise length\n"
+
+
 def test_the_table_of_architectures_is_a_command():
     done = run_script("impulse:k=3", "random:seed=1", "--length", "8", "--sizes", "1", "2")
     assert done.returncode == 0, done.stderr
