@@ -54,6 +54,8 @@ class Training(Page):
             unit = references.get("zero", 1.0)  # models of text have no zero predictor
             level = references.get("memoryless", 0.0) / unit
             label = "this run" if values["task"] == trained.RUNS else run.name
+            if not (np.isfinite(run.history["loss"]) & (run.history["loss"] > 0)).any():
+                raise ValueError("its history has no loss that a logarithm could show")
             curves = [_curve(label, run.history, unit, level)]
             others = published.on_task(run.plain_config["task"])
         for one in others:

@@ -80,9 +80,12 @@ class Sweep:
             f"plateau/{name}": [getattr(one, name) if one else np.nan for one in self.plateaus]
             for name in ("level", "length", "censored")
         }
-        self.table = table.assign(**columns)
         config = {key for run in self.runs for key, _ in flatten(run.plain_config)}
-        self.keys = _axes(table, [column for column in table.columns if column in config])
+        candidates = [column for column in table.columns if column in config]
+        for column in candidates:
+            table[column] = table[column].map(_comparable)
+        self.table = table.assign(**columns)
+        self.keys = _axes(table, candidates)
 
     @cached_property
     def memory(self) -> str | None:
@@ -212,6 +215,11 @@ def split(table: "pd.DataFrame", keys: Sequence[str]) -> Iterator[tuple[str, "pd
             if not pd.isna(value)  # a key that this task or model does not have
         ]
         yield ", ".join(parts), rows
+
+
+def _comparable(value: Any) -> Any:
+    """A value by which runs can be put together: a list, as of a filter, is a text."""
+    return printable(value) if isinstance(value, str | list | dict) else value
 
 
 def _shown(value: Any) -> Any:
