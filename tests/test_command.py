@@ -56,6 +56,9 @@ BAD = {
     "model._target_=os.system": "if you trust it, add allow=[os]",
     "--config-dir=extra experiment=typo": "did you mean 'length'",
     "task.k=[1": "task.k=[1",
+    "--config-dir=extra model=missing": "extra/model/missing.yaml: no module named 'lab'",
+    "--config-dir=extra model=binary": "extra/model/binary.yaml: it is no text in UTF-8",
+    "--config-dir=extra model=tnc": "did you mean 'tcn'",
 }
 
 
@@ -64,6 +67,11 @@ def test_bad_input_gets_one_line_and_leaves_nothing(arguments, tmp_path):
     extra = tmp_path / "extra" / "experiment"
     extra.mkdir(parents=True)
     (extra / "typo.yaml").write_text("# @package _global_\ntask:\n  lenght: 12\n")
+    (tmp_path / "extra" / "model").mkdir()
+    (tmp_path / "extra" / "model" / "missing.yaml").write_text(
+        "defaults: [missing_schema, _self_]\n_target_: lab.Missing\n"
+    )
+    (tmp_path / "extra" / "model" / "binary.yaml").write_bytes(b"\xff\xfe")
     done = call(tmp_path, *arguments.split())
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()

@@ -1,6 +1,7 @@
 """Schemas as Hydra wants them: a dataclass per class that a config may name, and the root's."""
 
 import argparse
+import contextlib
 import functools
 import math
 import re
@@ -90,9 +91,10 @@ def register(arguments: Sequence[str] = ()) -> None:
     Args:
         arguments: of the command line, which may name further folders of configs.
 
+    A YAML whose schema cannot be told keeps nobody from the others: see `unread`.
+
     Raises:
-        ConfigError: a YAML lists its schema but names no class, or one that is not found; a folder
-            of configs is not there.
+        ConfigError: a folder of configs is not there.
     """
     OmegaConf.register_new_resolver("mul", lambda *factors: math.prod(factors), replace=True)
     OmegaConf.register_new_resolver("steps", steps, replace=True)
@@ -100,13 +102,38 @@ def register(arguments: Sequence[str] = ()) -> None:
     store.store(name="train_schema", node=Config)
     # As Hydra takes the first of several files of one name, its schema is stored last.
     for group, path in reversed([*_groups(arguments)]):
+        with contextlib.suppress(ConfigError):
+            if (node := _schema(path)) is not None:
+                store.store(group=group, name=f"{path.stem}_schema", node=node)
+
+
+def unread(group: str, name: str, arguments: Sequence[str] = ()) -> str | None:
+    """What is wrong with the YAML of a choice, where its schema cannot be told."""
+    for path in (path for home, path in _groups(arguments) if (home, path.stem) == (group, name)):
+        try:
+            _schema(path)
+        except ConfigError as error:
+            return str(error)
+    return None
+
+
+def _schema(path: Path) -> type[Component] | None:
+    """The schema that a YAML lists in its defaults, if it does.
+
+    Raises:
+        ConfigError: it is no text, or lists its schema but names no class, or one not found.
+    """
+    try:
         text = path.read_text(encoding="utf-8")
-        if f"{path.stem}_schema" in text:
-            target = re.search(r"^_target_:\s*(\S+)", text, re.MULTILINE)
-            if target is None:
-                raise ConfigError(f"{path} lists {path.stem}_schema but has no _target_; add one")
-            node = component_schema(target.group(1))
-            store.store(group=group, name=f"{path.stem}_schema", node=node)
+        if f"{path.stem}_schema" not in text:
+            return None
+        target = re.search(r"^_target_:\s*(\S+)", text, re.MULTILINE)
+        if target is None:
+            raise ConfigError(f"it lists {path.stem}_schema but has no _target_; add one")
+        return component_schema(target.group(1))
+    except (OSError, SyntaxError, ValueError) as error:
+        reason = "it is no text in UTF-8" if isinstance(error, UnicodeError) else error
+        raise ConfigError(f"{path}: {reason}") from None
 
 
 def choices(arguments: Sequence[str] = ()) -> dict[str, list[str]]:

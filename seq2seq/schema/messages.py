@@ -16,7 +16,7 @@ from omegaconf.errors import (
 )
 
 from seq2seq.errors import ConfigError, nearest
-from seq2seq.schema.components import Config, choices
+from seq2seq.schema.components import Config, choices, unread
 from seq2seq.schema.signatures import type_name
 
 
@@ -30,7 +30,9 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
     if isinstance(error, ConfigError):
         return str(error)
     if isinstance(error, MissingConfigException):
-        return _explain_missing_choice(error)
+        return _explain_missing_choice(error, arguments)
+    if isinstance(error, UnicodeDecodeError):
+        return _explain_no_text(error, arguments)
     if isinstance(error, OverrideParseException):
         return _explain_syntax(error)
     chain: list[BaseException] = [error]
@@ -109,9 +111,20 @@ def _siblings(error: OmegaConfBaseException) -> list[str]:
     return [str(key) for key in parent] if isinstance(parent, DictConfig) else []
 
 
-def _explain_missing_choice(error: MissingConfigException) -> str:
+def _explain_no_text(error: UnicodeDecodeError, arguments: Sequence[str]) -> str:
+    """Hydra does not say which of the chosen configs it is."""
+    chosen = [argument.lstrip("+").split("=", 1) for argument in arguments if "=" in argument]
+    pairs = [(group, name) for group, names in chosen for name in re.findall(r"[^\[\],]+", names)]
+    every = [(group, name) for group, names in choices(arguments).items() for name in names]
+    found = (unread(group, name, arguments) for group, name in [*pairs, *every])
+    return next((reason for reason in found if reason), str(error))
+
+
+def _explain_missing_choice(error: MissingConfigException, arguments: Sequence[str]) -> str:
     wanted = error.missing_cfg_file or ""
     group, _, name = wanted.rpartition("/")
+    if reason := unread(group, name.removesuffix("_schema"), arguments):
+        return f"{group}={name.removesuffix('_schema')}: {reason}"
     options = sorted(str(o) for o in error.options or () if not str(o).endswith("_schema"))
     what = f"{group}={name}: no such {group.rpartition('/')[2]}" if group else f"no config {name!r}"
     known = f" (known: {', '.join(options)})" if options else ""
