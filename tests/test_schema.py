@@ -349,6 +349,13 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
         (["model.gain=inf"], "model.gain must be finite"),
         (["gradient_clip_val=inf"], "gradient_clip_val must be"),
         (["callbacks.checkpoints.every_n_seconds=nan"], "every_n_seconds must be finite, got nan"),
+        (["optimizer.betas=[0.9]"], "optimizer.betas must be 2 numbers, got [0.9]; its default is"),
+        (["optimizer.betas=[a,b]"], "optimizer.betas must be 2 numbers, got ['a', 'b']"),
+        (["optimizer.betas=3"], "optimizer.betas must be 2 numbers, got 3"),
+        (
+            ["++task._target_=seq2seq.tasks.Nope"],
+            "seq2seq.tasks has no 'Nope'; known: AR1, GP, InputP",
+        ),
         (["task.k=???"], "task.k has no value; add task.k=<value>"),
     ],
 )
@@ -372,6 +379,7 @@ def test_what_composing_lets_through_is_refused(overrides, message):
         (["task=convolution", "task.filter=[1e30]"], "task.filter must be finite"),
         (["task.input.length_scale=0"], "length_scale must be positive"),
         (["callbacks.checkpoints.every_n_steps=0"], "callbacks.checkpoints.every_n_steps"),
+        (["trainer.max_time=5"], "trainer.max_time must be a text 'DD:HH:MM:SS' or a mapping"),
         (["trainer.accelerator=abacus"], "trainer: You selected an invalid accelerator"),
     ],
 )

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import field, fields, make_dataclass
+from numbers import Real
 from pathlib import PurePath
 from typing import Any
 
@@ -234,6 +235,17 @@ def _check_value(path: str, parameter: Parameter, value: Any) -> None:
         raise ConfigError(
             f"{path} must be one of {', '.join(map(str, parameter.choices))}; got {value}"
         )
+    usual = parameter.default
+    if isinstance(usual, tuple) and parameter.annotation.lower().startswith("tuple["):
+        numbers = all(isinstance(item, Real) for item in usual)
+        listed = value if isinstance(value, list | tuple) else ()
+        if "..." not in parameter.annotation and (
+            len(listed) != len(usual) or (numbers and not all(isinstance(x, Real) for x in listed))
+        ):
+            what = "numbers" if numbers else "values"
+            raise ConfigError(
+                f"{path} must be {len(usual)} {what}, got {value}; its default is {[*usual]}"
+            )
     if parameter.type is not Any:
         holder = _holder(parameter.type)
         try:

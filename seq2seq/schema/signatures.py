@@ -111,8 +111,15 @@ def _find(target: str) -> tuple[ast.AST, Path]:
     names = _names(path)
     found = names.get(rest[0])
     if found is None:
-        hint = nearest(rest[0], names)
-        raise ConfigError(f"_target_={target}: {path.stem} has no {rest[0]!r}{hint}")
+        own = f"{top}."  # what a module imports from elsewhere is not meant
+        classes = [
+            name
+            for name, kind in names.items()
+            if isinstance(kind, ast.ClassDef)
+            or (isinstance(kind, str) and kind.startswith(own) and name[0].isupper())
+        ]
+        hint = nearest(rest[0], classes)
+        raise ConfigError(f"_target_={target}: {dotted(path)} has no {rest[0]!r}{hint}")
     return _find(found) if isinstance(found, str) else (found, path)
 
 
