@@ -13,7 +13,8 @@ from seq2seq.errors import ConfigError
 def integer(key: str, value: Any, least: int = 1) -> None:
     """Raise ValueError unless `value` is a whole number of at least `least`."""
     if not isinstance(value, int) or isinstance(value, bool):
-        refuse(key, value, "be a whole number", least)
+        near = int(value) if isinstance(value, float) and value.is_integer() else least
+        refuse(key, value, "be a whole number", max(near, least))
     if value < least:
         refuse(key, value, f"be at least {least}", least)
 

@@ -58,6 +58,9 @@ BAD = {
     "task.k=[1": "task.k=[1",
     "--config-dir=extra model=missing": "extra/model/missing.yaml: no module named 'lab'",
     "--config-dir=extra model=binary": "extra/model/binary.yaml: it is no text in UTF-8",
+    "--config-dir=extra model=loop": "the defaults of model/loop.yaml lead back to it",
+    "--config-dir=extra experiment=parms": "hydra.sweeper.parms; did you mean 'params'",
+    "hydra.searchpath=extra": "must be a list; write hydra.searchpath=[extra]",
     "--config-dir=extra model=tnc": "did you mean 'tcn'",
 }
 
@@ -70,6 +73,10 @@ def test_bad_input_gets_one_line_and_leaves_nothing(arguments, tmp_path):
     (tmp_path / "extra" / "model").mkdir()
     (tmp_path / "extra" / "model" / "missing.yaml").write_text(
         "defaults: [missing_schema, _self_]\n_target_: lab.Missing\n"
+    )
+    (tmp_path / "extra" / "model" / "loop.yaml").write_text("defaults: [loop, _self_]\n")
+    (extra / "parms.yaml").write_text(
+        "# @package _global_\nhydra: {sweeper: {parms: {task.k: '1,2'}}}\n"
     )
     (tmp_path / "extra" / "model" / "binary.yaml").write_bytes(b"\xff\xfe")
     done = call(tmp_path, *arguments.split())

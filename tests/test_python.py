@@ -79,6 +79,8 @@ def test_training_inside_another_application(tiny, another_application):
         ("model=tcn", "overrides must be a list of texts, got overrides='model=tcn'"),
         (None, "overrides must be a list of texts, got overrides=None"),
         (["seed=1", 2], "overrides must be a list of texts, got overrides=['seed=1', 2]"),
+        (["-m", "seed=1,2"], "-m is a flag, which only the command line takes; call seq2seq.mul"),
+        (["--help"], "--help is a flag, which only the command line takes; leave it out"),
         (["model=tnc"], "model=tnc: no such model; did you mean 'tcn'?"),
         (["task.length=8", "task.k=8"], "k must be smaller than length, got k=8, length=8"),
     ],
@@ -90,6 +92,11 @@ def test_what_cannot_be_run_is_refused_in_one_line(call, overrides, message, tmp
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_several_values_are_for_a_sweep():
+    with pytest.raises(ConfigError, match=r"^task.k=2,4 has several .* seq2seq.multirun\("):
+        seq2seq.train(["task.k=2,4"])
 
 
 def test_overrides_of_an_evaluation_are_a_list():

@@ -356,6 +356,10 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
             ["++task._target_=seq2seq.tasks.Nope"],
             "seq2seq.tasks has no 'Nope'; known: AR1, GP, InputP",
         ),
+        (["task.k=1e9"], "task.k must be a whole number, got 1000000000.0; write 1000000000"),
+        (["allow=os"], "allow must be a list of texts, got os; write allow=[os]"),
+        (["claim=[1]"], "claim must be a text or null, got [1]"),
+        (["~task.k"], "~task.k leaves no value; set task.k=8 instead"),
         (["task.k=???"], "task.k has no value; add task.k=<value>"),
     ],
 )

@@ -24,6 +24,7 @@ from seq2seq.schema.signatures import (
     locate,
     signature,
     type_name,
+    whole,
 )
 
 #: Where the classes come from that a part of the config may name without `allow`. What is built to
@@ -253,6 +254,8 @@ def _check_value(path: str, parameter: Parameter, value: Any) -> None:
         except ValidationError:
             got = "null" if value is None else repr(value)
             remedy = f"; set {path}={parameter.default}" if value is None else ""
+            if parameter.type in (int, int | None) and isinstance(value, float):
+                remedy = whole(value)
             raise ConfigError(
                 f"{path} must be {type_name(parameter.type)}, got {got}{remedy}"
             ) from None

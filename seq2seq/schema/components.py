@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, ListConfig, OmegaConf
 
 from seq2seq.errors import ConfigError
 from seq2seq.schema.signatures import NO_DEFAULT, UNKNOWN, package_path, signature
@@ -164,6 +164,8 @@ def _folders(arguments: Sequence[str]) -> list[Path]:
         primary = [f / f"{given.config_name.removesuffix('.yaml')}.yaml" for f in folders]
         cfg = OmegaConf.load(next((path for path in primary if path.exists()), primary[0]))
         further = OmegaConf.select(cfg, "hydra.searchpath", default=None)
+    if not isinstance(further or [], list | ListConfig):
+        raise ConfigError(f"hydra.searchpath must be a list; write hydra.searchpath=[{further}]")
     for place in further or ():
         scheme, _, rest = str(place).rpartition("://")
         if scheme == "pkg":

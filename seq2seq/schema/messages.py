@@ -1,15 +1,20 @@
 """One line for whatever is raised while a config is composed."""
 
+import inspect
 import re
 import shlex
+import traceback
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import Field, fields, is_dataclass
-from typing import Any
+from typing import Any, get_origin
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.utils import get_object
 from omegaconf import DictConfig
 from omegaconf.errors import (
+    ConfigTypeError,
     InterpolationResolutionError,
     OmegaConfBaseException,
     ValidationError,
@@ -17,7 +22,7 @@ from omegaconf.errors import (
 
 from seq2seq.errors import ConfigError, nearest
 from seq2seq.schema.components import Config, choices, unread
-from seq2seq.schema.signatures import type_name
+from seq2seq.schema.signatures import type_name, whole
 
 
 def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
@@ -43,9 +48,10 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
     for link in chain:
         if isinstance(link, ValidationError) and link.full_key:
             key, null = _full_key(link), re.search("not Optional|'None'", str(link))
-            value = re.search(r"[Vv]alue '(.*?)'|value: (.*)", str(link))
-            got = "null" if null else value and (value.group(1) or value.group(2))
-            remedy = f"; set {key}={_usual(link)}" if null else ""
+            value = re.search(r"[Vv]alue '(.*?)'|value: (.*)|to string: '(.*)'", str(link))
+            value = value or re.search(r"merging override [^=]*=(.*)", str(error))
+            got = "null" if null else value and next(filter(None, value.groups()), None)
+            remedy = f"; set {key}={_usual(link)}" if null else _rewritten(link, got)
             return f"{key} must be {_expected(link)}{f', got {got}' if got else ''}{remedy}{where}"
         if (
             isinstance(link, OmegaConfBaseException)
@@ -53,9 +59,23 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
             and "not in" in str(link)
         ):
             return f"unknown key {_full_key(link)}{nearest(str(link.key), _siblings(link))}{where}"
+        if isinstance(link, ConfigTypeError) and "does not support deletion" in str(link):
+            return (
+                f"~{_full_key(link)} leaves no value; set {_full_key(link)}={_usual(link)} instead"
+            )
         if isinstance(link, InterpolationResolutionError) and link.full_key:
             return f"{link.full_key}: {str(link).splitlines()[0]}; correct the ${{…}}{where}"
+    if isinstance(error, RecursionError) and (names := _repeated(error)):
+        return f"the defaults of {' and '.join(names)} lead back to it; correct its defaults list"
     text = str(error) if str(error) else type(error).__name__
+    if several := re.match("Ambiguous value for argument '([^=]*)=(.*)'", text):
+        key, values = several.groups()
+        return f"{key}={values} has several values; for a sweep call seq2seq.multirun([...])"
+    argument = re.search(r"target '([\w.]+)'.*unexpected keyword argument '(\w+)'", text, re.DOTALL)
+    node = re.search(r"full_key: (hydra\.\w+)", text)
+    if argument and node:
+        takes = inspect.signature(get_object(argument.group(1))).parameters
+        return f"unknown key {node.group(1)}.{argument.group(2)}{nearest(argument.group(2), takes)}"
     if "Config group override must be" in text:
         return _explain_no_choice(arguments)
     missing = re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text)
@@ -73,6 +93,26 @@ def _explain_syntax(error: OverrideParseException) -> str:
     key, _, text = error.override.partition("=")
     quoted = shlex.quote(f"{key}={QuotedString(text, Quote.double).with_quotes()}")
     return f"cannot read {error.override}; close what is open, or for a text write {quoted}"
+
+
+def _repeated(error: RecursionError) -> list[str]:
+    """The configs whose defaults Hydra was reading again and again."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    read = Counter(
+        frame.f_locals.get("path")
+        for frame in frames
+        if frame.f_code.co_name == "_create_defaults_tree_impl"
+    )
+    return sorted(f"{path}.yaml" for path, count in read.items() if path and count > 2)
+
+
+def _rewritten(error: OmegaConfBaseException, got: str | None) -> str:
+    """The remedy where a value means what it should, but is written otherwise."""
+    column = _column(error)
+    kind = column.type if column else None
+    if get_origin(kind) is list and got:
+        return f"; write {_full_key(error)}=[{got}]"
+    return whole(got) if kind in (int, int | None) else ""
 
 
 def _full_key(error: OmegaConfBaseException) -> str:

@@ -8,7 +8,7 @@ import operator
 from collections.abc import Iterator
 from dataclasses import MISSING as NO_DEFAULT
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin
 
 from seq2seq.errors import ConfigError, nearest
 
@@ -333,9 +333,22 @@ KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "
 
 
 def type_name(kind: Any) -> str:
-    """What a user calls a type of `_config_type`."""
+    """What a user calls a type of `_config_type`, or of the root config."""
+    if get_origin(kind) is list:
+        return f"a list of {type_name(get_args(kind)[0]).removeprefix('a ')}s"
+    if get_origin(kind) is dict:
+        return "a mapping"
     members = [KINDS.get(one, "null") for one in getattr(kind, "__args__", ())]
     return KINDS.get(kind) or " or ".join(members) or "of another type"
+
+
+def whole(value: Any) -> str:
+    """The remedy where a whole number is written as another one is, as in 1e9."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return ""
+    return f"; write {int(number)}" if number.is_integer() else ""
 
 
 def _config_type(annotation: ast.expr | None) -> tuple[Any, tuple[Any, ...]]:

@@ -98,8 +98,8 @@ def check_training(cfg: DictConfig | Mapping[str, Any]) -> None:
         "trainer.deterministic", trainer.get("deterministic"), (False, True, "warn", None)
     )
     if not isinstance(trainer.get("max_time"), str | Mapping | DictConfig | None):
-        rule = "be a text 'DD:HH:MM:SS' or a mapping of days, hours, minutes, seconds"
-        checks.refuse("trainer.max_time", trainer["max_time"], rule, "00:01:00:00")
+        form = "be a text 'DD:HH:MM:SS' or a mapping of days, hours, minutes, seconds"
+        checks.refuse("trainer.max_time", trainer["max_time"], form, "00:01:00:00")
     checks.integer("trainer.max_steps", trainer.get("max_steps"))
     checks.integer("trainer.val_check_interval", trainer.get("val_check_interval"))
     checks.integer("trainer.log_every_n_steps", trainer.get("log_every_n_steps", 50))

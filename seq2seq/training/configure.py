@@ -54,6 +54,9 @@ def composing(overrides: Sequence[str]) -> Iterator[list[str]]:
         arguments: list[str] = []
         try:
             arguments = checks.texts("overrides", overrides)
+            for flag in (text for text in arguments if text.startswith("-")):
+                sweep = "call seq2seq.multirun" if flag in ("-m", "--multirun") else "leave it out"
+                raise ConfigError(f"{flag} is a flag, which only the command line takes; {sweep}")
             schema.register(arguments)
             with initialize_config_dir(str(schema.CONFIGS), "train", version_base="1.3"):
                 yield arguments
