@@ -95,7 +95,7 @@ def test_what_cannot_be_run_is_refused_in_one_line(call, overrides, message, tmp
 
 
 def test_several_values_are_for_a_sweep():
-    with pytest.raises(ConfigError, match=r"^task.k=2,4 has several .* seq2seq.multirun\("):
+    with pytest.raises(ConfigError, match=r"^task.k=2,4 has several .* seq2seq.multirun,"):
         seq2seq.train(["task.k=2,4"])
 
 

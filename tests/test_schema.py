@@ -360,6 +360,8 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
         (["allow=os"], "allow must be a list of texts, got os; write allow=[os]"),
         (["claim=[1]"], "claim must be a text or null, got [1]"),
         (["~task.k"], "~task.k leaves no value; set task.k=8 instead"),
+        (["~task.foo"], "~task.foo has nothing to take out; leave ~task.foo out"),
+        (["~task"], "task has no value; add task=<value>"),
         (["task.k=???"], "task.k has no value; add task.k=<value>"),
     ],
 )

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import (
     ConfigTypeError,
     InterpolationResolutionError,
+    MissingMandatoryValue,
     OmegaConfBaseException,
     ValidationError,
 )
@@ -63,14 +64,19 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
             return (
                 f"~{_full_key(link)} leaves no value; set {_full_key(link)}={_usual(link)} instead"
             )
+        empty = next((one for one in chain if isinstance(one, MissingMandatoryValue)), None)
+        if empty is not None and empty.full_key:
+            return f"{empty.full_key} has no value; add {empty.full_key}=<value>{where}"
         if isinstance(link, InterpolationResolutionError) and link.full_key:
             return f"{link.full_key}: {str(link).splitlines()[0]}; correct the ${{…}}{where}"
     if isinstance(error, RecursionError) and (names := _repeated(error)):
         return f"the defaults of {' and '.join(names)} lead back to it; correct its defaults list"
     text = str(error) if str(error) else type(error).__name__
+    if absent := re.match("Could not delete.*?'([^']+)'", text):
+        return f"~{absent.group(1)} has nothing to take out; leave ~{absent.group(1)} out"
     if several := re.match("Ambiguous value for argument '([^=]*)=(.*)'", text):
         key, values = several.groups()
-        return f"{key}={values} has several values; for a sweep call seq2seq.multirun([...])"
+        return f"{key}={values} has several values; a sweep is seq2seq.multirun, a list [{values}]"
     argument = re.search(r"target '([\w.]+)'.*unexpected keyword argument '(\w+)'", text, re.DOTALL)
     node = re.search(r"full_key: (hydra\.\w+)", text)
     if argument and node:
