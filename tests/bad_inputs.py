@@ -173,7 +173,7 @@ REFUSED: dict[str, list[str | tuple[str, str]]] = {
         "task=text task.path=DATA/text.txt task.min_count=1000000",
         "task=text task.path=DATA/text.txt task.length=100000",
         (
-            "task=text task.path=DATA/text.txt model.hidden_size=4 task.batch_size=2000",
+            "task=text task.path=DATA/text.txt model=rnn model.hidden_size=4 task.batch_size=2000",
             "batch_size",
         ),
         "task=text task.path=DATA/text.txt task.val_fraction=1.5",
