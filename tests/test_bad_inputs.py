@@ -404,7 +404,7 @@ def test_the_command_itself_does_the_same(trial: Trial, data: Path, tmp_path: Pa
             cwd=folder / "cwd",
             stdout=out,
             stderr=err,
-            env=os.environ | {"HOME": str(folder / "home")},
+            env=os.environ | {"HOME": str(folder / "home"), "MPLCONFIGDIR": str(tmp_path)},
             timeout=2 * SECONDS,
         )
     assert fault(trial, outcome(done.returncode, folder), folder) is None
