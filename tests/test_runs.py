@@ -279,7 +279,7 @@ def test_a_damaged_config_is_refused_in_one_line(tmp_path, text):
         "seed: 1\n...\nname: x\n",
         "seed: 1\n--- \nname: x\n",
         "name: &a x\nclaim: *a\n",
-        "{seed: 8}",
+        "{seed: 8}\n",
         "name: 'x'\nclaim: x\n y\n",
         "? seed\n: 9\n",
         "",
