@@ -80,7 +80,7 @@ def test_bad_arrays_are_refused(save, arrays, message):
 def test_magnitudes_that_float32_cannot_square_are_refused(save, name, factor):
     arrays = {"x": X.astype(np.longdouble), "y": X}
     with pytest.raises(ValueError, match=rf"{name} must reach a magnitude in .*change the units"):
-        Arrays(save(**arrays | {name: X * factor}))
+        Arrays(save(**arrays | {name: X.astype(np.longdouble) * factor}))
 
 
 @pytest.mark.parametrize("dtype", [">f8", ">f4", "<f2", ">i4", "u1", "u8", np.longdouble])
