@@ -7,14 +7,13 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import field, fields, make_dataclass
 from numbers import Real
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ValidationError
 
 from seq2seq.errors import ConfigError, nearest
-from seq2seq.files import place
 from seq2seq.schema.components import CONFIGS, Config, choices
 from seq2seq.schema.signatures import (
     NO_DEFAULT,
@@ -97,9 +96,6 @@ def check(cfg: DictConfig | Mapping[str, Any], sound: set[str] | None = None) ->
     for key, folder in root["paths"].items():
         if not folder:
             raise ConfigError(f"paths.{key} must name a folder; set paths.{key}=<folder>")
-        above = [place(folder), *place(folder).absolute().parents]
-        if not next((one for one in above if one.exists()), Path()).is_dir():
-            raise ConfigError(f"paths.{key}={folder} lies below a file; set paths.{key}=<folder>")
     name, clip = root.get("name"), root.get("gradient_clip_val")
     if name is not None and len(name.encode()) > 200:
         raise ConfigError(f"name must have at most 200 letters, got {len(name)}; set name=<word>")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import schema
-from seq2seq.files import place, read
+from seq2seq.files import read
 from seq2seq.processes import importing
 from seq2seq.runs import FINAL, Run, by_unit, ends, resolved, run_folder, score, snake
 from seq2seq.schema import ConfigError
@@ -91,21 +91,21 @@ def plan(
     return list(jobs.values())
 
 
-def _check_place(outputs: Path) -> None:
+def _check_place(parent: Path) -> None:
     """Refuse a folder for runs that cannot be made or written to, leaving nothing."""
-    there = next(one for one in (outputs, *outputs.parents) if one.exists())
+    there = next(one for one in (parent, *parent.parents) if one.exists())
     try:
         with tempfile.TemporaryDirectory(dir=there):
             pass
     except OSError as error:
         raise ConfigError(
-            f"cannot write to {outputs}: {error.strerror}; set paths.outputs"
+            f"cannot write to {parent}: {error.strerror}; set paths.outputs"
         ) from None
 
 
 def _check(missing: Sequence[Job]) -> None:
-    for outputs in {str(job.nodes["paths"]["outputs"]) for job in missing}:
-        _check_place(place(outputs).absolute())
+    for parent in {job.folder.parent.absolute() for job in missing}:
+        _check_place(parent)
     checked: set[str] = set()
     for job in missing:
         if not checked >= (parts := {what_is_built(job.nodes), _course(job.nodes)}):
