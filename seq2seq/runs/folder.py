@@ -20,6 +20,7 @@ from seq2seq.files import place, write_atomically
 from seq2seq.runs import reading
 from seq2seq.runs.identity import resolved
 from seq2seq.runs.locks import is_held
+from seq2seq.runs.provenance import provenance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +33,8 @@ class Run:
     """One run folder, read when asked for.
 
     Args:
-        folder: where it lies; holds `config.yaml`, `history.npz`, `checkpoints/`, TensorBoard
-            events and, written last, `result.json`.
+        folder: where it lies; holds `config.yaml`, `provenance.json`, `history.npz`,
+            `checkpoints/`, TensorBoard events and, written last, `result.json`.
         allow: packages beside the project whose classes its config may name, and files or folders,
             such as `/data`, that it may read. What the stored config itself allows does not count:
             the folder may come from a stranger.
@@ -75,6 +76,14 @@ class Run:
         """What `result.json` holds; empty while the run has not ended, or if it is damaged."""
         try:
             return reading.result(self.folder)
+        except (OSError, ValueError):
+            return {}
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What `provenance.json` holds; empty for a run that has none, or a damaged one."""
+        try:
+            return reading.provenance(self.folder)
         except (OSError, ValueError):
             return {}
 
@@ -160,6 +169,11 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         text = yaml.dump(resolved(cfg), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
         write_atomically(self.folder / "config.yaml", text.encode())
+
+    def write_provenance(self, cfg: DictConfig) -> None:
+        """Write `provenance.json`: the code, the machine and the command of this training."""
+        data = json.dumps(provenance(cfg), indent=1).encode()
+        write_atomically(self.folder / "provenance.json", data)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write `result.json`, the mark of a run that has ended."""

@@ -202,6 +202,20 @@ def result(folder: Path) -> dict[str, Any]:
         return loaded
 
 
+def provenance(folder: Path) -> dict[str, Any]:
+    """What the `provenance.json` of a run holds: anything that JSON can, under names.
+
+    Raises:
+        FileNotFoundError, ValueError: see `reading`.
+    """
+    path = folder / "provenance.json"
+    with reading(path):
+        loaded = json.loads(read(path, folder, RESULT))
+        if not isinstance(loaded, dict):
+            raise ValueError(f"it is {type(loaded).__name__}, not a provenance")
+        return loaded
+
+
 def arrays(folder: Path, name: str) -> dict[str, "np.ndarray"]:
     """The arrays of the `.npz` file `name` of a run.
 

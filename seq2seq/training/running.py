@@ -93,7 +93,7 @@ def _train(cfg: DictConfig, the_run: Run, interruption: Interruption) -> None:
 
 
 def begin(cfg: DictConfig, the_run: Run) -> None:
-    """Make the run's folder and store the config in it; with `force` nothing older remains.
+    """Make the run's folder, store the config and the provenance; `force` leaves nothing older.
 
     What killed processes were about to write goes in any case.
 
@@ -104,6 +104,7 @@ def begin(cfg: DictConfig, the_run: Run) -> None:
         the_run.clear()
     try:
         the_run.write_config(cfg)
+        the_run.write_provenance(cfg)
         for folder in (the_run.folder, the_run.folder / "checkpoints"):
             remove_leftovers(folder)
         (the_run.folder / "result.json").unlink(missing_ok=True)
