@@ -30,7 +30,7 @@ ALLOWED = {
     "analysis": {"runs", "build", "theory", "models"},
     "pretrained": {"schema", "runs", "build", "tasks", "models"},
     "callbacks": {"runs", "history", "analysis", "models"},
-    "training": {"schema", "runs", "footprint", "build", "module", "callbacks"},
+    "training": {"schema", "runs", "footprint", "build", "module", "callbacks", "analysis"},
     "publish": {
         "schema",
         "runs",

@@ -36,7 +36,8 @@ All of this looks backwards only: stopping a run at its escape changes nothing t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -78,6 +79,12 @@ class Rule:
 
 
 RULE = Rule()
+
+#: Ratio of the steps at which a plateau without a known level ends and begins.
+VISIBLE = 2
+
+#: What a criterion (`seq2seq.schema.criteria`) may ask of plateaus.
+QUANTITIES = ("growth", "plateau", "plateau/length")
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,58 @@ def find(history: History, level: float | None = None, rule: Rule = RULE) -> lis
     if level is None:
         return _search(step, smooth, window, rule)
     return _at_level(step, smooth, level, rule)
+
+
+def rule(config: Mapping[str, Any]) -> Rule:
+    """The rule that a run's config names in `callbacks.stop_after_escape`, or the usual one."""
+    stop = _named(config)
+    return Rule(stop.get("tolerance", RULE.tolerance), stop.get("drop", RULE.drop))
+
+
+def reading(
+    history: History, config: Mapping[str, Any], references: Mapping[str, Any]
+) -> list[Plateau]:
+    """The plateaus of a run as all pages show them; of several, the first is the run's.
+
+    An experiment names one, by `callbacks.stop_after_escape`: it lies at the loss of a predictor or
+    at a loss, and there is no other. Of a run whose config names none, those count that are found
+    without a level and can be seen on a logarithmic axis, as they end at twice the step that they
+    begin at, or later. They must lie no lower than the best predictor without memory, as below it a
+    loss that rests may have converged, unless the config asks for plateaus in `refuted_if`.
+
+    Args:
+        history: arrays `step` and `loss`.
+        config: of the run; may be empty.
+        references: what its `result.json` holds, with keys such as `reference/memoryless`.
+
+    Raises:
+        ValueError: the config names a rule that is none.
+    """
+    own, stop = rule(config), _named(config)
+    level = stop.get("reference", "memoryless") if stop else None
+    if isinstance(level, str):
+        level = references.get(f"reference/{level}") or 0.0
+    if level is not None:
+        return find(history, level, own) if level > 0 else []
+    if len(np.asarray(history["step"])) < 100:  # of few entries, each is a mean already
+        own = replace(own, window=2)
+    memoryless = references.get("reference/memoryless", references.get("reference/bigram"))
+    lowest = 0.0 if asked(config) else (1 - own.tolerance) * (memoryless or np.inf)
+    return [
+        one
+        for one in find(history, rule=own)
+        if one.level >= lowest and one.start + one.length >= VISIBLE * one.start
+    ]
+
+
+def asked(config: Mapping[str, Any]) -> bool:
+    """Whether a run's config asks for plateaus, by what ends it or by what it claims."""
+    conditions = config.get("refuted_if") or ()
+    return bool(_named(config)) or any(one.get("quantity") in QUANTITIES for one in conditions)
+
+
+def _named(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (config.get("callbacks") or {}).get("stop_after_escape") or {}
 
 
 def escaped(history: History, level: float | None = None, rule: Rule = RULE) -> bool:

@@ -204,7 +204,7 @@ class Member:
     def end(self) -> bool:
         """Let the callbacks end their work; whether there is a result to evaluate."""
         self.call("on_train_end")
-        self.result = outcome(self.trainer, self.module, self.task)
+        self.result = outcome(self.cfg, self.trainer, self.module, self.task)
         return bool(self.result["status"] == "finished")
 
     def finish(self, evaluation: dict[str, float]) -> None:

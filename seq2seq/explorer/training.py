@@ -14,9 +14,6 @@ from seq2seq.explorer.page import Blocks, Controls, Figure, Page, Table
 #: Of the figure's axes, in pixels.
 HEIGHT = 330
 
-#: Ratio of the steps at which a plateau is left and entered.
-VISIBLE = 2
-
 #: Colour and line style of the model's curve and of the published ones.
 LOOKS = [(figures.BLUE, "-"), *((figures.VERMILION, line) for line in ("-", "--", ":"))]
 
@@ -52,14 +49,17 @@ class Training(Page):
                 if key.startswith("reference/")
             }
             unit = references.get("zero", 1.0)  # models of text have no zero predictor
-            level = references.get("memoryless", 0.0) / unit
             label = "this run" if values["task"] == trained.RUNS else run.name
             if not (np.isfinite(run.history["loss"]) & (run.history["loss"] > 0)).any():
                 raise ValueError("its history has no loss that a logarithm could show")
-            curves = [_curve(label, run.history, unit, level)]
+            found = plateau.reading(run.history, run.plain_config, run.result)
+            curves = [_curve(label, run.history, unit, found)]
             others = published.on_task(run.plain_config["task"])
+        share = references.get("memoryless", 0.0) / unit
         for one in others:
-            curves.append(_curve(f"published {one.model}", one.history, one.mean_square, level))
+            level = {"reference/memoryless": share * one.mean_square}
+            found = plateau.reading(one.history, {}, level)
+            curves.append(_curve(f"published {one.model}", one.history, one.mean_square, found))
         lines = {name: loss / unit for name, loss in references.items()}
         name = "NMSE" if "zero" in references else "cross-entropy (nats per token)"
         rows = [_row(curve) for curve in curves]
@@ -72,23 +72,12 @@ class Training(Page):
         yield Table("numbers", ("", "steps", f"last {name}", "plateau (steps)"), rows)
 
 
-def _curve(label: str, history: Mapping[str, Any], unit: float, memoryless: float) -> Curve:
-    """A training with its losses divided by `unit`, and its plateaus.
-
-    Where a loss still rests at the end, only its level tells a plateau from a run that has
-    converged: it counts if no better than the `memoryless` predictor. One that is left must be long
-    enough to be seen on a logarithmic axis.
-    """
+def _curve(
+    label: str, history: Mapping[str, Any], unit: float, found: list[plateau.Plateau]
+) -> Curve:
+    """A training with its losses and the levels of its plateaus divided by `unit`."""
     scaled = {"step": np.asarray(history["step"]), "loss": np.asarray(history["loss"]) / unit}
-    # The rule counts entries: a curve of few, each a mean already, is smoothed less.
-    rule = replace(plateau.RULE, window=2) if len(scaled["step"]) < 100 else plateau.RULE
-    lowest = memoryless * (1 - rule.tolerance)
-    kept = [
-        one
-        for one in plateau.find(scaled, rule=rule)
-        if (one.level > lowest > 0 if one.escape is None else one.escape >= VISIBLE * one.start)
-    ]
-    return Curve(label, scaled, kept)
+    return Curve(label, scaled, [replace(one, level=one.level / unit) for one in found])
 
 
 @figures.style()

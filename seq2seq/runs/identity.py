@@ -20,7 +20,17 @@ Config = DictConfig | Mapping[str, Any]
 
 #: Root keys that do not change the numbers. `max_steps` is left out of the hash and stands in the
 #: folder's name instead, so that a longer run finds the shorter one that it can continue.
-NOT_IDENTITY = ("logger", "name", "claim", "force", "dry_run", "allow", "paths", "hydra")
+NOT_IDENTITY = (
+    "logger",
+    "name",
+    "claim",
+    "refuted_if",
+    "force",
+    "dry_run",
+    "allow",
+    "paths",
+    "hydra",
+)
 NOT_IDENTITY_TRAINER = (
     "max_steps",
     "logger",

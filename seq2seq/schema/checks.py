@@ -15,6 +15,7 @@ from omegaconf.errors import ValidationError
 
 from seq2seq.errors import ConfigError, nearest
 from seq2seq.schema.components import CONFIGS, Config, choices
+from seq2seq.schema.criteria import check_criteria
 from seq2seq.schema.signatures import (
     NO_DEFAULT,
     UNKNOWN,
@@ -93,6 +94,7 @@ def check(cfg: DictConfig | Mapping[str, Any], sound: set[str] | None = None) ->
             holder = OmegaConf.select(cfg, home)
             with open_dict(holder):
                 del holder[key]  # the constructor knows its default
+    check_criteria(root.get("refuted_if"))
     for key, folder in root["paths"].items():
         if not folder:
             raise ConfigError(f"paths.{key} must name a folder; set paths.{key}=<folder>")

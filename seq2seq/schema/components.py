@@ -56,6 +56,7 @@ class Config:
     gradient_clip_val: float | None = None
     name: str | None = None
     claim: str | None = None
+    refuted_if: list[Any] = field(default_factory=list)
     force: bool = False
     dry_run: bool = False
     allow: list[str] = field(default_factory=list)

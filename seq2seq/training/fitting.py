@@ -12,10 +12,11 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Timer
 from omegaconf import DictConfig
 
+from seq2seq.analysis import plateau
 from seq2seq.build import build, threads
 from seq2seq.callbacks import Pruning, TimeLimit, gather, members
 from seq2seq.module import SequenceModule
-from seq2seq.runs import Run, checkpoint_step, load_checkpoint
+from seq2seq.runs import Run, checkpoint_step, load_checkpoint, resolved
 from seq2seq.training.configure import build_callbacks, quiet
 from seq2seq.training.loggers import build_loggers, log_hyperparameters
 
@@ -46,7 +47,7 @@ def fit(
         )
         try:
             trainer.fit(module, task, ckpt_path=checkpoint, weights_only=True)
-            result = outcome(trainer, module, task)
+            result = outcome(cfg, trainer, module, task)
             if result["status"] == "finished":
                 result |= _evaluate(trainer, module, task)
             log_hyperparameters(cfg, loggers, result)
@@ -86,7 +87,10 @@ def find_checkpoint(the_run: Run, module: SequenceModule) -> Path | None:
     return None
 
 
-def outcome(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> dict[str, Any]:
+def outcome(
+    cfg: DictConfig, trainer: lightning.Trainer, module: SequenceModule, task: Any
+) -> dict[str, Any]:
+    """What a training has led to, before validation and test."""
     history = module.history.arrays()
     losses = history["loss"]
     pruned = any(isinstance(c, Pruning) and c.pruned for c in members(trainer))
@@ -99,7 +103,12 @@ def outcome(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> di
     states = getattr(module.model, "state_size", None)
     if states is not None:
         result["state_size"] = states
-    return result | finite(task.references())
+    result |= finite(task.references())
+    if result["status"] != "diverged":
+        for found in plateau.reading(history, resolved(cfg), result)[:1]:
+            for name in ("level", "length", "censored"):
+                result[f"plateau/{name}"] = getattr(found, name)
+    return result
 
 
 def _evaluate(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from seq2seq.analysis.figures.canvas import PURPLE as PURPLE
 from seq2seq.analysis.figures.canvas import SKY as SKY
 from seq2seq.analysis.figures.canvas import VERMILION as VERMILION
 from seq2seq.analysis.figures.canvas import array as array
+from seq2seq.analysis.figures.canvas import files as files
 from seq2seq.analysis.figures.canvas import number as number
 from seq2seq.analysis.figures.canvas import plain_ticks as plain_ticks
 from seq2seq.analysis.figures.canvas import png as png
@@ -33,6 +34,7 @@ from seq2seq.analysis.figures.sweeps import heat_map as heat_map
 from seq2seq.analysis.figures.sweeps import kernels as kernels
 from seq2seq.analysis.figures.sweeps import loss_panels as loss_panels
 from seq2seq.analysis.figures.sweeps import means as means
+from seq2seq.analysis.figures.sweeps import searched as searched
 from seq2seq.analysis.figures.theory import SMALLEST as SMALLEST
 from seq2seq.analysis.figures.theory import BoundedErrors as BoundedErrors
 from seq2seq.analysis.figures.theory import order_bounds as order_bounds

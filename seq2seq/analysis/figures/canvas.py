@@ -31,6 +31,9 @@ GREY, DARK = "#767676", "#444444"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 MARKERS = "osD^vPX"
 
+#: Inches that a figure of a report is wide, whatever it holds.
+WIDTH = 9.4
+
 #: Of lines that are no data: references, limits.
 DASHED = (0, (4, 2))
 
@@ -76,6 +79,17 @@ def png(figure: Figure, path: str | Path) -> None:
         figure.savefig(path, format="png", metadata={"Software": None})
 
 
+def files(figure: Figure, path: Path) -> str:
+    """Write the figure as `path.svg`, `path.pdf` and `path.png`; returns the SVG document."""
+    drawing = svg(figure)
+    figure.set_layout_engine("none")  # as it has been laid out
+    Path(f"{path}.svg").write_text(drawing, encoding="utf-8")
+    png(figure, f"{path}.png")
+    with style():
+        figure.savefig(f"{path}.pdf", format="pdf", metadata={"CreationDate": None})
+    return drawing
+
+
 def single(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure of one panel, its size in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -88,7 +102,7 @@ def grid(
     x: str,
     y: str,
     most: int = 3,
-    widest: float = 9.0,
+    widest: float = WIDTH,
     share: bool = True,
 ) -> tuple[Figure, list[Axes]]:
     """A figure with a panel per title, side by side up to `most`, the axes named at its edge.
@@ -102,7 +116,7 @@ def grid(
     count = max(1, len(titles))
     columns = min(most, count)
     rows = -(-count // columns)
-    size = (columns * min(widest, 9.4 / columns), rows * height)
+    size = (columns * min(widest, WIDTH / columns), rows * height)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel()
     for ax, title in zip(axes, titles, strict=False):

@@ -97,26 +97,34 @@ def thin(history: History, points: int = POINTS) -> tuple[Array, Array]:
 
 
 def draw_references(ax: Axes, references: Mapping[str, float], size: float = 6.5) -> None:
-    """A dashed line per group of coinciding references, their names on it in letters of `size`.
+    """A dashed line per reference, its name beside the axes at its end, in letters of `size`.
 
-    References below the curves' range are named at the foot, not drawn.
+    References far below the curves are named at the foot, not drawn.
     """
     drawn = [np.asarray(line.get_ydata(), dtype=float) for line in ax.lines]
     lowest = min((float(values.min()) for values in drawn if len(values)), default=0.0)
     below = [name for name, loss in references.items() if not loss >= lowest / 3]
     lines = merged({name: loss for name, loss in references.items() if name not in below})
-    for loss, _ in lines:
-        ax.axhline(loss, color=canvas.GREY, lw=0.9, ls=canvas.DASHED, zorder=1)
     to_axes = ax.transData + ax.transAxes.inverted()
-    heights = [float(to_axes.transform((1, loss))[1]) for loss, _ in lines]
-    inches = ax.figure.get_figure(root=True).get_size_inches()[1] * ax.get_position().height
-    gap = 1.3 * size / 72 / inches
-    text: Look = {"xycoords": "axes fraction", "color": canvas.DARK, "fontsize": size}
-    box: Look = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.4}
-    for (_, names), height in zip(lines, spread(heights, gap), strict=True):
-        ax.annotate(names, (0.02, height + 1.1 * gap), va="center", bbox=box, **text)
+    names: list[tuple[float, str]] = []
+    for loss, shared in lines:
+        ax.axhline(loss, color=canvas.GREY, lw=0.9, ls=canvas.DASHED, zorder=1)
+        height = float(to_axes.transform((1, loss))[1])
+        names += [(height, name) for name in shared]
     if below:
-        ax.annotate(f"below the axis: {join(below)}", (0.02, 0.03), **text)
+        names.append((0.0, f"{', '.join(join(below))} ↓"))
+    inches = ax.figure.get_figure(root=True).get_size_inches()[1] * ax.get_position().height
+    heights = spread([height for height, _ in names], 1.3 * size / 72 / inches)
+    for (_, name), height in zip(names, heights, strict=True):
+        ax.annotate(
+            name,
+            (1.01, height),
+            xycoords="axes fraction",
+            va="center",
+            color=canvas.DARK,
+            fontsize=size,
+            annotation_clip=False,
+        )
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
@@ -136,7 +144,7 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
     ]
 
 
-def merged(references: Mapping[str, float]) -> list[tuple[float, str]]:
+def merged(references: Mapping[str, float]) -> list[tuple[float, list[str]]]:
     """Losses from high to low, each with the names of the references that share it."""
     groups: list[tuple[float, list[str]]] = []
     for name, loss in sorted(references.items(), key=lambda item: -item[1]):
@@ -147,13 +155,13 @@ def merged(references: Mapping[str, float]) -> list[tuple[float, str]]:
     return [(loss, join(names)) for loss, names in groups]
 
 
-def join(names: Sequence[str]) -> str:
-    """`zero, memoryless, taps 2–8` from `zero`, `memoryless`, `taps_2`, `taps_4`, `taps_8`."""
+def join(names: Sequence[str]) -> list[str]:
+    """`zero`, `memoryless`, `taps 2–8` from `zero`, `memoryless`, `taps_2`, `taps_4`, `taps_8`."""
     taps = sorted(int(name[5:]) for name in names if name.startswith("taps_"))
     parts = [name for name in names if not name.startswith("taps_")]
     if taps:
         parts.append(f"taps {taps[0]}" + (f"–{taps[-1]}" if len(taps) > 1 else ""))
-    return ", ".join(parts)
+    return parts
 
 
 @style()
@@ -165,7 +173,7 @@ def plateaus(history: History, found: Sequence[Plateau], rule: Rule = RULE) -> F
         found: what `plateau.find` says of it.
         rule: the rule it was asked with.
     """
-    figure, ax = canvas.single(6.4, 3.2)
+    figure, ax = canvas.single(canvas.WIDTH, 3.2)
     every = thin(history, 4 * POINTS)
     ax.plot(*every, color=canvas.GREY, alpha=0.6, lw=0.6, label="loss of each step")
     step, smooth = smoothed(history, rule)

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from seq2seq.analysis.laws import Comparison
 
 
+#: Points of each of many curves.
+POINTS = 150
+
+
 @dataclass(frozen=True)
 class Curve:
     """One run in `loss_panels`: its history, its plateau if it has one, the group it belongs to."""
@@ -52,12 +56,10 @@ def loss_panels(
     figure, axes = canvas.grid(panels, 2.1, "step", "training loss")
     for ax, curves in zip(axes, panels.values(), strict=True):
         for curve in curves:
-            ax.plot(*thin(curve.history, 150), color=colours[curve.group], lw=0.7, alpha=0.75)
+            ax.plot(*thin(curve.history, POINTS), color=colours[curve.group], lw=0.7, alpha=0.75)
             if curve.plateau is not None:
                 mark_escape(ax, curve.plateau, curve.plateau.level, colours[curve.group])
         ax.set(xscale="log", yscale="log")
-    low, high = axes[0].get_ylim()
-    axes[0].set_ylim(low, high * (high / low) ** 0.2)  # room for the references' names
     canvas.plain_ticks(axes[0].yaxis)
     for ax, title in zip(axes, panels, strict=True):
         draw_references(ax, (references or {}).get(title, {}))
@@ -89,7 +91,7 @@ def escape_times(groups: Mapping[str, Times], key: str = "memory $k$ (steps)") -
         groups: per label its runs; one panel each.
         key: label of the horizontal axis.
     """
-    figure, axes = canvas.grid(groups, 3.4, key, "plateau length $\\tau$ (steps)", widest=5.6)
+    figure, axes = canvas.grid(groups, 3.4, key, "plateau length $\\tau$ (steps)")
     for ax, times in zip(axes, groups.values(), strict=True):
         _draw_times(ax, times)
         ax.set_yscale("log")
@@ -160,7 +162,7 @@ def eigenvalues(panels: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
     norm = SymLogNorm(linthresh=10, vmin=0, vmax=max(last, 10), base=10)
     side = 9.4 / min(max(len(panels), 3), 4)
     names = ("real part", "imaginary part")
-    figure, axes = canvas.grid(panels, 0.95 * side, *names, most=4, widest=side)
+    figure, axes = canvas.grid(panels, 0.95 * side, *names, most=4)
     angle = np.linspace(0, 2 * np.pi, 200)
     for ax, (steps, values) in zip(axes, panels.values(), strict=True):
         points = np.asarray(values, dtype=np.complex128).reshape(len(array(steps)), -1)
@@ -200,8 +202,7 @@ def heat_map(
     table = array(values)
     bounds = np.broadcast_to(False if lower_bounds is None else lower_bounds, table.shape)
     shown = np.ma.masked_invalid(np.where(table > 0, table, np.nan))
-    width, height = 1.8 + 0.62 * table.shape[1], 1.2 + 0.42 * table.shape[0]
-    figure, ax = canvas.single(max(width, 4.0), max(height, 2.4))
+    figure, ax = canvas.single(canvas.WIDTH, max(1.2 + 0.42 * table.shape[0], 2.4))
     norm = LogNorm(shown.min(), max(shown.max(), shown.min() * 1.01))
     image = ax.imshow(shown, norm=norm, cmap="cividis", aspect="auto")
     for (row, column), value in np.ndenumerate(table):
@@ -221,6 +222,37 @@ def heat_map(
 
 
 @style()
+def searched(panels: Mapping[str, Sequence[Any]], errors: Sequence[float], unit: str) -> Figure:
+    """The errors of a search over each of its keys, the best quarter of the runs filled.
+
+    Args:
+        panels: per key its value in each run, the best run first.
+        errors: of each run, in rising order.
+        unit: label of the vertical axes.
+    """
+    figure, axes = canvas.grid([""] * len(panels), 2.6, "", unit, share=False)
+    best = max(2, round(len(errors) / 4))
+    for ax, (key, values) in zip(axes, panels.items(), strict=True):
+        numeric = all(isinstance(value, int | float) for value in values)
+        x = array(values if numeric else [sorted(set(values)).index(value) for value in values])
+        look: Look = {"marker": "o", "ls": "", "ms": 4.5, "color": canvas.BLUE}
+        ax.plot(x[best:], errors[best:], mfc="white", label="run", **look)
+        ax.plot(x[:best], errors[:best], label="of the best quarter", **look)
+        ax.set(yscale="log", xlabel=key)
+        if not numeric:
+            ax.set_xticks(range(len(set(values))), sorted(set(values)))
+            continue
+        if x.min() > 0 and x.max() > 5 * x.min():
+            ax.set_xscale("log")
+        if len(set(values)) <= 8:
+            canvas.ticks_at(ax, x)
+            ax.minorticks_off()
+    canvas.plain_ticks(axes[0].yaxis)
+    canvas.legend(figure, 2)
+    return figure
+
+
+@style()
 def means(
     groups: Mapping[str, tuple[Sequence[Any], ArrayLike, ArrayLike]], key: str, unit: str
 ) -> Figure:
@@ -234,7 +266,7 @@ def means(
     every = [value for values, _, _ in groups.values() for value in values]
     numeric = all(isinstance(value, int | float) for value in every)
     names = list(dict.fromkeys(map(str, every)))
-    figure, ax = canvas.single(6.4, 3.0)
+    figure, ax = canvas.single(canvas.WIDTH, 3.0)
     marked = zip(groups.items(), cycle(canvas.MARKERS))
     for index, ((label, (values, mean, interval)), marker) in enumerate(marked):
         x = array(values if numeric else [names.index(str(value)) for value in values])
@@ -249,7 +281,7 @@ def means(
     else:
         ax.set_xticks(range(len(names)), names)
     ends = np.concatenate([array(one).ravel() for _, _, one in groups.values()])
-    if ends.min() > 0 and ends.max() > 10 * ends.min():
+    if ends.min() > 0 and ends.max() > 3 * ends.min():
         ax.set_yscale("log")
         canvas.plain_ticks(ax.yaxis)
     ax.set(xlabel=key, ylabel=unit)

@@ -40,7 +40,7 @@ def spectra(kernels: Mapping[str, ArrayLike], sizes: int = 16, finite: bool = Fa
     """
     n = range(1, sizes + 1)
     unit = "relative error at least"
-    figure, axes = canvas.grid(kernels, 2.4, "size $n$", unit, most=4, widest=4.8)
+    figure, axes = canvas.grid(kernels, 2.4, "size $n$", unit, most=4)
     for ax, kernel in zip(axes, kernels.values(), strict=True):
         rho = array(kernel)
         weights = np.ones(len(rho)) if finite else None
@@ -85,7 +85,7 @@ def order_bounds(panels: Mapping[str, BoundedErrors]) -> Figure:
         label: {"color": color, "marker": marker, "mfc": "none", "ms": 4, "ls": ""}
         for label, color, marker in zip(labels, cycle(canvas.PALETTE), cycle(canvas.MARKERS))
     }
-    figure, axes = canvas.grid(panels, 2.6, "real states $n$", "test NMSE", widest=6.4, share=False)
+    figure, axes = canvas.grid(panels, 2.6, "real states $n$", "test NMSE", share=False)
     for ax, panel in zip(axes, panels.values(), strict=True):
         rho, weights = array(panel.kernel), array(panel.weights)
         total = float((weights * rho**2).sum())
@@ -133,7 +133,7 @@ def perturbation(
         zip(widths, mpl.colormaps["viridis_r"](np.linspace(0.1, 1, len(widths))), strict=True)
     )
     size = "relative size of the noise $\\beta$"
-    figure, axes = canvas.grid(panels, 2.6, size, unit, most=4, widest=4.8)
+    figure, axes = canvas.grid(panels, 2.6, size, unit, most=4)
     for ax, found in zip(axes, panels.values(), strict=True):
         for width, one in sorted(found.items()):
             color = colours[width]

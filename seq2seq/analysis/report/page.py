@@ -1,7 +1,6 @@
-"""The page: the figures, and what stands beside them, as one HTML file that asks for nothing."""
+"""The page: the verdict, the figures and the tables, as one HTML file that asks for nothing."""
 
-import html
-import math
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,23 +9,27 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment
 
-from seq2seq.analysis import laws, memory
-from seq2seq.analysis.figures import number, png, svg
+from seq2seq.analysis.figures import files, number
 from seq2seq.analysis.intervals import interval, log_interval
+from seq2seq.analysis.report import tables
+from seq2seq.analysis.report.comparison import bracketed, comparisons
 from seq2seq.analysis.report.growth import Growth, growth
-from seq2seq.analysis.report.panels import figures
-from seq2seq.analysis.report.sweep import Sweep, arrays, plain, timed
-from seq2seq.runs import Run
+from seq2seq.analysis.report.panels import PANELS, figures
+from seq2seq.analysis.report.search import search
+from seq2seq.analysis.report.sweep import Sweep, plain
+from seq2seq.analysis.report.verdict import Verdict, verdicts
 
 
-def report(root: str | Path, allow: Sequence[str] = ()) -> Path:
-    """Write `report.html` and `figures/*.svg|png` into `root`; returns the page.
+def report(root: str | Path, allow: Sequence[str] = (), latex: bool = False) -> Path:
+    """Write `report.html`, `report.json` and `figures/` into `root`; returns the page.
 
-    Figures of an earlier report that this one has no longer are removed.
+    Every figure is there as SVG, PDF and PNG, and its data as CSV. Figures of an earlier report
+    that this one has no longer are removed.
 
     Args:
         root: the folder of the sweep.
         allow: packages outside the project whose classes the runs' configs may name.
+        latex: also write `tables.tex`.
 
     Raises:
         ValueError: no runs below `root`.
@@ -37,53 +40,120 @@ def report(root: str | Path, allow: Sequence[str] = ()) -> Path:
     folder.mkdir(exist_ok=True)
     panels = []
     for panel in figures(sweep, fits):
-        drawing = svg(panel.figure)
-        (folder / f"{panel.name}.svg").write_text(drawing, encoding="utf-8")
-        panel.figure.set_layout_engine("none")  # as it has been laid out
-        png(panel.figure, folder / f"{panel.name}.png")
+        drawing = files(panel.figure, folder / panel.name)
+        panel.data.to_csv(folder / f"{panel.name}.csv", index=False)
         inline = drawing[drawing.index("<svg") :]  # an XML prologue has no place in a page
         panels.append({"name": panel.name, "caption": panel.caption, "svg": inline})
     drawn = {panel["name"] for panel in panels}
-    for old in [*folder.glob("*.svg"), *folder.glob("*.png")]:
-        if old.stem not in drawn:
+    for old in folder.iterdir():
+        if old.suffix in (".svg", ".png", ".pdf", ".csv") and old.stem not in drawn:
             old.unlink()  # of an earlier state of the sweep
+    found = verdicts(sweep, fits)
+    said = content(sweep, fits, found)
     page = sweep.root / "report.html"
     template = Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8")
     text = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
-    page.write_text(text.render(content(sweep, fits), panels=panels), encoding="utf-8")
+    page.write_text(text.render(said, panels=panels), encoding="utf-8")
+    data = json.dumps(as_json(sweep, said, found), indent=1, ensure_ascii=False)
+    (sweep.root / "report.json").write_text(f"{data}\n", encoding="utf-8")
+    if latex:
+        written = "\n\n".join(table.latex for table in said["tables"])
+        (sweep.root / "tables.tex").write_text(f"{written}\n", encoding="utf-8")
     return page
 
 
-def content(sweep: Sweep, fits: Sequence[Growth]) -> dict[str, Any]:
+def content(sweep: Sweep, fits: Sequence[Growth], found: Sequence[Verdict]) -> dict[str, Any]:
     """What the page says beside the figures."""
     config = sweep.runs[0].plain_config
     statuses = sweep.table["status"].value_counts()
-    key = sweep.memory_word
+    searched, compared = search(sweep), comparisons(sweep)
+    is_study = sweep.is_study or any(fit.laws for fit in fits)
+    sentences = _growths(fits, sweep.memory_word) if is_study else []
+    if searched is not None:
+        sentences = [searched.sentence]
+    elif not sentences:
+        sentences = [one.sentence for one in compared[:PANELS]] or [_error(sweep)]
+    if sweep.unended:
+        sentences.append(_unended(sweep.unended))
     return {
         "title": config.get("name") or sweep.root.name,
-        "claim": config.get("claim"),
+        "verdicts": found,
+        "claims": [one.claim for one in found] or [config.get("claim")],
         "summary": ", ".join(f"{count} {status}" for status, count in statuses.items())
         + f", {len(sweep.unreadable)} unreadable" * bool(sweep.unreadable),
         "seeds": sweep.table["seed"].nunique(),
         "axes": [f"{axis}: {', '.join(_values(sweep.table[axis]))}" for axis in sweep.keys],
         "hours": _duration(float(sweep.table.get("seconds", pd.Series(dtype=float)).sum())),
-        "sentences": [fit.sentence(key) for fit in fits],
-        "fits": [_fit_row(fit) for fit in fits if fit.laws is not None],
-        "key": key,
-        "settings": [_setting(sweep, label, rows) for label, rows in sweep.cells()],
-        "metric": sweep.metric_name,
-        "timed": len(sweep.timed) > 0,
-        "runs": [_run_row(sweep, index) for index in range(len(sweep.runs))],
-        "columns": [*sweep.keys, "seed"],
-        "failed": sweep.unreadable
-        + [_failure(run) for run in sweep.runs if run.status != "finished"],
-        "decisive": f"{laws.DECISIVE:.0f}",
-        "rule": sweep.rules[0],
+        "sentences": sentences,
+        "tables": [*tables.tables(sweep, found, fits, [] if is_study else compared, searched)],
+        "runs": tables.every_run(sweep),
+        "failed": tables.failures(sweep),
+        "made": provenance(sweep),
     }
 
 
+def as_json(sweep: Sweep, said: dict[str, Any], found: Sequence[Verdict]) -> dict[str, Any]:
+    """The page for programs."""
+    words = [one.word for one in found]
+    worst = next((word for word in ("refuted", "undecided", "supported") if word in words), None)
+    every = {table.name: table for table in (*said["tables"], said["runs"])}
+    return {
+        "name": said["title"],
+        "verdict": worst,
+        "claims": [one.plain() for one in found],
+        "sentences": said["sentences"],
+        "runs": len(sweep.runs),
+        "unended": sweep.unended,
+        "tables": {
+            name: [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+            for name, table in every.items()
+        },
+        "provenance": {key: list(values) for key, values in said["made"]},
+    }
+
+
+def _growths(fits: Sequence[Growth], key: str) -> list[str]:
+    """What is said of each group; of those without a law in one sentence for each reason."""
+    said = [fit.sentence(key) for fit in fits if fit.laws is not None]
+    left: dict[str, list[Growth]] = {}
+    for fit in fits:
+        if fit.laws is None:
+            left.setdefault(fit.reason, []).append(fit)
+    for reason, without in left.items():
+        names = ", ".join(fit.group for fit in without)
+        one = len(without) == 1
+        said.append(without[0].sentence(key) if one else f"{names}: no law was fitted ({reason}).")
+    return said
+
+
+def _error(sweep: Sweep) -> str:
+    """What there is to say of runs that vary in nothing but the task or the seed."""
+    if not sweep.has_errors:
+        return "No run has been evaluated."
+    label, rows = min(
+        (cell for cell in sweep.cells() if cell[1][sweep.metric].notna().any()),
+        key=lambda cell: float(cell[1][sweep.metric].mean()),
+    )
+    errors = rows[sweep.metric].dropna()
+    average = log_interval if (errors > 0).all() else interval
+    lowest = f"; the lowest of the settings, that of {label}" if label else ""
+    seeds = f"{len(errors)} seed{'s' if len(errors) > 1 else ''}"
+    return f"{sweep.metric_name} {bracketed(average(errors.tolist()))} over {seeds}{lowest}."
+
+
+def _unended(count: int) -> str:
+    if count == 1:
+        return "1 run has not ended; it is taken as it is at its present step."
+    return (
+        f"{count} runs have not ended; they are taken as they are at their present step, as "
+        "censored where they still rest on their plateau."
+    )
+
+
 def _values(column: "pd.Series[Any]") -> list[str]:
-    return [number(plain(value)) for value in sorted(column.dropna().unique(), key=_order)]
+    values = sorted(column.dropna().unique(), key=_order)
+    shown = [number(plain(value)) for value in values]
+    return [*shown[:6], "…", shown[-1]] if len(shown) > 12 else shown
 
 
 def _order(value: Any) -> tuple[bool, Any]:
@@ -98,72 +168,31 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _fit_row(fit: Growth) -> list[str]:
-    assert fit.laws is not None
-    law, power = fit.laws.exponential, fit.laws.power
-    return [
-        fit.group or "all runs",
-        f"{fit.escaped} + {fit.censored}",
-        f"{law.b:.3g} [{law.interval_b[0]:.3g}, {law.interval_b[1]:.3g}]",
-        f"{power.b:.3g} [{power.interval_b[0]:.3g}, {power.interval_b[1]:.3g}]",
-        f"{law.sigma:.2g} / {power.sigma:.2g}",
-        f"{fit.laws.difference:+.2f}",
-        fit.laws.verdict if fit.laws.resolved else "no growth resolved",
-    ]
+def provenance(sweep: Sweep) -> list[tuple[str, dict[str, int]]]:
+    """Of each part of the runs' provenance what they say, and how many say so."""
+    made: dict[str, dict[str, int]] = {}
+    for run in sweep.runs:
+        for key, text in _made(run.provenance).items():
+            counts = made.setdefault(key, {})
+            counts[text] = counts.get(text, 0) + 1
+    return [*made.items()]
 
 
-def _setting(sweep: Sweep, label: str, rows: "pd.DataFrame") -> list[str]:
-    seen = timed(rows)
-    censored = int(seen["plateau/censored"].astype(bool).sum())
-    length = ""
-    if len(seen):
-        mean, low, high = log_interval(seen["plateau/length"].tolist())
-        length = ("≥ " if censored else "") + f"{number(mean)} [{low:,.0f}, {high:,.0f}]"
-    error = ""
-    if sweep.metric in rows and rows[sweep.metric].notna().any():
-        mean, low, high = interval(rows[sweep.metric].dropna().tolist())
-        error = f"{mean:.3g} ± {(high - low) / 2:.2g}"
-    return [label or "all runs", str(len(rows)), length, str(censored), error]
-
-
-def _run_row(sweep: Sweep, index: int) -> list[str]:
-    row, one = sweep.table.iloc[index], sweep.plateaus[index]
-    error = row.get(sweep.metric, np.nan)
-    steps, seconds = row.get("steps", np.nan), row.get("seconds", np.nan)
-    length = "" if one is None else (">" if one.censored else "") + f"{one.length:,}"
-    return [
-        *(number(plain(row[key])) for key in sweep.keys),
-        str(row["seed"]),
-        str(row["status"]),
-        "" if pd.isna(steps) else f"{steps:,.0f}",
-        length,
-        "" if pd.isna(error) else number(float(error)),
-        *_memories(sweep.runs[index]),
-        "" if pd.isna(seconds) else f"{seconds:.1f}",
-        sweep.runs[index].name,
-    ]
-
-
-def _memories(run: Run) -> tuple[str, str]:
-    """Effective memory in taps, as the interval it lies in, and the lags that are used."""
-    bracket, stored = memory.effective(run.result), arrays(run, "kernel.npz")
-    effective = ""
-    if bracket is not None:
-        low, high = (f"{end:.0f}" for end in bracket)
-        effective = f"above {low}" if math.isinf(bracket[1]) else f"{low} to {high}"
-        effective = "none" if bracket[0] < 0 else effective
-    used = "" if stored is None else str(memory.used(memory.impulse_profile(stored["learned"])))
-    return effective, used
-
-
-def _failure(run: Run) -> tuple[str, str, str]:
-    reasons = {
-        "diverged": "the loss became infinite or 10,000 times the first",
-        "stopped": "interrupted; the same command continues it",
-        "killed": "ended without a word; the same command continues it",
+def _made(told: dict[str, Any]) -> dict[str, str]:
+    if not told:
+        return {"code": "not told: the run is of an earlier version"}
+    machine, packages = told.get("machine"), told.get("packages")
+    commit = f", commit {told['commit']}" if told.get("commit") else ", installed"
+    state = {True: " (clean)", False: " (with uncommitted changes)"}.get(told.get("clean"), "")
+    listed = machine.values() if isinstance(machine, dict) else [machine]
+    versions = packages.items() if isinstance(packages, dict) else ()
+    return {
+        "code": f"seq2seq {told.get('version')}{commit}{state}",
+        "date": str(told.get("date"))[:10],
+        "machine": ", ".join(str(part) for part in listed if part not in ([], None, "")),
+        "threads": str(told.get("threads")),
+        "packages": ", ".join(
+            [f"python {told.get('python')}", *(f"{name} {version}" for name, version in versions)]
+        ),
+        "command": str(told.get("command")),
     }
-    return (
-        run.name,
-        run.status,
-        html.unescape(run.result.get("error") or reasons.get(run.status, "")),
-    )

@@ -10,24 +10,24 @@ from matplotlib.figure import Figure
 
 from seq2seq.analysis.figures import canvas, curves, sweeps, theory
 from seq2seq.analysis.intervals import interval, log_interval
-from seq2seq.analysis.perturbation import perturb_run, stability
+from seq2seq.analysis.perturbation import stability
+from seq2seq.analysis.plateau import smoothed
 from seq2seq.analysis.report.growth import Growth
-from seq2seq.analysis.report.sweep import Sweep, arrays, plain, split, timed
+from seq2seq.analysis.report.search import Found, search
+from seq2seq.analysis.report.sweep import LIMIT, Sweep, arrays, plain, split, timed
 
 #: Most panels of one figure, and most groups told apart by colour.
 PANELS, GROUPS = 12, 7
 
-#: NMSE up to which noise in the parameters counts as tolerated.
-LIMIT = 0.1
-
 
 @dataclass
 class Panel:
-    """A numbered figure of the page."""
+    """A numbered figure of the page, and the data that it shows."""
 
     name: str
     figure: Figure = field(repr=False)
     caption: str
+    data: "pd.DataFrame" = field(repr=False)
 
 
 def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
@@ -41,7 +41,9 @@ def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     yield from _kernels(sweep)
     yield from _eigenvalues(sweep)
     yield from _heat_maps(sweep)
-    if sweep.keys and sweep.has_errors:
+    if (found := search(sweep)) is not None:
+        yield from _searched(sweep, found)
+    elif sweep.keys and sweep.has_errors:
         yield _means(sweep)
     yield from _order_bounds(sweep)
     yield from _spectra(sweep)
@@ -55,12 +57,15 @@ def _escape_times(sweep: Sweep, memory: str, fits: Sequence[Growth]) -> Panel:
             columns = (rows[memory], rows["plateau/length"], rows["plateau/censored"].astype(bool))
             groups[label] = sweeps.Times(*columns, fit.laws)
     shown = dict(list(groups.items())[:PANELS])
+    names = [memory, "seed", "plateau/length", "plateau/censored"]
+    data = [timed(rows)[names].assign(group=label) for label, rows in sweep.groups()]
     return Panel(
         "plateau_lengths",
         sweeps.escape_times(shown, sweep.label(memory)),
         "Length τ of the plateau against the memory, one point per run. Runs that ended on their "
         "plateau count as lower bounds. Lines: maximum-likelihood fits of both laws; solid with "
         "the 95% band of its median: the one with the lower AIC.",
+        pd.concat(data),
     )
 
 
@@ -85,7 +90,9 @@ def _rates(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     if key.endswith(("rate", "min_decay")):
         figure.axes[0].axline((x[0], x[0]), slope=1, color=canvas.GREY, lw=0.9, ls=canvas.DASHED)
         caption += " On the dashed diagonal the time grows like e^{w₀/ω}."
-    yield Panel("rates", figure, caption)
+    low, high = zip(*(law.interval_b for law in laws_found), strict=True)
+    data = {key: x, "rate": [law.b for law in laws_found], "low": low, "high": high}
+    yield Panel("rates", figure, caption, pd.DataFrame(data))
 
 
 def _losses(sweep: Sweep) -> Panel:
@@ -95,12 +102,16 @@ def _losses(sweep: Sweep) -> Panel:
     grouped = sweep.groups() if sweep.memory else [("", sweep.table)]
     groups = {index: label for label, rows in grouped for index in rows.index}
     labels = list(dict.fromkeys(groups.values()))[:GROUPS]
+    data = []
     for title, rows in _choose(list(split(sweep.table, by)), PANELS):
         for index in rows.index:
             history = sweep.histories[index]
             if history is not None and groups[index] in labels:
                 curve = sweeps.Curve(history, sweep.plateaus[index], groups[index])
                 panels.setdefault(title, []).append(curve)
+                step, loss = curves.thin(history, sweeps.POINTS)
+                told = {"panel": title, "group": groups[index], "run": sweep.runs[index].name}
+                data.append(pd.DataFrame(told | {"step": step, "loss": loss}))
         references[title] = {
             str(column).removeprefix("reference/"): float(rows[column].dropna().iloc[0])
             for column in rows
@@ -112,6 +123,7 @@ def _losses(sweep: Sweep) -> Panel:
         "Training loss of every run. Filled triangles: the escape from the plateau; open ones: the "
         "run ended on it. Dashed: the losses of the best linear predictors with no input (zero), "
         "the present input (memoryless) and the last m inputs (taps m).",
+        pd.concat(data),
     )
 
 
@@ -131,6 +143,8 @@ def _example(sweep: Sweep) -> Iterator[Panel]:
     history, one, rule = sweep.histories[index], sweep.plateaus[index], sweep.rules[index]
     assert history is not None
     assert one is not None
+    step, smooth = smoothed(history, rule)
+    data = pd.DataFrame({"step": step, "smoothed_loss": smooth})
     yield Panel(
         "definition",
         curves.plateaus(history, [one], rule),
@@ -138,21 +152,26 @@ def _example(sweep: Sweep) -> Iterator[Panel]:
         f"smoothed loss comes within {rule.tolerance:.0%} of the level and is escaped (triangle) "
         f"when that lies {rule.drop:.0%} below; the smoothing averages the logarithm over the last "
         f"{rule.smoothing:.0%} of the steps, at least {rule.window}.",
+        data,
     )
 
 
 def _kernels(sweep: Sweep) -> Iterator[Panel]:
-    panels = {}
+    panels, data = {}, []
     for title, rows in _choose(list(sweep.cells()), PANELS):
         stored = list(sweep.stored(rows, "kernel.npz"))
         if stored:
             panels[title] = (stored[0]["true"], [one["learned"] for one in stored])
+            columns = {"panel": title, "lag": np.arange(len(stored[0]["true"]))}
+            for run, one in enumerate(stored):
+                data.append(pd.DataFrame(columns | {"run": run} | one))
     if panels:
         yield Panel(
             "kernels",
             sweeps.kernels(panels),
             "Impulse response of the task and of the models at the end of their training. For a "
             "nonlinear model it is the answer to one unit impulse.",
+            pd.concat(data),
         )
 
 
@@ -163,11 +182,19 @@ def _eigenvalues(sweep: Sweep) -> Iterator[Panel]:
         if first is not None:
             panels[title or "eigenvalues"] = (first["step"], first["eigenvalues"])
     if panels:
+        chosen = dict(_choose(list(panels.items()), 8))
+        data = []
+        for title, (steps, values) in chosen.items():
+            every = values.reshape(len(steps), -1)
+            columns = {"panel": title, "step": np.repeat(steps, every.shape[1])}
+            parts = {"real": every.real.ravel(), "imaginary": every.imag.ravel()}
+            data.append(pd.DataFrame(columns | parts))
         yield Panel(
             "eigenvalues",
-            sweeps.eigenvalues(dict(_choose(list(panels.items()), 8))),
+            sweeps.eigenvalues(chosen),
             "Eigenvalues of the recurrent matrix during training, first seed of each setting. "
             "Inside the unit circle a linear recurrence forgets, at the rate |λ| per step.",
+            pd.concat(data),
         )
 
 
@@ -185,6 +212,7 @@ def _heat_maps(sweep: Sweep) -> Iterator[Panel]:
             "heat_map_plateau",
             _heat_map(sweep, table, "median τ (steps)", bounds.to_numpy() >= 0.5),
             "Median length of the plateau over seeds; ≥ where half of the runs ended on it.",
+            table.reset_index(),
         )
     if sweep.has_errors:
         table = sweep.table.pivot_table(sweep.metric, row, column, "median")
@@ -193,6 +221,7 @@ def _heat_maps(sweep: Sweep) -> Iterator[Panel]:
             "heat_map_error",
             _heat_map(sweep, table, f"median {name}"),
             f"Median {name} over seeds at the end of training (1: no better than answering zero).",
+            table.reset_index(),
         )
 
 
@@ -231,6 +260,7 @@ def _order_bounds(sweep: Sweep) -> Iterator[Panel]:
             "reach of any linear recurrence with so many states, by the Hankel spectrum of the "
             "kernel under white input, readout after the input is consumed. Nonlinear models are "
             "not bound by it.",
+            done[[*posed, *told, "seed", "state_size", sweep.metric]],
         )
 
 
@@ -251,6 +281,10 @@ def _spectra(sweep: Sweep) -> Iterator[Panel]:
             "linear recurrences, by the Hankel spectrum, and of linear dilated convolutions of "
             "filter size 2, by the tensor-train spectra. A convolution of width n has about 2n² "
             "parameters per layer, a diagonal recurrence 3n in all.",
+            pd.DataFrame(
+                {"kernel": title, "lag": range(len(rho)), "rho": rho}
+                for title, rho in kernels.items()
+            ).explode(["lag", "rho"]),
         )
 
 
@@ -263,7 +297,7 @@ def _perturbation(sweep: Sweep) -> Iterator[Panel]:
     panels, verdicts = {}, []
     done = sweep.table[sweep.table["status"] == "finished"]
     for title, rows in split(done, others):
-        found = [(int(m), perturb_run(sweep.runs[i])) for i, m in rows[width].items()]
+        found = [(int(m), sweep.perturbed[index]) for index, m in rows[width].items()]
         panels[title] = dict(reversed(found))  # of each width the first seed
         try:
             law = stability([m for m, _ in found], [one.tolerated(LIMIT) for _, one in found])
@@ -282,6 +316,11 @@ def _perturbation(sweep: Sweep) -> Iterator[Panel]:
             "Largest NMSE over 20 draws when all parameters are perturbed by noise up to the "
             f"relative size β, first seed; dashed, the limit of {LIMIT:g} up to which noise is "
             f"tolerated. Over all seeds: {'; '.join(verdicts)}.",
+            pd.concat(
+                pd.DataFrame({"panel": title, "width": m, "size": one.sizes, "nmse": one.envelope})
+                for title, found in panels.items()
+                for m, one in found.items()
+            ),
         )
 
 
@@ -298,10 +337,9 @@ def _horizontal(sweep: Sweep) -> str:
 def _means(sweep: Sweep) -> Panel:
     x = _horizontal(sweep)
     merged = {x} | ({"model.hidden_size"} if x == "parameters" else set())
-    errors = sweep.table[sweep.metric].dropna()
-    geometric = errors.min() > 0 and errors.max() > 100 * errors.min()
+    geometric = bool((sweep.table[sweep.metric].dropna() > 0).all())
     average = log_interval if geometric else interval
-    groups = {}
+    groups, data = {}, []
     for label, rows in _choose(
         list(split(sweep.table, [k for k in sweep.keys if k not in merged])), GROUPS
     ):
@@ -313,10 +351,26 @@ def _means(sweep: Sweep) -> Panel:
         if cells:
             values, mean, low, high = zip(*cells, strict=True)
             groups[label] = (values, mean, np.stack([low, high], axis=1))
+            columns = {x: values, "mean": mean, "low": low, "high": high}
+            data.append(pd.DataFrame({"group": label} | columns))
     name = sweep.metric_name
     return Panel(
         "means",
         sweeps.means(groups, sweep.label(x), name),
         f"{'Geometric mean of' if geometric else 'Mean'} {name} at the end of training and its 95% "
         "interval over seeds (Student's t).",
+        pd.concat(data),
+    )
+
+
+def _searched(sweep: Sweep, found: Found) -> Iterator[Panel]:
+    """The error over each key that was searched."""
+    keys = [key for key in sweep.keys if sweep.label(key) in [one.name for one in found.keys]]
+    rows = found.rows
+    panels = {sweep.label(key): [plain(value) for value in rows[key]] for key in keys}
+    yield Panel(
+        "search",
+        sweeps.searched(panels, rows[found.score].tolist(), found.name),
+        f"The {found.name} of every run over each key that was searched; filled, the best quarter.",
+        rows[[*keys, found.score]],
     )

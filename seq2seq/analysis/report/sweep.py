@@ -4,11 +4,12 @@ Keys that vary are a sweep's axes: the first numeric one of the task is the memo
 tell groups of runs apart, `seed` repeats them. A key that follows from the others, such as a length
 of three times k, is left out.
 
-A run's plateau is the one that its `callbacks.stop_after_escape` names, by a reference predictor or
-by its loss; without that callback, or with no reference in it, the first that `plateau.find` sees.
+A run's plateau is the first of its `plateau.reading`. A run that has not ended counts as it is at
+its present step, on its plateau still or beyond: when it was interrupted tells nothing of how long
+the plateau would have been. Runs that diverged or failed have none.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seq2seq.analysis import plateau
 from seq2seq.analysis.figures import number
-from seq2seq.analysis.plateau import RULE, Plateau, Rule, find
+from seq2seq.analysis.perturbation import Perturbed, perturb_run
+from seq2seq.analysis.plateau import Plateau
+from seq2seq.build import build_task
 from seq2seq.errors import printable
 from seq2seq.files import place
-from seq2seq.runs import Run, collect, flatten
+from seq2seq.runs import Run, collect, flatten, snake
 
 Arrays = dict[str, np.ndarray]
 
@@ -31,6 +35,16 @@ NAMES = {
     "task.filter.rho_bar.rate": "initial decay rate w₀",
     "model.hidden_size": "hidden size",
 }
+
+
+#: NMSE up to which noise in the parameters counts as tolerated.
+LIMIT = 0.1
+
+#: The statuses of runs that have not ended, and may go on.
+UNENDED = ("running", "stopped", "killed")
+
+#: What no axis is: the words of an experiment.
+WORDS = ("name", "claim", "refuted_if")
 
 
 class Sweep:
@@ -63,8 +77,9 @@ class Sweep:
             try:
                 if row["status"] == "unreadable":
                     raise ValueError(row["error"])
-                history, rule = _history(run), _rule(run)
-                plateau = _plateau(run, history, rule)
+                history = _history(run)
+                rule = plateau.rule(run.plain_config)
+                found = _plateau(run, history)
             except Exception as error:
                 self.unreadable.append((run.name, "unreadable", str(error)))
                 continue
@@ -72,7 +87,7 @@ class Sweep:
             self.runs.append(run)
             self.histories.append(history)
             self.rules.append(rule)
-            self.plateaus.append(plateau)
+            self.plateaus.append(found)
         if not kept:
             raise ValueError(f"no run below {root} can be read; the first: {self.unreadable[0][2]}")
         table = table.loc[kept].reset_index(drop=True)
@@ -81,7 +96,7 @@ class Sweep:
             for name in ("level", "length", "censored")
         }
         config = {key for run in self.runs for key, _ in flatten(run.plain_config)}
-        candidates = [column for column in table.columns if column in config]
+        candidates = [c for c in table.columns if c in config and c not in WORDS]
         for column in candidates:
             table[column] = table[column].map(_comparable)
         self.table = table.assign(**columns)
@@ -91,6 +106,11 @@ class Sweep:
     def memory(self) -> str | None:
         """The key on the horizontal axis: the first numeric one of the task that varies."""
         return next((k for k in self.keys if k.startswith("task.") and self.is_numeric(k)), None)
+
+    @property
+    def is_study(self) -> bool:
+        """Whether the runs ask how plateaus grow with the memory."""
+        return self.memory is not None and any(plateau.asked(r.plain_config) for r in self.runs)
 
     def is_numeric(self, key: str) -> bool:
         """Whether all values of a key are numbers."""
@@ -110,14 +130,50 @@ class Sweep:
         """Label and rows of each group."""
         yield from split(self.table, self.others)
 
-    def cells(self) -> Iterator[tuple[str, "pd.DataFrame"]]:
-        """Label and rows of each set of runs that differ by the seed only."""
-        yield from split(self.table, self.keys)
+    def cells(self, rows: "pd.DataFrame | None" = None) -> Iterator[tuple[str, "pd.DataFrame"]]:
+        """Label and rows of each set of runs, among these or all, that differ by the seed only."""
+        if rows is None or len(rows):
+            yield from split(self.table if rows is None else rows, self.keys)
+
+    @cached_property
+    def perturbed(self) -> dict[int, Perturbed]:
+        """The losses under noise in the parameters of the runs that finished."""
+        done = self.table.index[self.table["status"] == "finished"]
+        return {index: perturb_run(self.runs[index]) for index in done}
+
+    @property
+    def tolerated(self) -> "pd.Series[float]":
+        """The noise that each run bears; missing where it did not finish or learn."""
+        sizes = {index: one.tolerated(LIMIT) for index, one in self.perturbed.items()}
+        return pd.Series(sizes, self.table.index, dtype=float)
 
     def stored(self, rows: "pd.DataFrame", name: str) -> Iterator[Arrays]:
         """The arrays in the files `name` of the runs in these rows that have one."""
         found = (arrays(self.runs[index], name) for index in rows.index)
         return (one for one in found if one is not None)
+
+    @property
+    def unended(self) -> int:
+        """How many runs with a plateau have not ended."""
+        return int(self.timed["status"].isin(UNENDED).sum())
+
+    def column(self, key: str) -> "pd.Series[Any]":
+        """What a key of the config or of the results is in each run; missing where it is not."""
+        if key in self.table:
+            return self.table[key]
+        return pd.Series([config.get(key) for config in self._configs], dtype=object)
+
+    @cached_property
+    def _configs(self) -> list[dict[str, Any]]:
+        return [dict(flatten(run.plain_config)) for run in self.runs]
+
+    def chosen(self, where: Mapping[str, Any]) -> "pd.Series[bool]":
+        """Which runs have these values, or one of a list of them; classes as files name them."""
+        kept = pd.Series(True, index=self.table.index)
+        for key, wanted in where.items():
+            names = {_name(one) for one in (wanted if isinstance(wanted, list) else [wanted])}
+            kept &= self.column(key).map(plain).map(_name).isin(names)
+        return kept
 
     @property
     def metric(self) -> str:
@@ -128,6 +184,16 @@ class Sweep:
     def metric_name(self) -> str:
         """How the metric is named."""
         return self.metric.replace("test/", "test ").replace("nmse", "NMSE")
+
+    @property
+    def score(self) -> str:
+        """What a search minimises."""
+        return "val/nmse" if "val/nmse" in self.table else "val/loss"
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether any run has one."""
+        return self.score in self.table and bool(self.table[self.score].notna().any())
 
     @property
     def has_errors(self) -> bool:
@@ -142,6 +208,20 @@ class Sweep:
     def memory_word(self) -> str:
         """The memory's name inside a sentence: without its unit and the signs of mathematics."""
         return self.label(self.memory or "").partition(" (")[0].replace("$", "")
+
+
+def spread(sweep: Sweep, key: str) -> float:
+    """Over which share of a searched key's range the best quarter of the runs spreads.
+
+    Ranges are those of logarithms where all values are positive.
+    """
+    if key not in sweep.table or not sweep.is_numeric(key) or not sweep.has_scores:
+        return np.nan
+    ranked = sweep.table.dropna(subset=[sweep.score, key]).sort_values(sweep.score)
+    values = ranked[key].to_numpy(float)
+    values = np.log(values) if (values > 0).all() else values
+    best = values[: max(2, round(len(values) / 4))]
+    return float(np.ptp(best) / np.ptp(values)) if len(values) > 2 and np.ptp(values) else np.nan
 
 
 def timed(rows: "pd.DataFrame") -> "pd.DataFrame":
@@ -165,24 +245,16 @@ def _history(run: Run) -> Arrays | None:
     return history if len(history["step"]) else None
 
 
-def _stop_after_escape(run: Run) -> dict[str, Any]:
-    return (run.plain_config.get("callbacks") or {}).get("stop_after_escape") or {}
-
-
-def _rule(run: Run) -> Rule:
-    stop = _stop_after_escape(run)
-    return Rule(stop.get("tolerance", RULE.tolerance), stop.get("drop", RULE.drop))
-
-
-def _plateau(run: Run, history: Arrays | None, rule: Rule) -> Plateau | None:
-    # What ended a run too early is not independent of how long its plateau would have been.
-    if history is None or run.status != "finished":
+def _plateau(run: Run, history: Arrays | None) -> Plateau | None:
+    if history is None or run.status not in ("finished", *UNENDED):
         return None
-    stop = _stop_after_escape(run)
-    level = stop.get("reference", "memoryless") if stop else None
-    if isinstance(level, str):
-        level = run.result.get(f"reference/{level}")
-    found = find(history, level, rule) if level is None or level > 0 else []
+    references = run.result
+    if run.status in UNENDED and not any(key.startswith("reference/") for key in references):
+        try:
+            references = build_task(run.config).references()
+        except ValueError:  # its data are not here
+            references = {}
+    found = plateau.reading(history, run.plain_config, references)
     return found[0] if found else None
 
 
@@ -225,6 +297,11 @@ def _comparable(value: Any) -> Any:
 def _shown(value: Any) -> Any:
     """A text as figures can take it: one short line without the sign of mathematics."""
     return printable(value)[:60].replace("$", "") if isinstance(value, str) else value
+
+
+def _name(value: Any) -> str:
+    """A value as it is compared: of a class, `PowerLaw`, that of its file, `power_law`."""
+    return snake(str(value)).replace("_", "")
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,332 @@
+"""The tables of a report, for its page and for a paper."""
+
+import html
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seq2seq.analysis import laws, memory
+from seq2seq.analysis.figures import number
+from seq2seq.analysis.intervals import interval, log_interval
+from seq2seq.analysis.report.comparison import Comparison, bracketed
+from seq2seq.analysis.report.growth import Growth
+from seq2seq.analysis.report.search import Found
+from seq2seq.analysis.report.sweep import Sweep, arrays, plain, timed
+from seq2seq.analysis.report.verdict import Verdict
+from seq2seq.runs import Run
+
+#: What LaTeX writes in its own way.
+LATEX = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "τ": r"$\tau$",
+    "σ": r"$\sigma$",
+    "ε": r"$\varepsilon$",
+    "Δ": r"$\Delta$",
+    "ω": r"$\omega$",
+    "≥": r"$\geq$",
+    "−": "$-$",
+    "·": r"$\cdot$",
+    ">": r"\textgreater{}",
+    "<": r"\textless{}",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its name, what stands above it, its columns and its rows of text."""
+
+    name: str
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    @property
+    def latex(self) -> str:
+        """As a paper has it, with the rules of the package booktabs."""
+        lines = [" & ".join(map(_latex, row)) + r" \\" for row in (self.columns, *self.rows)]
+        return "\n".join(
+            [
+                r"\begin{table}",
+                r"\centering",
+                rf"\caption{{{_latex(self.caption)}}}",
+                rf"\label{{tab:{self.name}}}",
+                rf"\begin{{tabular}}{{l{'r' * (len(self.columns) - 1)}}}",
+                r"\toprule",
+                lines[0],
+                r"\midrule",
+                *lines[1:],
+                r"\bottomrule",
+                r"\end{tabular}",
+                r"\end{table}",
+            ]
+        )
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX.get(sign, sign) for sign in text)
+
+
+def shown(value: Any) -> str:
+    """A value as a cell has it; empty where there is none."""
+    return (
+        ""
+        if value is None or (not isinstance(value, str) and pd.isna(value))
+        else number(plain(value))
+    )
+
+
+def tables(
+    sweep: Sweep,
+    found: Sequence[Verdict],
+    fits: Sequence[Growth],
+    compared: Sequence[Comparison],
+    searched: Found | None,
+) -> Iterator[Table]:
+    """The tables that the sweep has something for, but that of all runs."""
+    if found:
+        yield conditions(found)
+    if any(fit.laws for fit in fits):
+        yield laws_of_growth(sweep, fits)
+    if searched is not None:
+        yield keys_searched(searched)
+    elif compared:
+        yield from contenders(compared)
+    if searched is None and (len(sweep.timed) or not compared):
+        yield settings(sweep)
+
+
+def conditions(found: Sequence[Verdict]) -> Table:
+    """What would refute the claim, and whether it holds."""
+    answers = {True: "yes", False: "no", None: "cannot be told"}
+    rows = [
+        (
+            one.condition,
+            one.estimate.setting or "all runs",
+            one.estimate.text,
+            str(one.estimate.n),
+            answers[one.holds],
+        )
+        for verdict in found
+        for one in verdict.findings
+    ]
+    return Table(
+        "criterion",
+        "What would refute the claim, with the 95% interval of each quantity over n runs.",
+        ("it would be refuted if", "of", "found", "n", "holds"),
+        rows,
+    )
+
+
+def laws_of_growth(sweep: Sweep, fits: Sequence[Growth]) -> Table:
+    """The fitted laws of each group."""
+    rows = []
+    for fit in fits:
+        if fit.laws is None:
+            continue
+        law, power = fit.laws.exponential, fit.laws.power
+        rows.append(
+            (
+                fit.group or "all runs",
+                f"{fit.escaped} + {fit.censored}",
+                bracketed((law.b, *law.interval_b)),
+                bracketed((power.b, *power.interval_b)),
+                f"{law.sigma:.2g} / {power.sigma:.2g}",
+                f"{fit.laws.difference:+.2f}",
+                fit.laws.verdict if fit.laws.resolved else "no growth resolved",
+            )
+        )
+    return Table(
+        "laws",
+        "Laws of growth, log τ = a + b·k + σε (exponential) and log τ = a + b·log k + σε (power), "
+        "with 95% intervals from a bootstrap over seeds. ΔAIC: power less exponential; the laws "
+        f"are told apart from {laws.DECISIVE:.0f} on.",
+        (
+            "runs",
+            "escaped + censored",
+            f"b, exponential (per unit of {sweep.memory_word})",
+            "b, power (exponent)",
+            "σ, exponential / power",
+            "ΔAIC",
+            "verdict",
+        ),
+        rows,
+    )
+
+
+def contenders(compared: Sequence[Comparison]) -> Iterator[Table]:
+    """Every setting beside the best, of each task."""
+    metric, relative = compared[0].metric, compared[0].relative
+    posed = any(one.task for one in compared)
+    rows = [
+        (
+            *([one.task] if posed else []),
+            contender.label,
+            str(contender.seeds),
+            bracketed(contender.error),
+            "" if rank == 0 else bracketed(contender.apart),
+            shown(contender.p),
+            *(shown(cost) for cost in (contender.parameters, contender.steps, contender.seconds)),
+        )
+        for one in compared
+        for rank, contender in enumerate(one.contenders)
+    ]
+    mean = "geometric means" if relative else "means"
+    yield Table(
+        "comparison",
+        f"The {metric} at the end of training, the best first: {mean} over n seeds with 95% "
+        f"intervals (Student's t), {'ratio to' if relative else 'difference from'} the best, p of "
+        f"the {compared[0].test} against it, adjusted after Holm; parameters, and steps and "
+        "seconds of a run.",
+        (
+            *(["task"] if posed else []),
+            "setting",
+            "n",
+            metric,
+            "times the best" if relative else "above the best",
+            "p",
+            "parameters",
+            "steps",
+            "seconds",
+        ),
+        rows,
+    )
+
+
+def keys_searched(searched: Found) -> Table:
+    """Where the best runs lie along each key."""
+    rows = [
+        (
+            key.name,
+            shown(key.best),
+            f"{shown(key.low)} to {shown(key.high)}",
+            "" if math.isnan(key.spread) else f"{key.spread:.0%}",
+        )
+        for key in searched.keys
+    ]
+    return Table(
+        "search",
+        f"The keys that were searched, over {len(searched.rows)} runs. The best quarter of the "
+        "runs lies where the key matters: over a small share of the values that were tried.",
+        ("key", "best", "best quarter of the runs", "share of the range"),
+        rows,
+    )
+
+
+def settings(sweep: Sweep) -> Table:
+    """What came out of each setting."""
+    rows, some = [], len(sweep.timed) > 0
+    for label, cell in sweep.cells():
+        seen = timed(cell)
+        censored = int(seen["plateau/censored"].astype(bool).sum())
+        plateau = []
+        if some:
+            length = ""
+            if len(seen):
+                mean, low, high = log_interval(seen["plateau/length"].tolist())
+                # Of lower bounds the mean is one too, and no interval is known.
+                length = f"≥ {number(mean)}" if censored else bracketed((mean, low, high))
+            plateau = [length, str(censored)]
+        error = ""
+        if sweep.metric in cell and cell[sweep.metric].notna().any():
+            errors = cell[sweep.metric].dropna()
+            error = bracketed((log_interval if (errors > 0).all() else interval)(errors.tolist()))
+        rows.append((label or "all runs", str(len(cell)), *plateau, error))
+    lengths = " Lengths τ of the plateau in steps; lower bounds (≥) where some runs are censored."
+    return Table(
+        "settings",
+        "Geometric means over seeds with 95% intervals (Student's t)." + lengths * some,
+        ("setting", "runs", *(("τ", "censored") if some else ()), sweep.metric_name),
+        rows,
+    )
+
+
+def every_run(sweep: Sweep) -> Table:
+    """One row for each run, without the columns that would be empty."""
+    some = len(sweep.timed) > 0
+    rows = [_run(sweep, index, some) for index in range(len(sweep.runs))]
+    columns = (
+        *(sweep.label(key).partition(" (")[0].replace("$", "") for key in sweep.keys),
+        "seed",
+        "status",
+        "steps",
+        *(["τ"] if some else []),
+        sweep.metric_name,
+        "effective memory (taps)",
+        "used memory (lags)",
+        "seconds",
+        "folder",
+    )
+    kept = [
+        index
+        for index in range(len(columns))
+        if index == len(columns) - 1 or any(row[index] for row in rows)
+    ]
+    memories = any("memory (" in columns[index] for index in kept)
+    caption = (
+        "Effective memory: the best linear predictor from that many inputs has the test loss; "
+        "empty where several have it. Used memory: the lags that hold 99% of the energy of the "
+        "impulse response."
+    )
+    return Table(
+        "runs",
+        caption * memories,
+        [columns[index] for index in kept],
+        [[row[index] for index in kept] for row in rows],
+    )
+
+
+def _run(sweep: Sweep, index: int, some: bool) -> list[str]:
+    row, one = sweep.table.iloc[index], sweep.plateaus[index]
+    seconds = row.get("seconds", np.nan)
+    length = "" if one is None else (">" if one.censored else "") + f"{one.length:,}"
+    return [
+        *(shown(row[key]) for key in sweep.keys),
+        str(row["seed"]),
+        str(row["status"]),
+        shown(row.get("steps", np.nan)),
+        *([length] if some else []),
+        shown(row.get(sweep.metric, np.nan)),
+        *_memories(sweep.runs[index]),
+        "" if pd.isna(seconds) else f"{seconds:.1f}",
+        sweep.runs[index].name,
+    ]
+
+
+def _memories(run: Run) -> tuple[str, str]:
+    """Effective memory in taps, as the interval it lies in, and the lags that are used."""
+    bracket, stored = memory.effective(run.result), arrays(run, "kernel.npz")
+    effective = ""
+    if bracket is not None:
+        low, high = (f"{end:.0f}" for end in bracket)
+        effective = f"above {low}" if math.isinf(bracket[1]) else f"{low} to {high}"
+        effective = "none" if bracket[0] < 0 else effective
+    used = "" if stored is None else str(memory.used(memory.impulse_profile(stored["learned"])))
+    return effective, used
+
+
+def failures(sweep: Sweep) -> list[tuple[str, str, str]]:
+    """The runs that did not finish or cannot be read, with their status and the reason."""
+    reasons = {
+        "diverged": "the loss became infinite or 10,000 times the first",
+        "stopped": "interrupted; the same command continues it",
+        "killed": "ended without a word; the same command continues it",
+        "running": "is being trained",
+    }
+    return [*sweep.unreadable] + [
+        (
+            run.name,
+            "pruned" if run.result.get("pruned") else run.status,
+            html.unescape(run.result.get("error") or reasons.get(run.status, ""))
+            if not run.result.get("pruned")
+            else "ended by the search, as earlier runs were better by then",
+        )
+        for run in sweep.runs
+        if run.status != "finished"
+    ]

@@ -1,0 +1,306 @@
+"""Whether the runs of a sweep refute its claim, by the conditions of `seq2seq.schema.criteria`."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from seq2seq.analysis.figures import number
+from seq2seq.analysis.intervals import interval, log_interval
+from seq2seq.analysis.report.growth import Growth
+from seq2seq.analysis.report.sweep import Sweep, arrays, spread
+from seq2seq.schema import COMPARISONS
+from seq2seq.theory.bounds import order_bound
+
+Answer = bool | None  # None: cannot be told
+
+#: What a comparison says of an interval.
+SAYS = {
+    "above": "lies above {}",
+    "below": "lies below {}",
+    "contains": "contains {}",
+    "excludes": "excludes {}",
+    "reaches": "reaches {}",
+    "law": "follows the {} law",
+}
+
+#: Settings whose numbers differ by at most this factor are `alike`.
+ALIKE = 1.25
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A quantity in one setting, with its 95% interval over `n` runs.
+
+    Attributes:
+        law: of a rate of growth, the law that AIC prefers.
+        reason: why there is none.
+    """
+
+    setting: str
+    rows: "pd.DataFrame" = field(repr=False)
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    n: int = 0
+    law: str = ""
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        """The value and its interval."""
+        if math.isnan(self.value):
+            return f"not known ({self.reason})"
+        ends = f" [{number(self.low)}, {number(self.high)}]" if self.low < self.high else ""
+        return number(self.value) + (ends if math.isfinite(self.low) else " [no interval]")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A condition in one setting, and whether it holds there."""
+
+    quantity: str
+    comparison: str
+    estimate: Estimate
+    holds: Answer
+
+    @property
+    def condition(self) -> str:
+        """The condition in words."""
+        return f"{self.quantity} {self.comparison}"
+
+    @property
+    def said(self) -> str:
+        """What was found, in words."""
+        where = f" ({self.estimate.setting})" if self.estimate.setting else ""
+        fact = f"{self.quantity}{where} is {self.estimate.text}"
+        if self.holds is None and not math.isnan(self.estimate.value):
+            return f"{fact}, and it cannot be told whether it {self.comparison}"
+        return f"{fact}, which {self.comparison}" if self.holds else fact
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the runs say of a claim."""
+
+    claim: str
+    findings: list[Finding]
+
+    @property
+    def word(self) -> Literal["supported", "refuted", "undecided"]:
+        """The verdict."""
+        answers = [one.holds for one in self.findings]
+        if any(answers):
+            return "refuted"
+        return "undecided" if None in answers or not answers else "supported"
+
+    @property
+    def sentence(self) -> str:
+        """The verdict and what decided it."""
+        wanted = {"supported": False, "refuted": True, "undecided": None}[self.word]
+        told = dict.fromkeys(one.said for one in self.findings if one.holds is wanted)
+        facts = "; ".join([*told][:3]) + f"; and {len(told) - 3} more" * (len(told) > 3)
+        if self.word == "supported":
+            return f"nothing holds that would refute the claim: {facts}."
+        return f"{facts or 'no run is of the settings that would decide'}."
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        findings = [
+            {
+                "condition": one.condition,
+                "setting": one.estimate.setting,
+                **{
+                    key: value if math.isfinite(value) else None
+                    for key in ("value", "low", "high")
+                    for value in [getattr(one.estimate, key)]
+                },
+                "n": one.estimate.n,
+                "holds": one.holds,
+            }
+            for one in self.findings
+        ]
+        return {"claim": self.claim, "verdict": self.word, "conditions": findings}
+
+
+def verdicts(sweep: Sweep, fits: Sequence[Growth]) -> list[Verdict]:
+    """One for each claim that runs of the sweep state with a criterion."""
+    stated: dict[str, tuple[list[int], list[Mapping[str, Any]]]] = {}
+    for index, run in enumerate(sweep.runs):
+        claim, conditions = run.plain_config.get("claim"), run.plain_config.get("refuted_if")
+        if claim and conditions:
+            stated.setdefault(f"{claim}{conditions}", ([], conditions))[0].append(index)
+    found = []
+    for indices, conditions in stated.values():
+        table = sweep.table.loc[indices]
+        every = [one for c in conditions for one in _findings(sweep, table, fits, c)]
+        found.append(Verdict(sweep.runs[indices[0]].plain_config["claim"], every))
+    return found
+
+
+def _findings(
+    sweep: Sweep, table: "pd.DataFrame", fits: Sequence[Growth], condition: Mapping[str, Any]
+) -> Iterator[Finding]:
+    name = condition["quantity"]
+    asked = [key for key in COMPARISONS if key in condition]
+    words = _words(sweep, name)
+    if "over" in condition:
+        words += f" relative to {_listed(condition['over'])}"
+    chosen = table[sweep.chosen(condition.get("where") or {}).loc[table.index]]
+    if name == "growth":
+        estimates = list(_growths(sweep, chosen, fits))
+    else:
+        estimates = list(_estimates(sweep, table, chosen, condition))
+    if condition.get("lowest"):
+        estimates = sorted(estimates, key=lambda one: one.value)[:1]
+    if not estimates:
+        where = _listed(condition.get("where") or {})
+        estimates = [Estimate("", chosen, reason=f"no run with {where or name}")]
+    for one in estimates:
+        answers = [_compare(sweep, one, key, condition[key]) for key in asked]
+        said = [SAYS[key].format(_shown(sweep, one, condition[key])) for key in asked]
+        holds = False if False in answers else None if None in answers else True
+        yield Finding(words, " and ".join(said), one, holds)
+
+
+def _shown(sweep: Sweep, one: Estimate, wanted: Any) -> str:
+    """What a quantity is compared with, a key with its value."""
+    if not isinstance(wanted, str):
+        return number(wanted)
+    value = _wanted(sweep, one, wanted)
+    return wanted if math.isnan(value) else f"{_words(sweep, wanted)} ({number(value)})"
+
+
+def _wanted(sweep: Sweep, one: Estimate, wanted: Any) -> float:
+    if not isinstance(wanted, str):
+        return float(wanted)
+    return float(_quantity(sweep, wanted).loc[one.rows.index].mean())
+
+
+def _words(sweep: Sweep, name: str) -> str:
+    if name == "growth":
+        return f"the growth of log τ per unit of {sweep.memory_word or 'memory'}"
+    if name.startswith("spread/"):
+        return f"the spread of the best quarter of runs in {name.removeprefix('spread/')}"
+    known = {
+        "plateau": "the share of runs with a plateau",
+        "tolerated_noise": "the noise that is tolerated",
+    }
+    return known.get(name, name.replace("/nmse", " NMSE").replace("/loss", " loss"))
+
+
+def _listed(where: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key} = {' or '.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in where.items()
+    )
+
+
+def _growths(sweep: Sweep, chosen: "pd.DataFrame", fits: Sequence[Growth]) -> Iterator[Estimate]:
+    for fit, (_, rows) in zip(fits, sweep.groups() if fits else (), strict=True):
+        kept = rows[rows.index.isin(chosen.index)]
+        if kept.empty:
+            continue
+        if fit.laws is None:
+            yield Estimate(fit.group, kept, n=len(kept), reason=fit.reason)
+            continue
+        law = fit.laws.exponential
+        counted = fit.escaped + fit.censored
+        yield Estimate(fit.group, kept, law.b, *law.interval_b, counted, fit.laws.verdict)
+
+
+def _estimates(
+    sweep: Sweep, table: "pd.DataFrame", chosen: "pd.DataFrame", condition: Mapping[str, Any]
+) -> Iterator[Estimate]:
+    values = _quantity(sweep, condition["quantity"])
+    if values.nunique() == 1 and condition["quantity"].startswith("spread/"):
+        value = float(values.iloc[0])
+        yield Estimate("", table, value, value, value, len(table))
+        return
+    over = condition.get("over")
+    if over is not None:
+        others = table[sweep.chosen({**(condition.get("where") or {}), **over}).loc[table.index]]
+        chosen, values = _ratios(sweep, chosen, others, values, set(over), condition.get("alike"))
+    for label, rows in sweep.cells(chosen):
+        found = values.loc[rows.index].dropna()
+        if found.empty:
+            yield Estimate(label, rows, reason="no such run has ended with it")
+            continue
+        positive = (found > 0).all() and condition["quantity"] != "plateau"
+        if condition["quantity"] == "plateau":  # the share itself decides, of however few
+            estimate = (float(found.mean()),) * 3
+        else:
+            estimate = (log_interval if positive else interval)(found.tolist())
+        yield Estimate(label, rows, *estimate, len(found))
+
+
+def _ratios(
+    sweep: Sweep,
+    chosen: "pd.DataFrame",
+    others: "pd.DataFrame",
+    values: "pd.Series[float]",
+    told: set[str],
+    alike: str | None,
+) -> tuple["pd.DataFrame", "pd.Series[float]"]:
+    """The chosen runs that have a counterpart among the others, and their ratios to it."""
+    keys = [key for key in sweep.keys if key not in told]
+    if alike:
+        keys = [key for key in keys if key.startswith("task")]
+    ratios: dict[Any, float] = {}
+    for index, row in chosen.iterrows():
+        same = others["seed"] == row["seed"]
+        for key in keys:
+            same &= (others[key] == row[key]) | (others[key].isna() & pd.isna(row[key]))
+        partners = others[same]
+        if alike and len(partners):
+            apart = np.log(_quantity(sweep, alike).loc[partners.index] / row[alike]).abs()
+            partners = partners.loc[[apart.idxmin()]] if apart.min() <= math.log(ALIKE) else []
+        if len(partners):
+            ratios[index] = values[index] / values[partners.index[0]]
+    return chosen.loc[[*ratios]], pd.Series(ratios, dtype=float)
+
+
+def _quantity(sweep: Sweep, name: str) -> "pd.Series[float]":
+    """A number of every run; missing where a run has none."""
+    final = sweep.table["status"] == "finished"
+    if name == "plateau":
+        return (sweep.table["plateau/length"] > 0).astype(float).where(final)
+    if name == "tolerated_noise":
+        return sweep.tolerated.where(final)
+    if name == "order_bound":
+        return pd.Series([_order_bound(sweep, index) for index in sweep.table.index])
+    if name.startswith("spread/"):
+        key = name.removeprefix("spread/")
+        return pd.Series(spread(sweep, key), sweep.table.index, dtype=float)
+    return pd.to_numeric(sweep.column(name), errors="coerce")
+
+
+def _order_bound(sweep: Sweep, index: int) -> float:
+    stored, states = arrays(sweep.runs[index], "kernel.npz"), sweep.column("state_size")[index]
+    if stored is None or pd.isna(states) or not stored["true"].any():
+        return math.nan
+    true = stored["true"]
+    weights = 1 - np.arange(len(true)) / len(true)  # of the loss averaged over the horizon
+    return order_bound(true, int(states), weights) / float(weights @ true**2)
+
+
+def _compare(sweep: Sweep, one: Estimate, comparison: str, wanted: Any) -> Answer:
+    if math.isnan(one.value):
+        return None
+    if comparison == "law":
+        return None if one.law == "cannot tell" else one.law == wanted
+    value = _wanted(sweep, one, wanted)
+    if math.isnan(value):
+        return None
+    if comparison == "above":
+        return True if one.low > value else False if one.high <= value else None
+    if comparison == "below":
+        return True if one.high < value else False if one.low >= value else None
+    if not (math.isfinite(one.low) and one.low < one.high):
+        return None
+    if comparison == "reaches":
+        return one.high >= value
+    return (one.low <= value <= one.high) == (comparison == "contains")

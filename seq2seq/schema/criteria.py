@@ -1,0 +1,86 @@
+"""What would refute a claim, as data: `refuted_if` of an experiment, which the report evaluates.
+
+    claim: The time to leave the plateau grows exponentially with the memory. Refuted if …
+    refuted_if:
+      - {quantity: growth, contains: 0}
+      - {quantity: growth, law: power}
+
+It lists conditions. A claim is **refuted** if one of them holds, **supported** if all fail, and
+**undecided** if one can neither be said to hold nor to fail.
+
+A condition is about a `quantity`:
+
+- a number of every run, such as `test/nmse`, `steps`, or `plateau/length`; `plateau` is 1 for a run
+  that rested on one and else 0, `tolerated_noise` the relative noise in the parameters that leaves
+  the NMSE below 0.1;
+- `growth`, the rate at which log τ grows with the memory of the task, τ being the plateau's length;
+- `spread/<key>`: over which share of the range of a searched key the best quarter of runs spreads.
+
+`where: {<key>: <value or list of values>}` selects runs by keys of the config or of the result; a
+class is named as its file of configs is, `power_law`. `over: {<key>: <value>}` divides by the
+quantity of the runs that differ in just that; with `alike: parameters`, by that of those runs on
+the task that are nearest in this number, if they lie within a factor of 1.25.
+
+The quantity is estimated of every setting, which is what differs in more than the seed: the
+geometric mean over seeds (the mean of `plateau`) and its 95% interval; one seed alone counts as it
+is. `lowest: true` keeps the setting of the lowest mean only. A condition holds if it does for some
+setting, and all that it says is true of it:
+
+- `above: v`, `below: v`: all of the interval lies there; it fails if all of it lies on the other
+  side, and is undecided if v lies in the interval;
+- `contains: v`, `excludes: v`: the interval does; undecided where there is none;
+- `reaches: v`: its upper end is at or above v;
+- `law: exponential` or `power`, of `growth`: AIC prefers it; undecided if AIC cannot tell.
+
+v is a number, a key of the config or of the result, another quantity, or `order_bound`: the NMSE
+that the number of states allows a linear recurrence under white input.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from seq2seq.errors import ConfigError, nearest
+
+COMPARISONS = ("above", "below", "contains", "excludes", "reaches", "law")
+KEYS = ("quantity", "where", "over", "alike", "lowest", *COMPARISONS)
+LAWS = ("exponential", "power")
+KINDS: dict[str, tuple[Any, str]] = {
+    "quantity": (str, "a text"),
+    "where": (Mapping, "a mapping"),
+    "over": (Mapping, "a mapping"),
+    "alike": (str, "a text"),
+    "lowest": (bool, "true or false"),
+    "law": (str, "a text"),
+}
+
+
+def check_criteria(conditions: Any) -> None:
+    """Refuse conditions that the report could not evaluate.
+
+    Raises:
+        ConfigError: one line that names the key, the value and the remedy.
+    """
+    for index, condition in enumerate(conditions or ()):
+        _check(f"refuted_if[{index}]", condition)
+
+
+def _check(path: str, condition: Any) -> None:
+    if not isinstance(condition, Mapping):
+        raise ConfigError(
+            f"{path} must be a mapping, got {condition!r}; "
+            "write {quantity: test/nmse, above: 0.1}"
+        )
+    for key, value in condition.items():
+        if key not in KEYS:
+            raise ConfigError(f"unknown key {path}.{key}{nearest(key, KEYS)}")
+        kind, must = KINDS.get(key, ((str, int, float), "a number or a key"))
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ConfigError(f"{path}.{key} must be {must}, got {value!r}")
+    if "quantity" not in condition:
+        raise ConfigError(f"{path} has no quantity; add quantity: test/nmse")
+    if not any(key in condition for key in COMPARISONS):
+        raise ConfigError(f"{path} compares with nothing; add one of {', '.join(COMPARISONS)}")
+    if condition.get("law", "power") not in LAWS:
+        raise ConfigError(f"{path}.law must be one of {', '.join(LAWS)}; got {condition['law']}")
+    if "law" in condition and condition["quantity"] != "growth":
+        raise ConfigError(f"{path}.law is one of growth; write quantity: growth")
