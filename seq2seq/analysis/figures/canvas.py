@@ -104,6 +104,7 @@ def grid(
     most: int = 3,
     widest: float = WIDTH,
     share: bool = True,
+    least: int = 1,
 ) -> tuple[Figure, list[Axes]]:
     """A figure with a panel per title, side by side up to `most`, the axes named at its edge.
 
@@ -112,9 +113,10 @@ def grid(
         x, y: labels of the axes.
         widest: width of a panel in inches where there is room.
         share: whether all panels have the same scales.
+        least: fewest columns, of which some may stay empty.
     """
     count = max(1, len(titles))
-    columns = min(most, count)
+    columns = min(most, max(count, least))
     rows = -(-count // columns)
     size = (columns * min(widest, WIDTH / columns), rows * height)
     figure = Figure(figsize=size, layout="constrained")

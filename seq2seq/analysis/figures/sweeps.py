@@ -98,7 +98,8 @@ def escape_times(groups: Mapping[str, Times], key: str = "memory $k$ (steps)") -
         canvas.ticks_at(ax, array(times.k))
     every = np.concatenate([array(times.tau) for times in groups.values()])
     axes[0].set_ylim(every.min() / 1.6, every.max() * 1.6)  # the data, not the bands
-    canvas.legend(figure, 2 if len(axes) == 1 else 4)
+    canvas.plain_ticks(axes[0].yaxis)
+    canvas.legend(figure, 4)
     return figure
 
 
@@ -162,7 +163,7 @@ def eigenvalues(panels: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
     norm = SymLogNorm(linthresh=10, vmin=0, vmax=max(last, 10), base=10)
     side = 9.4 / min(max(len(panels), 3), 4)
     names = ("real part", "imaginary part")
-    figure, axes = canvas.grid(panels, 0.95 * side, *names, most=4)
+    figure, axes = canvas.grid(panels, 0.95 * side, *names, most=4, least=3)
     angle = np.linspace(0, 2 * np.pi, 200)
     for ax, (steps, values) in zip(axes, panels.values(), strict=True):
         points = np.asarray(values, dtype=np.complex128).reshape(len(array(steps)), -1)
@@ -244,7 +245,7 @@ def searched(panels: Mapping[str, Sequence[Any]], errors: Sequence[float], unit:
             continue
         if x.min() > 0 and x.max() > 5 * x.min():
             ax.set_xscale("log")
-        if len(set(values)) <= 8:
+        if len(set(values)) <= len(values) / 2:  # a choice among few
             canvas.ticks_at(ax, x)
             ax.minorticks_off()
     canvas.plain_ticks(axes[0].yaxis)

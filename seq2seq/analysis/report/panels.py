@@ -32,19 +32,23 @@ class Panel:
 
 def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     """Every figure that the sweep has data for, the result first."""
+    if (found := search(sweep)) is not None:
+        yield from _searched(sweep, found)
+        yield from _losses(sweep, [])
+        return
+    means = [_means(sweep)] if sweep.keys and sweep.has_errors else []
+    if not sweep.is_study:
+        yield from means
     if sweep.memory is not None and len(sweep.timed):
         yield _escape_times(sweep, sweep.memory, fits)
         yield from _rates(sweep, fits)
-    if any(history is not None for history in sweep.histories):
-        yield _losses(sweep)
+    yield from _losses(sweep, [sweep.memory] if sweep.memory else sweep.keys)
     yield from _example(sweep)
     yield from _kernels(sweep)
     yield from _eigenvalues(sweep)
     yield from _heat_maps(sweep)
-    if (found := search(sweep)) is not None:
-        yield from _searched(sweep, found)
-    elif sweep.keys and sweep.has_errors:
-        yield _means(sweep)
+    if sweep.is_study:
+        yield from means
     yield from _order_bounds(sweep)
     yield from _spectra(sweep)
     yield from _perturbation(sweep)
@@ -95,11 +99,10 @@ def _rates(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     yield Panel("rates", figure, caption, pd.DataFrame(data))
 
 
-def _losses(sweep: Sweep) -> Panel:
+def _losses(sweep: Sweep, by: Sequence[str]) -> Iterator[Panel]:
     panels: dict[str, list[sweeps.Curve]] = {}
     references: dict[str, dict[str, float]] = {}
-    by = [sweep.memory] if sweep.memory else sweep.keys
-    grouped = sweep.groups() if sweep.memory else [("", sweep.table)]
+    grouped = sweep.groups() if sweep.memory in by else [("", sweep.table)]
     groups = {index: label for label, rows in grouped for index in rows.index}
     labels = list(dict.fromkeys(groups.values()))[:GROUPS]
     data = []
@@ -117,14 +120,20 @@ def _losses(sweep: Sweep) -> Panel:
             for column in rows
             if str(column).startswith("reference/") and rows[column].notna().any()
         }
-    return Panel(
-        "losses",
-        sweeps.loss_panels(panels, references),
-        "Training loss of every run. Filled triangles: the escape from the plateau; open ones: the "
-        "run ended on it. Dashed: the losses of the best linear predictors with no input (zero), "
-        "the present input (memoryless) and the last m inputs (taps m).",
-        pd.concat(data),
-    )
+    if not data:
+        return
+    caption = "Training loss of every run."
+    if any(curve.plateau is not None for shown in panels.values() for curve in shown):
+        caption += (
+            " Filled triangles: the escape from the plateau; open ones: the run ended on it, or is "
+            "on it still."
+        )
+    if any(references.values()):
+        caption += (
+            " Dashed: the losses of the best linear predictors with no input (zero), the present "
+            "input (memoryless) and the last m inputs (taps m)."
+        )
+    yield Panel("losses", sweeps.loss_panels(panels, references), caption, pd.concat(data))
 
 
 def _choose(items: list[Any], most: int) -> list[Any]:

@@ -53,10 +53,11 @@ class Found:
         )
         told = [key for key in self.keys if not np.isnan(key.spread)]
         if len(told) > 1 and len(self.rows) >= 8:
+            first = told[0]
+            ends = number(first.low) + f" to {number(first.high)}" * (first.low < first.high)
             said += (
-                f"{told[0].name} mattered most: the best quarter of runs spreads over "
-                f"{told[0].spread:.0%} of its range ({number(told[0].low)} to "
-                f"{number(told[0].high)}), over "
+                f"{first.name} mattered most: the best quarter of runs spreads over "
+                f"{first.spread:.0%} of its range ({ends}), over "
                 + ", ".join(f"{key.spread:.0%} of that of {key.name}" for key in told[1:])
                 + "."
             )

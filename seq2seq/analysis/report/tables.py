@@ -205,7 +205,7 @@ def keys_searched(searched: Found) -> Table:
         (
             key.name,
             shown(key.best),
-            f"{shown(key.low)} to {shown(key.high)}",
+            shown(key.low) + f" to {shown(key.high)}" * (key.low < key.high),
             "" if math.isnan(key.spread) else f"{key.spread:.0%}",
         )
         for key in searched.keys
