@@ -59,6 +59,8 @@ def test_every_experiment_is_legal_and_states_its_claim(experiment):
     cfg = compose("train", overrides=[f"experiment={experiment}"], return_hydra_config=True)
     assert cfg.name
     assert cfg.claim
+    assert cfg.refuted_if
+    schema.check(cfg)
     for key in cfg.hydra.sweeper.params or {}:
         path = key.split("/")[0]
         assert OmegaConf.select(cfg, path, throw_on_missing=False) is not None, key
@@ -358,6 +360,23 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
         ),
         (["task.k=1e9"], "task.k must be a whole number, got 1000000000.0; write 1000000000"),
         (["allow=os"], "allow must be a list of texts, got os; write allow=[os]"),
+        (
+            ["refuted_if=[{quantitty: growth, above: 0}]"],
+            "unknown key refuted_if[0].quantitty; did you mean 'quantity'?",
+        ),
+        (
+            ["refuted_if=[{quantity: growth, abov: 0}]"],
+            "unknown key refuted_if[0].abov; did you mean 'above'?",
+        ),
+        (["refuted_if=[{above: 0}]"], "refuted_if[0] has no quantity; add quantity: test/nmse"),
+        (
+            ["refuted_if=[{quantity: steps, above: [1]}]"],
+            "refuted_if[0].above must be a number or a key, got [1]",
+        ),
+        (
+            ["refuted_if=[{quantity: steps, law: power}]"],
+            "refuted_if[0].law is one of growth; write quantity: growth",
+        ),
         (["claim=[1]"], "claim must be a text or null, got [1]"),
         (["~task.k"], "~task.k leaves no value; set task.k=8 instead"),
         (["~task.foo"], "~task.foo has nothing to take out; leave ~task.foo out"),

@@ -84,7 +84,7 @@ RULE = Rule()
 VISIBLE = 2
 
 #: What a criterion (`seq2seq.schema.criteria`) may ask of plateaus.
-QUANTITIES = ("growth", "plateau", "plateau/length")
+QUANTITIES = ("growth", "resting", "plateau/length")
 
 
 @dataclass(frozen=True)

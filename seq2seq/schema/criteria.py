@@ -10,9 +10,9 @@ It lists conditions. A claim is **refuted** if one of them holds, **supported** 
 
 A condition is about a `quantity`:
 
-- a number of every run, such as `test/nmse`, `steps`, or `plateau/length`; `plateau` is 1 for a run
-  that rested on one and else 0, `tolerated_noise` the relative noise in the parameters that leaves
-  the NMSE below 0.1;
+- a number of every run, such as `test/nmse`, `steps` or `plateau/length`; `resting` is the share of
+  the steps that it spent on plateaus, `tolerated_noise` the relative noise in the parameters that
+  leaves the NMSE below 0.1;
 - `growth`, the rate at which log τ grows with the memory of the task, τ being the plateau's length;
 - `spread/<key>`: over which share of the range of a searched key the best quarter of runs spreads.
 
@@ -22,7 +22,7 @@ quantity of the runs that differ in just that; with `alike: parameters`, by that
 the task that are nearest in this number, if they lie within a factor of 1.25.
 
 The quantity is estimated of every setting, which is what differs in more than the seed: the
-geometric mean over seeds (the mean of `plateau`) and its 95% interval; one seed alone counts as it
+geometric mean over seeds (the mean, if one is 0) and its 95% interval; one seed alone counts as it
 is. `lowest: true` keeps the setting of the lowest mean only. A condition holds if it does for some
 setting, and all that it says is true of it:
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -25,10 +26,13 @@ def write_run(
     steps: int = 4000,
     hidden_size: int = 16,
     status: str = "finished",
+    model: str = "RNN",
+    conditions: Sequence[Mapping[str, object]] = (),
     **result: object,
 ) -> Path:
     """A run of shift k whose loss rests at 2/3 for τ steps, then falls to 1e-3."""
-    folder = root / f"shift-k={k}-hidden_size={hidden_size}-seed={seed}"
+    named = "" if model == "RNN" else f"-{model}"
+    folder = root / f"shift-k={k}{named}-hidden_size={hidden_size}-seed={seed}"
     folder.mkdir(parents=True)
     config = {
         "task": {
@@ -38,11 +42,12 @@ def write_run(
             "input": {"_target_": "seq2seq.tasks.White", "scale": 1.0},
             "seed": seed,
         },
-        "model": {"_target_": "seq2seq.models.RNN", "hidden_size": hidden_size},
+        "model": {"_target_": f"seq2seq.models.{model}", "hidden_size": hidden_size},
         "callbacks": {"stop_after_escape": {"_target_": "seq2seq.callbacks.StopAfterEscape"}},
         "seed": seed,
         "name": "plateau_shift",
         "claim": "Time grows with k & nothing <else>.",
+        "refuted_if": [*conditions],
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     if status == "killed":
@@ -166,8 +171,8 @@ def test_the_page_is_self_contained_and_complete(sweep, page):
     assert "script" not in page.tags
     assert not re.search(r"@import|url\((?!#)", text)
     names = {"plateau_lengths", "losses", "definition", "kernels", "eigenvalues", "means"}
-    assert {file.stem for file in (sweep / "figures").glob("*.svg")} == names
-    assert {file.stem for file in (sweep / "figures").glob("*.png")} == names
+    for kind in ("svg", "pdf", "png", "csv"):
+        assert {file.stem for file in (sweep / "figures").glob(f"*.{kind}")} == names
     assert page.tags.count("figure") == page.tags.count("figcaption") == len(names)
     assert "Time grows with k & nothing <else>." in page.words
     assert "per unit of delay k" in page.words
@@ -191,7 +196,7 @@ def test_writing_it_again_changes_nothing(sweep, page):
 def test_figures_that_the_sweep_has_no_longer_are_removed(tmp_path):
     write_run(tmp_path, 4, 0, 100.0)
     (tmp_path / "figures").mkdir()
-    old = [tmp_path / "figures" / f"heat_map_plateau.{kind}" for kind in ("svg", "png")]
+    old = [tmp_path / "figures" / f"heat_map_plateau.{kind}" for kind in ("svg", "csv")]
     for file in old:
         file.write_bytes(b"of an earlier state")
     report(tmp_path)
@@ -223,7 +228,7 @@ def test_runs_that_failed_are_named_with_their_reason(tmp_path):
     write_run(tmp_path, 16, 1, 100, status="diverged", steps=50, **{"test/nmse": None})
     write_run(tmp_path, 16, 2, 100, status="killed")
     words = Page(report(tmp_path).read_text(encoding="utf-8")).words
-    failed = words[words.index("What failed") : words.index("All runs")]
+    failed = words[words.index("What did not finish") : words.index("All runs")]
     for text in ("k must be <smaller>", "diverged", "killed"):
         assert text in failed
     assert "finished" not in failed

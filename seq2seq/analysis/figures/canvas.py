@@ -186,4 +186,6 @@ def number(value: Any) -> str:
     if real and abs(real) < 0.01:
         mantissa, exponent = f"{real:.1e}".split("e")
         return f"{mantissa}e{int(exponent)}"
+    if abs(real) >= 1e8:
+        return f"{real:.1e}".replace("e+", "e").replace("e0", "e")
     return f"{real:,.0f}" if abs(real) >= 100 else f"{real:.3g}"

@@ -72,7 +72,7 @@ class Comparison:
         else:
             rest = f" and {len(near) - 3} more" * (len(near) > 3)
             said += (
-                f", but {', '.join(near[:3])}{rest} cannot be told from it ({self.test}, "
+                f", but {'; '.join(near[:3])}{rest} cannot be told from it ({self.test}, "
                 f"p = {number(second.p)}; {by})"
             )
             if told:

@@ -58,6 +58,7 @@ class Sweep:
         table: one row per run, from `runs.collect`, and the columns `plateau/level`,
             `plateau/length`, `plateau/censored` (missing where a run has no plateau or has not
             finished).
+        resting: share of its steps that each run spent on plateaus.
         keys: config keys that vary on their own, without the seed.
         unreadable: name of each run that is left out, its status and why it cannot be read.
 
@@ -71,7 +72,7 @@ class Sweep:
         if table.empty:
             raise ValueError(f"no runs below {root}; give a folder that holds run folders")
         self.runs, self.histories, self.rules, self.plateaus = [], [], [], []  # type: ignore[var-annotated]
-        self.unreadable, kept = [], []
+        self.unreadable, kept, resting = [], [], []
         for index, row in table.iterrows():
             run = Run(row["folder"], allow)
             try:
@@ -79,7 +80,7 @@ class Sweep:
                     raise ValueError(row["error"])
                 history = _history(run)
                 rule = plateau.rule(run.plain_config)
-                found = _plateau(run, history)
+                found = _plateaus(run, history)
             except Exception as error:
                 self.unreadable.append((run.name, "unreadable", str(error)))
                 continue
@@ -87,7 +88,9 @@ class Sweep:
             self.runs.append(run)
             self.histories.append(history)
             self.rules.append(rule)
-            self.plateaus.append(found)
+            self.plateaus.append(found[0] if found else None)
+            steps = float(history["step"][-1]) if history else np.nan
+            resting.append(sum(one.length for one in found) / steps)
         if not kept:
             raise ValueError(f"no run below {root} can be read; the first: {self.unreadable[0][2]}")
         table = table.loc[kept].reset_index(drop=True)
@@ -101,6 +104,7 @@ class Sweep:
             table[column] = table[column].map(_comparable)
         self.table = table.assign(**columns)
         self.keys = _axes(table, candidates)
+        self.resting = pd.Series(resting, dtype=float)
 
     @cached_property
     def memory(self) -> str | None:
@@ -245,17 +249,16 @@ def _history(run: Run) -> Arrays | None:
     return history if len(history["step"]) else None
 
 
-def _plateau(run: Run, history: Arrays | None) -> Plateau | None:
+def _plateaus(run: Run, history: Arrays | None) -> list[Plateau]:
     if history is None or run.status not in ("finished", *UNENDED):
-        return None
+        return []
     references = run.result
     if run.status in UNENDED and not any(key.startswith("reference/") for key in references):
         try:
             references = build_task(run.config).references()
-        except ValueError:  # its data are not here
+        except (ValueError, OSError):  # its data are not here
             references = {}
-    found = plateau.reading(history, run.plain_config, references)
-    return found[0] if found else None
+    return plateau.reading(history, run.plain_config, references)
 
 
 def _axes(table: "pd.DataFrame", candidates: Sequence[str]) -> list[str]:

@@ -186,7 +186,7 @@ def _words(sweep: Sweep, name: str) -> str:
     if name.startswith("spread/"):
         return f"the spread of the best quarter of runs in {name.removeprefix('spread/')}"
     known = {
-        "plateau": "the share of runs with a plateau",
+        "resting": "the share of the steps spent on plateaus",
         "tolerated_noise": "the noise that is tolerated",
     }
     return known.get(name, name.replace("/nmse", " NMSE").replace("/loss", " loss"))
@@ -229,11 +229,7 @@ def _estimates(
         if found.empty:
             yield Estimate(label, rows, reason="no such run has ended with it")
             continue
-        positive = (found > 0).all() and condition["quantity"] != "plateau"
-        if condition["quantity"] == "plateau":  # the share itself decides, of however few
-            estimate = (float(found.mean()),) * 3
-        else:
-            estimate = (log_interval if positive else interval)(found.tolist())
+        estimate = (log_interval if (found > 0).all() else interval)(found.tolist())
         yield Estimate(label, rows, *estimate, len(found))
 
 
@@ -266,8 +262,8 @@ def _ratios(
 def _quantity(sweep: Sweep, name: str) -> "pd.Series[float]":
     """A number of every run; missing where a run has none."""
     final = sweep.table["status"] == "finished"
-    if name == "plateau":
-        return (sweep.table["plateau/length"] > 0).astype(float).where(final)
+    if name == "resting":
+        return sweep.resting.where(final)
     if name == "tolerated_noise":
         return sweep.tolerated.where(final)
     if name == "order_bound":

@@ -1,0 +1,156 @@
+"""What a page begins with: the verdict on a claim, a comparison, or what a search found."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_report import Page, write_run
+
+from seq2seq.analysis import plateau
+from seq2seq.analysis.report import Sweep, comparisons, growth, report, verdicts
+from seq2seq.runs import Run
+
+GROWS = [{"quantity": "growth", "contains": 0}, {"quantity": "growth", "law": "power"}]
+
+
+def write_study(root, conditions, rate=0.3, seeds=3):
+    for k in (4, 6, 8, 10, 12):
+        for seed in range(seeds):
+            tau = math.exp(3 + rate * k + 0.1 * np.sin(7.0 * k + seed))
+            write_run(root, k, seed, tau, steps=2000, conditions=conditions)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "rate", "word"),
+    [
+        (GROWS, 0.3, "supported"),
+        (GROWS, 0.0, "refuted"),
+        ([{"quantity": "growth", "above": 0, "reaches": 0.031}], 0.3, "refuted"),
+        ([{"quantity": "growth", "above": 0, "reaches": 0.9}], 0.3, "supported"),
+        ([{"quantity": "growth", "excludes": 0.3}], 0.3, "supported"),
+        ([{"quantity": "growth", "below": 0.3}], 0.3, "undecided"),
+        ([{"quantity": "test/nmse", "above": 0.5}], 0.3, "supported"),
+        ([{"quantity": "test/nmse", "where": {"task.k": 12}, "above": 1e-9}], 0.3, "refuted"),
+        ([{"quantity": "test/nmse", "where": {"model": "tcn"}, "above": 1}], 0.3, "undecided"),
+        ([{"quantity": "test/nmse", "lowest": True, "above": "reference/zero"}], 0.3, "supported"),
+        (
+            [
+                {
+                    "quantity": "plateau/length",
+                    "where": {"task.k": 12},
+                    "over": {"task.k": 4},
+                    "below": 2,
+                }
+            ],
+            0.3,
+            "supported",  # e^{0.3 · 8} = 11
+        ),
+    ],
+)
+def test_a_claim_is_judged_by_its_criterion(tmp_path, conditions, rate, word):
+    write_study(tmp_path, conditions, rate)
+    sweep = Sweep(tmp_path)
+    (verdict,) = verdicts(sweep, growth(sweep))
+    assert verdict.word == word, verdict.sentence
+
+
+def test_one_seed_leaves_the_growth_undecided(tmp_path):
+    write_study(tmp_path, GROWS, seeds=1)
+    sweep = Sweep(tmp_path)
+    (verdict,) = verdicts(sweep, growth(sweep))
+    assert verdict.word == "undecided"
+
+
+def test_the_page_begins_with_the_verdict_and_programs_can_read_it(tmp_path):
+    write_study(tmp_path, GROWS)
+    page = Page(report(tmp_path, latex=True).read_text(encoding="utf-8"))
+    body = page.words[page.words.index("plateau_shift\n") :].split()
+    assert body[1] == "supported:"
+    told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert told["verdict"] == "supported"
+    assert [one["holds"] for one in told["claims"][0]["conditions"]] == [False, False]
+    assert told["claims"][0]["conditions"][0]["low"] > 0
+    tex = (tmp_path / "tables.tex").read_text(encoding="utf-8")
+    assert tex.count(r"\toprule") == tex.count(r"\bottomrule") == len(told["tables"]) - 1
+    assert not set("τ≥Δσ") & set(tex)
+    with (tmp_path / "figures" / "plateau_lengths.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    lengths = Sweep(tmp_path).table["plateau/length"].tolist()
+    assert [float(row["plateau/length"]) for row in rows] == lengths
+
+
+def test_models_are_compared_by_seed_and_not_as_a_failed_study(tmp_path):
+    errors = {"RNN": [0.02, 0.03, 0.025], "TCN": [2e-4, 4e-4, 3e-4], "S4D": [2.1e-4, 3.9e-4, 4e-4]}
+    for model, values in errors.items():
+        for seed, error in enumerate(values):
+            result = {"test/nmse": error, "parameters": 100, "seconds": 3.0}
+            folder = write_run(tmp_path, 8, seed, 1, steps=300, model=model, **result)
+            text = (folder / "config.yaml").read_text()
+            (folder / "config.yaml").write_text(text.replace("stop_after_escape", "other"))
+    (compared,) = comparisons(Sweep(tmp_path))
+    best, second, last = compared.contenders
+    assert (best.label, second.label, last.label) == ("TCN", "S4D", "RNN")
+    logs = {model: np.log10(values) for model, values in errors.items()}
+    p = {model: stats.ttest_rel(logs[model], logs["TCN"]).pvalue for model in ("S4D", "RNN")}
+    assert second.p == pytest.approx(max(p["S4D"], 2 * p["RNN"]))  # after Holm
+    assert last.p == pytest.approx(2 * p["RNN"])
+    ratio = 10 ** (logs["RNN"] - logs["TCN"]).mean()
+    assert last.apart[0] == pytest.approx(ratio)
+    assert last.apart[1] < ratio < last.apart[2]
+    words = Page(report(tmp_path).read_text(encoding="utf-8")).words
+    assert "TCN has the lowest test NMSE" in words
+    assert "S4D cannot be told from it" in words
+    assert "100 parameters and took 300 steps and 3 s a run" in words
+    for foreign in ("no law was fitted", "nan", "censored", "τ"):
+        assert foreign not in words
+
+
+def test_a_search_begins_with_its_best_settings(tmp_path):
+    (tmp_path / "study.journal").write_text("")
+    for seed, rate in enumerate(np.geomspace(1e-4, 1e-1, 12)):
+        size = (4, 8, 16, 32)[seed % 4]
+        error = 1e-3 * (1 + np.log(rate / 1e-2) ** 2)
+        folder = write_run(tmp_path, 8, 0, 50, steps=100, hidden_size=size, **{"val/nmse": error})
+        text = (folder / "config.yaml").read_text() + f"optimizer:\n  lr: {rate}\n"
+        (folder / "config.yaml").write_text(text)
+        folder.rename(tmp_path / f"trial-{seed}")
+    words = Page(report(tmp_path).read_text(encoding="utf-8")).words
+    assert "The lowest validation NMSE of 12 runs" in words
+    assert "optimizer.lr mattered most" in words
+
+
+def test_runs_that_have_not_ended_count_as_censored_where_they_are(tmp_path):
+    write_study(tmp_path, GROWS)
+    on_it = write_run(tmp_path, 14, 0, 1e9, steps=700)
+    beyond = write_run(tmp_path, 14, 1, 300, steps=700)
+    for folder in (on_it, beyond):
+        (folder / "result.json").unlink()
+    sweep = Sweep(tmp_path)
+    rows = sweep.table[sweep.table["task.k"] == 14].set_index("seed")
+    assert rows["status"].tolist() == ["killed", "killed"]
+    assert rows["plateau/censored"].tolist() == [True, False]
+    assert 650 < rows["plateau/length"][0] < 700
+    (fit,) = growth(sweep)
+    assert (fit.runs, fit.censored, fit.without) == (17, 1, 0)
+    assert "2 runs have not ended" in report(tmp_path).read_text(encoding="utf-8")
+
+
+def test_report_and_others_read_the_same_plateau(tmp_path):
+    """A loss that only descends has none, whoever asks; one that rests without memory has."""
+    step = np.arange(1, 3001)
+    falling = {"step": step, "loss": 0.7 * step**-0.8}
+    resting = {"step": step, "loss": np.where(step < 800, 0.66, 0.66 * (step / 800.0) ** -4)}
+    low = {"step": step, "loss": 0.01 * resting["loss"]}
+    references = {"reference/memoryless": 0.66}
+    assert plateau.reading(falling, {}, references) == []
+    (one,) = plateau.reading(resting, {}, references)
+    assert one.escape == pytest.approx(850, abs=60)
+    assert plateau.reading(low, {}, references) == []
+    assert plateau.reading(resting, {}, {}) == []  # nothing says which loss a plateau would have
+    assert plateau.reading(low, {"refuted_if": GROWS}, references) != []
+    run = Run(write_run(tmp_path, 4, 0, 100))
+    (found,) = plateau.reading(run.history, run.plain_config, run.result)
+    assert Sweep(tmp_path).plateaus == [found]
