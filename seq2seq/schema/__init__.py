@@ -7,7 +7,6 @@ types import neither torch nor lightning.
 from seq2seq.errors import ConfigError, nearest
 from seq2seq.schema.checks import check, one_device, plain
 from seq2seq.schema.components import CONFIGS, Component, choices, component_schema, register
-from seq2seq.schema.criteria import COMPARISONS
 from seq2seq.schema.messages import explain
 from seq2seq.schema.signatures import (
     NO_DEFAULT,
@@ -20,7 +19,6 @@ from seq2seq.schema.signatures import (
 from seq2seq.schema.training import TRAINER, check_folders, check_training
 
 __all__ = [
-    "COMPARISONS",
     "CONFIGS",
     "NO_DEFAULT",
     "RUN_TIME",

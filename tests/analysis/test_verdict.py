@@ -3,15 +3,20 @@
 import csv
 import json
 import math
+import re
 
 import numpy as np
 import pytest
+import yaml
 from scipy import stats
 from test_report import Page, write_run
 
 from seq2seq.analysis import plateau
 from seq2seq.analysis.report import Sweep, comparisons, growth, report, verdicts
-from seq2seq.runs import Run
+from seq2seq.analysis.report.verdict import SAYS
+from seq2seq.runs import Run, resolved
+from seq2seq.schema.criteria import COMPARISONS
+from seq2seq.training import configure
 
 GROWS = [{"quantity": "growth", "contains": 0}, {"quantity": "growth", "law": "power"}]
 
@@ -57,6 +62,10 @@ def test_a_claim_is_judged_by_its_criterion(tmp_path, conditions, rate, word):
     assert verdict.word == word, verdict.sentence
 
 
+def test_the_report_knows_every_comparison():
+    assert tuple(SAYS) == COMPARISONS
+
+
 def test_one_seed_leaves_the_growth_undecided(tmp_path):
     write_study(tmp_path, GROWS, seeds=1)
     sweep = Sweep(tmp_path)
@@ -66,9 +75,10 @@ def test_one_seed_leaves_the_growth_undecided(tmp_path):
 
 def test_the_page_begins_with_the_verdict_and_programs_can_read_it(tmp_path):
     write_study(tmp_path, GROWS)
-    page = Page(report(tmp_path, latex=True).read_text(encoding="utf-8"))
-    body = page.words[page.words.index("plateau_shift\n") :].split()
-    assert body[1] == "supported:"
+    page = report(tmp_path, latex=True).read_text(encoding="utf-8")
+    first = re.search(r"<h1>.*?</h1>\s*<p[^>]*>(.*?)</p>", page, re.DOTALL)
+    assert first is not None
+    assert re.sub("<.*?>", "", first[1]).startswith("supported: nothing holds that would refute")
     told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert told["verdict"] == "supported"
     assert [one["holds"] for one in told["claims"][0]["conditions"]] == [False, False]
@@ -126,8 +136,10 @@ def test_runs_that_have_not_ended_count_as_censored_where_they_are(tmp_path):
     write_study(tmp_path, GROWS)
     on_it = write_run(tmp_path, 14, 0, 1e9, steps=700)
     beyond = write_run(tmp_path, 14, 1, 300, steps=700)
-    for folder in (on_it, beyond):
-        (folder / "result.json").unlink()
+    for seed, folder in enumerate((on_it, beyond)):
+        (folder / "result.json").unlink()  # with the losses of the references
+        cfg = configure(["experiment=plateau_shift", "task.k=14", f"seed={seed}"])
+        (folder / "config.yaml").write_text(yaml.safe_dump(resolved(cfg)))
     sweep = Sweep(tmp_path)
     rows = sweep.table[sweep.table["task.k"] == 14].set_index("seed")
     assert rows["status"].tolist() == ["killed", "killed"]

@@ -66,8 +66,8 @@ def content(sweep: Sweep, fits: Sequence[Growth], found: Sequence[Verdict]) -> d
     """What the page says beside the figures."""
     config = sweep.runs[0].plain_config
     statuses = sweep.table["status"].value_counts()
-    searched, compared = search(sweep), comparisons(sweep)
     is_study = sweep.is_study or any(fit.laws for fit in fits)
+    searched, compared = search(sweep), [] if is_study else comparisons(sweep)
     sentences = _growths(fits, sweep.memory_word) if is_study else []
     if searched is not None:
         sentences = [searched.sentence]
@@ -85,7 +85,7 @@ def content(sweep: Sweep, fits: Sequence[Growth], found: Sequence[Verdict]) -> d
         "axes": [f"{axis}: {', '.join(_values(sweep.table[axis]))}" for axis in sweep.keys],
         "hours": _duration(float(sweep.table.get("seconds", pd.Series(dtype=float)).sum())),
         "sentences": sentences,
-        "tables": [*tables.tables(sweep, found, fits, [] if is_study else compared, searched)],
+        "tables": [*tables.tables(sweep, found, fits, compared, searched)],
         "runs": tables.every_run(sweep),
         "failed": tables.failures(sweep),
         "made": provenance(sweep),

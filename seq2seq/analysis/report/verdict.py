@@ -12,12 +12,11 @@ from seq2seq.analysis.figures import number
 from seq2seq.analysis.intervals import interval, log_interval
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.sweep import Sweep, arrays, spread
-from seq2seq.schema import COMPARISONS
 from seq2seq.theory.bounds import order_bound
 
 Answer = bool | None  # None: cannot be told
 
-#: What a comparison says of an interval.
+#: What each comparison says of an interval.
 SAYS = {
     "above": "lies above {}",
     "below": "lies below {}",
@@ -145,7 +144,7 @@ def _findings(
     sweep: Sweep, table: "pd.DataFrame", fits: Sequence[Growth], condition: Mapping[str, Any]
 ) -> Iterator[Finding]:
     name = condition["quantity"]
-    asked = [key for key in COMPARISONS if key in condition]
+    asked = [key for key in SAYS if key in condition]
     words = _words(sweep, name)
     if "over" in condition:
         words += f" relative to {_listed(condition['over'])}"
