@@ -52,3 +52,16 @@ def test_the_commit_is_that_of_the_package_not_of_what_lies_around_it(tmp_path, 
 def test_a_damaged_one_is_none(tmp_path, content):
     (tmp_path / "provenance.json").write_text(content)
     assert Run(tmp_path).provenance == {}
+
+
+def test_a_training_that_goes_on_keeps_what_its_former_parts_said(tmp_path):
+    run, cfg = Run(tmp_path), {"threads": 1}
+    run.write_provenance(cfg)
+    run.write_provenance(cfg)
+    assert run.provenance["before"] == []  # there was nothing to go on from
+    first = run.provenance
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step=1.ckpt").touch()
+    run.write_provenance(cfg)
+    del first["before"]
+    assert run.provenance["before"] == [first]

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: A run with one of these statuses is complete: asked for again, it is skipped.
 FINAL = ("finished", "diverged")
 
+#: Most former parts of a training whose provenance is kept.
+MOST_PARTS = 20
+
 
 class Run:
     """One run folder, read when asked for.
@@ -171,8 +174,16 @@ class Run:
         write_atomically(self.folder / "config.yaml", text.encode())
 
     def write_provenance(self, cfg: DictConfig) -> None:
-        """Write `provenance.json`: the code, the machine and the command of this training."""
-        data = json.dumps(provenance(cfg), indent=1).encode()
+        """Write `provenance.json`: the code, the machine and the command of this training.
+
+        Where it goes on from a checkpoint, those of the former parts stand under `before`.
+        """
+        former = self.provenance
+        told = former.pop("before", [])
+        before = told if isinstance(told, list) else []
+        if former and self.checkpoints:
+            before = [*before, former][-MOST_PARTS:]
+        data = json.dumps(provenance(cfg) | {"before": before}, indent=1).encode()
         write_atomically(self.folder / "provenance.json", data)
 
     def write_result(self, result: Mapping[str, Any]) -> None:

@@ -195,4 +195,4 @@ def _made(told: dict[str, Any]) -> dict[str, str]:
             [f"python {told.get('python')}", *(f"{name} {version}" for name, version in versions)]
         ),
         "command": str(told.get("command")),
-    }
+    } | ({"interrupted": "and continued"} if told.get("before") else {})
