@@ -136,9 +136,7 @@ def _contenders(sweep: Sweep, rows: "pd.DataFrame", told: Sequence[str]) -> Iter
     for label in order:
         pairs = (errors[label] - errors[order[0]]).dropna()
         mean, low, high = interval(pairs.tolist()) if len(pairs) else (math.nan,) * 3
-        apart[label] = (
-            tuple(10**end for end in (mean, low, high)) if relative else (mean, low, high)
-        )
+        apart[label] = (10**mean, 10**low, 10**high) if relative else (mean, low, high)
         several = len(pairs) > 1 and label != order[0]
         p[label] = float(stats.ttest_1samp(pairs, 0).pvalue) if several else math.nan
     p |= _holm({label: value for label, value in p.items() if not math.isnan(value)})

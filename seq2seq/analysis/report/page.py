@@ -182,12 +182,12 @@ def _made(told: dict[str, Any]) -> dict[str, str]:
     if not told:
         return {"code": "not told: the run is of an earlier version"}
     machine, packages = told.get("machine"), told.get("packages")
-    commit = f", commit {told['commit']}" if told.get("commit") else ", installed"
-    state = {True: " (clean)", False: " (with uncommitted changes)"}.get(told.get("clean"), "")
+    state = {True: " (clean)", False: " (with uncommitted changes)"}.get(bool(told.get("clean")))
+    commit = f", commit {told['commit']}{state}" if told.get("commit") else ", installed"
     listed = machine.values() if isinstance(machine, dict) else [machine]
     versions = packages.items() if isinstance(packages, dict) else ()
     return {
-        "code": f"seq2seq {told.get('version')}{commit}{state}",
+        "code": f"seq2seq {told.get('version')}{commit}",
         "date": str(told.get("date"))[:10],
         "machine": ", ".join(str(part) for part in listed if part not in ([], None, "")),
         "threads": str(told.get("threads")),

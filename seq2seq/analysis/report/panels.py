@@ -36,7 +36,7 @@ def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
         yield from _searched(sweep, found)
         yield from _losses(sweep, [])
         return
-    means = [_means(sweep)] if sweep.keys and sweep.has_errors else []
+    means = list(_means(sweep))
     if not sweep.is_study:
         yield from means
     if sweep.memory is not None and len(sweep.timed):
@@ -343,27 +343,30 @@ def _horizontal(sweep: Sweep) -> str:
     return (numeric or sweep.keys)[0]
 
 
-def _means(sweep: Sweep) -> Panel:
+def _means(sweep: Sweep) -> Iterator[Panel]:
+    if not (sweep.keys and sweep.has_errors):
+        return
     x = _horizontal(sweep)
     merged = {x} | ({"model.hidden_size"} if x == "parameters" else set())
-    geometric = bool((sweep.table[sweep.metric].dropna() > 0).all())
+    measured = sweep.table.dropna(subset=[sweep.metric])
+    geometric = bool((measured[sweep.metric] > 0).all())
     average = log_interval if geometric else interval
     groups, data = {}, []
-    for label, rows in _choose(
-        list(split(sweep.table, [k for k in sweep.keys if k not in merged])), GROUPS
-    ):
+    told = [key for key in sweep.keys if key not in merged]
+    for label, rows in _choose(list(split(measured, told)), GROUPS):
         cells = [
-            (plain(value), *average(cell[sweep.metric].dropna().tolist()))
+            (plain(value), *average(cell[sweep.metric].tolist()), len(cell))
             for value, cell in rows.groupby(x)
-            if cell[sweep.metric].notna().any()
         ]
-        if cells:
-            values, mean, low, high = zip(*cells, strict=True)
+        if cells:  # no group without a value of x
+            values, mean, low, high, n = zip(*cells, strict=True)
             groups[label] = (values, mean, np.stack([low, high], axis=1))
-            columns = {x: values, "mean": mean, "low": low, "high": high}
+            columns = {x: values, "mean": mean, "low": low, "high": high, "n": n}
             data.append(pd.DataFrame({"group": label} | columns))
+    if not groups:
+        return
     name = sweep.metric_name
-    return Panel(
+    yield Panel(
         "means",
         sweeps.means(groups, sweep.label(x), name),
         f"{'Geometric mean of' if geometric else 'Mean'} {name} at the end of training and its 95% "
