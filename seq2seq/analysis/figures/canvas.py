@@ -5,6 +5,7 @@ readers; line styles and markers repeat what the colours say.
 """
 
 import io
+import textwrap
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,7 +123,7 @@ def grid(
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel()
     for ax, title in zip(axes, titles, strict=False):
-        ax.set_title(title)
+        ax.set_title(textwrap.fill(title, 110 // columns))
     for index, ax in enumerate(axes):
         ax.set_visible(index < count)
         if index % columns == 0:

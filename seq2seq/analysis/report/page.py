@@ -184,12 +184,13 @@ def _made(told: dict[str, Any]) -> dict[str, str]:
     machine, packages = told.get("machine"), told.get("packages")
     state = {True: " (clean)", False: " (with uncommitted changes)"}.get(bool(told.get("clean")))
     commit = f", commit {told['commit']}{state}" if told.get("commit") else ", installed"
-    listed = machine.values() if isinstance(machine, dict) else [machine]
+    parts = dict(machine) if isinstance(machine, dict) else {}
+    parts["cores"] = f"{parts.get('cores')} cores"
     versions = packages.items() if isinstance(packages, dict) else ()
     return {
         "code": f"seq2seq {told.get('version')}{commit}",
         "date": str(told.get("date"))[:10],
-        "machine": ", ".join(str(part) for part in listed if part not in ([], None, "")),
+        "machine": ", ".join(str(part) for part in parts.values() if part not in ([], None, "")),
         "threads": str(told.get("threads")),
         "packages": ", ".join(
             [f"python {told.get('python')}", *(f"{name} {version}" for name, version in versions)]
