@@ -123,7 +123,8 @@ def grid(
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel()
     for ax, title in zip(axes, titles, strict=False):
-        ax.set_title(textwrap.fill(title, 110 // columns))
+        whole = title.replace(" = ", "\u00a0=\u00a0")  # lines break between settings
+        ax.set_title(textwrap.fill(whole, 100 // columns))
     for index, ax in enumerate(axes):
         ax.set_visible(index < count)
         if index % columns == 0:

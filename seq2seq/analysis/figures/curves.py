@@ -114,11 +114,12 @@ def draw_references(ax: Axes, references: Mapping[str, float], size: float = 6.5
     if below:
         names.append((0.0, f"{', '.join(join(below))} ↓"))
     inches = ax.figure.get_figure(root=True).get_size_inches()[1] * ax.get_position().height
-    heights = spread([height for height, _ in names], 1.5 * size / 72 / inches)
-    for (_, name), height in zip(names, heights, strict=True):
+    gap = 1.5 * size / 72 / inches
+    heights = spread([height for height, _ in names], gap)
+    for rank, ((_, name), height) in enumerate(zip(names, heights, strict=True)):
         ax.annotate(
             name,
-            (1.01, height),
+            (1.01, min(height, 1 - rank * gap)),  # below the title
             xycoords="axes fraction",
             va="center",
             color=canvas.DARK,
