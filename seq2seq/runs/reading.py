@@ -17,6 +17,7 @@ import yaml
 
 from seq2seq.errors import printable
 from seq2seq.files import read, regular
+from seq2seq.schema.criteria import check_criteria
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,6 +78,7 @@ def config(folder: Path) -> dict[str, Any]:
         callbacks = loaded.get("callbacks") or {}
         if not all(isinstance(node or {}, Mapping) for node in callbacks.values()):
             raise ValueError("callbacks are no nodes")
+        check_criteria(loaded.get("refuted_if"))
         return loaded
 
 

@@ -66,6 +66,14 @@ def test_the_report_knows_every_comparison():
     assert tuple(SAYS) == COMPARISONS
 
 
+def test_a_run_with_a_criterion_that_is_none_is_left_out(tmp_path):
+    write_run(tmp_path, 4, 0, 100)
+    write_run(tmp_path, 4, 1, 100, conditions=[{"quantity": "steps", "abov": 1}])
+    ((_, status, reason),) = Sweep(tmp_path).unreadable
+    assert status == "unreadable"
+    assert "did you mean 'above'?" in reason
+
+
 def test_one_seed_leaves_the_growth_undecided(tmp_path):
     write_study(tmp_path, GROWS, seeds=1)
     sweep = Sweep(tmp_path)

@@ -251,7 +251,9 @@ def _ratios(
             same &= (others[key] == row[key]) | (others[key].isna() & pd.isna(row[key]))
         partners = others[same]
         if alike and len(partners):
-            apart = np.log(_quantity(sweep, alike).loc[partners.index] / row[alike]).abs()
+            apart = np.log(
+                _quantity(sweep, alike).loc[partners.index] / row.get(alike, math.nan)
+            ).abs()
             partners = partners.loc[[apart.idxmin()]] if apart.min() <= math.log(ALIKE) else []
         if len(partners):
             ratios[index] = values[index] / values[partners.index[0]]
