@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from hydra_plugins.seq2seq_ray_launcher import run_group
 from hydra_plugins.seq2seq_vmap_launcher import VmapLauncher
 from seq2seq import checks
-from seq2seq.runs import Run, run_folder
+from seq2seq.runs import Run, own, run_folder
 
 
 class SubmititVmapLauncher(VmapLauncher):
@@ -72,7 +72,7 @@ class SubmititVmapLauncher(VmapLauncher):
         jobs = [list(overrides) for overrides in job_overrides]
         configs = [self.compose(overrides) for overrides in jobs]
         groups = alike(configs, self.group_size)
-        folders = [Run(run_folder(cfg)).folder.absolute() for cfg in configs]
+        folders = [Run(run_folder(own(cfg))).folder.absolute() for cfg in configs]
         # As bytes, so that a task that is queued again is what it was before it began.
         shared = cloudpickle.dumps((os.getcwd(), self.inner, self.work, Singleton.get_state()))
         executor = submitit.AutoExecutor(

@@ -14,7 +14,7 @@ from seq2seq.batched.grouping import divided, grouped, shape, side_by_side
 from seq2seq.batched.member import Member
 from seq2seq.batched.workers import processes, train_groups
 from seq2seq.build import threads
-from seq2seq.runs import Run, run_folder, score
+from seq2seq.runs import Run, own, run_folder, score
 from seq2seq.training import note_failure, quiet
 
 
@@ -42,14 +42,14 @@ def launch(
     """
     setup_globals()
     composed = [compose(overrides) for overrides in jobs]
-    own = list(map(_own, composed))
-    folders = [Run(run_folder(cfg)).folder for cfg in own]
+    configs = list(map(own, composed))
+    folders = [Run(run_folder(cfg)).folder for cfg in configs]
     singles: list[Member] = []
     if launch_one is None:
-        groups = grouped(own)
+        groups = grouped(configs)
     else:
-        workers = workers or min(map(processes, own))
-        groups, apart = divided(own, workers)
+        workers = workers or min(map(processes, configs))
+        groups, apart = divided(configs, workers)
         singles = [member for members in apart.values() for member in members]
         workers = side_by_side(singles, workers)
         print(_division(groups, apart, workers), file=sys.stderr)
@@ -57,8 +57,8 @@ def launch(
     returns: list[JobReturn] = []
 
     def begin_jobs() -> None:
-        for number, (cfg, its_own) in enumerate(zip(composed, own, strict=True), first):
-            returns.append(_job_return(number, cfg, its_own))
+        for number, (cfg, without) in enumerate(zip(composed, configs, strict=True), first):
+            returns.append(_job_return(number, cfg, without))
             if folders[number - first] in together:
                 _write_record(returns[-1])
                 context.callbacks.on_job_start(config=cfg, task_function=lambda _: None)
@@ -86,15 +86,9 @@ def alike(configs: Sequence[DictConfig], most: int) -> list[list[int]]:
     """The numbers of the jobs that could share a program, at most `most` together."""
     numbers: dict[str, list[int]] = defaultdict(list)
     with quiet(), threads(1):
-        for number, cfg in enumerate(map(_own, configs)):
+        for number, cfg in enumerate(map(own, configs)):
             numbers[shape(Member(cfg, Run(run_folder(cfg))))].append(number)
     return [some[i : i + most] for some in numbers.values() for i in range(0, len(some), most)]
-
-
-def _own(cfg: DictConfig) -> DictConfig:
-    """A job's config without Hydra's part."""
-    own: DictConfig = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    return own
 
 
 def _division(
@@ -109,15 +103,15 @@ def _division(
     return "; ".join([*parts, place])
 
 
-def _job_return(number: int, cfg: DictConfig, own: DictConfig) -> JobReturn:
-    """What Hydra is to be told of a job."""
+def _job_return(number: int, cfg: DictConfig, without: DictConfig) -> JobReturn:
+    """What Hydra is to be told of a job, given its config with and without Hydra's part."""
     folder = Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir).absolute()
     with open_dict(cfg):
         cfg.hydra.job.id = cfg.hydra.job.num = number
         cfg.hydra.runtime.output_dir = str(folder)
     return JobReturn(
         overrides=list(cfg.hydra.overrides.task),
-        cfg=own,
+        cfg=without,
         hydra_cfg=OmegaConf.masked_copy(cfg, "hydra"),
         working_dir=os.getcwd(),
         task_name=cfg.hydra.job.name,

@@ -21,11 +21,13 @@ from seq2seq.runs import Run, checkpoint_step, load_checkpoint
 from seq2seq.training import (
     build_callbacks,
     build_loggers,
+    close_loggers,
     find_checkpoint,
     finite,
-    log_hyperparameters,
+    log_outcome,
     note_failure,
     outcome,
+    tabulate,
     warn_of_short_sight,
 )
 
@@ -215,9 +217,10 @@ class Member:
             self._log(one)
             measured |= one
         self.result |= finite(measured)
-        log_hyperparameters(self.cfg, self.loggers, self.result)
-        self.close()
+        log_outcome(self.loggers, self.result)
+        self.close(self.result["status"] == "finished")
         self.run.write_result(self.result | {"seconds": round(self.seconds, 3)})
+        tabulate(self.run)
 
     def stop(self) -> None:
         """Note that the user interrupted the run."""
@@ -229,10 +232,9 @@ class Member:
         self.close()
         note_failure(self.run, error, round(self.seconds, 3))
 
-    def close(self) -> None:
+    def close(self, good: bool = False) -> None:
         """Let the loggers write what they hold."""
-        for logger in self.loggers:
-            logger.finalize("success")
+        close_loggers(self.loggers, good)
 
 
 def overrides(callback: Callback, hook: str) -> bool:

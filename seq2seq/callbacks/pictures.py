@@ -1,6 +1,7 @@
-"""What a run shows in TensorBoard and leaves for reports: predictions, responses, eigenvalues."""
+"""What a run shows in its loggers and leaves for reports: predictions, responses, eigenvalues."""
 
 import copy
+import math
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ import lightning
 import numpy as np
 import torch
 from lightning import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from seq2seq import checks
 from seq2seq.callbacks.checkpoints import write_arrays
 from seq2seq.models import impulse_response
+
+#: The loggers that take pictures and texts.
+DRAWING = (TensorBoardLogger, WandbLogger, MLFlowLogger)
 
 
 class Snapshots(Callback):
@@ -94,21 +98,24 @@ def _arrays(taken: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 class References(Callback):
-    """Log the reference predictors' errors, so that TensorBoard draws them beside the model's."""
+    """Log the reference predictors' errors, so that they are drawn beside the model's.
+
+    In TensorBoard their charts stand behind those of the model, as `val_reference/<name>`, and a
+    custom chart has the validation error beside the memoryless predictor's: an NMSE in decibels,
+    10 log₁₀, as the page cannot be told to begin with a logarithmic scale.
+    """
 
     changes_course = False
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Arrange a chart per unit with the model's errors and every reference."""
+        """Arrange the custom chart."""
         self._references = trainer.datamodule.references()  # type: ignore[attr-defined]
-        layout = {
-            name: {f"{name} and references": ["Multiline", [*own, *tags]]}
-            for name, unit, own in (
-                ("loss", "reference/", ("train/loss", "val/loss")),
-                ("nmse", "reference_nmse/", ("val/nmse",)),
-            )
-            if (tags := [key for key in self._references if key.startswith(unit)])
-        }
+        shares = [key for key in self._references if key.startswith("reference_nmse/")]
+        own, unit = ("val/nmse_dB", "reference_dB") if shares else ("val/loss", "reference")
+        best = [f"{unit}/{name}" for name in ("memoryless", "bigram")]
+        tags = [own, *(f"val_{key}" for key in best if key in self._in_decibels(self._references))]
+        title = "NMSE in dB" if shares else "loss"
+        layout = {title: {f"validation {title}, model and reference": ["Multiline", tags]}}
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
                 logger.experiment.add_custom_scalars(layout)
@@ -117,15 +124,29 @@ class References(Callback):
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Lengthen the lines."""
         if trainer.state.fn == "fit":
-            self._log(trainer)
+            self._log(trainer, float(trainer.callback_metrics.get("val/nmse", 0.0)))
 
-    def _log(self, trainer: lightning.Trainer) -> None:
+    def _log(self, trainer: lightning.Trainer, nmse: float = 0.0) -> None:
+        behind = {f"val_{k}": value for k, value in self._in_decibels(self._references).items()}
+        own = {"val/nmse_dB": 10 * math.log10(nmse)} if 0 < nmse < math.inf else {}
         for logger in trainer.loggers:
-            logger.log_metrics(self._references, step=trainer.global_step)
+            tensorboard = isinstance(logger, TensorBoardLogger)
+            logged = behind | own if tensorboard else self._references
+            logger.log_metrics(logged, step=trainer.global_step)
+
+    @staticmethod
+    def _in_decibels(references: dict[str, float]) -> dict[str, float]:
+        """With `reference_dB/<name>` for each share of the zero predictor's error."""
+        shares = {
+            key.replace("_nmse", "_dB"): 10 * math.log10(value)
+            for key, value in references.items()
+            if key.startswith("reference_nmse/") and 0 < value < math.inf
+        }
+        return references | shares
 
 
 class Figures(Callback):
-    """Pictures in TensorBoard: a few predictions, and the impulse response against the kernel.
+    """Pictures in TensorBoard and other loggers: predictions, the impulse response, the kernel.
 
     A model of text has none; what it writes appears in the Text tab.
 
@@ -158,17 +179,31 @@ class Figures(Callback):
 
     def _draw(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         self._drawn = trainer.global_step
-        writers = [lg.experiment for lg in trainer.loggers if isinstance(lg, TensorBoardLogger)]
-        if not writers or not trainer.is_global_zero:
+        loggers = [one for one in trainer.loggers if isinstance(one, DRAWING)]
+        if not loggers or not trainer.is_global_zero:
             return
         task = trainer.datamodule  # type: ignore[attr-defined]
         for name, drawn in draw(wide(pl_module.model), task, self.sequences).items():
-            for writer in writers:
-                if isinstance(drawn, str):  # indented, so that line breaks stay
-                    text = textwrap.indent(drawn, "    ")
-                    writer.add_text(name, text, trainer.global_step)
-                else:
-                    _add_image(writer, name, drawn, trainer.global_step)
+            for logger in loggers:
+                _show(logger, name, drawn, trainer.global_step)
+
+
+def _show(logger: Any, name: str, drawn: np.ndarray | str, step: int) -> None:
+    """Log a text or a picture as the logger wants it."""
+    if isinstance(logger, TensorBoardLogger):
+        if isinstance(drawn, str):  # indented, so that line breaks stay
+            logger.experiment.add_text(name, textwrap.indent(drawn, "    "), step)
+        else:
+            _add_image(logger.experiment, name, drawn, step)
+    elif isinstance(logger, WandbLogger):
+        if isinstance(drawn, str):
+            logger.log_text(name, ["text"], [[drawn]], step=step)
+        else:
+            logger.log_image(name, [drawn], step)
+    elif isinstance(drawn, str):
+        logger.experiment.log_text(logger.run_id, drawn, f"{name}/step={step}.txt")
+    else:
+        logger.experiment.log_image(logger.run_id, drawn, f"{name}/step={step}.png")
 
 
 def wide(model: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a run is: the part of its config that its numbers depend on, and its folder's name."""
+"""What a run is: the part of its config that its numbers depend on, and its folder."""
 
 import functools
 import hashlib
@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING, DictConfig, ListConfig
+from omegaconf import MISSING, DictConfig
 
 from seq2seq.files import place
-from seq2seq.schema import class_attribute, plain, signature
+from seq2seq.schema import class_attribute, plain
 
 #: A config, or what `schema.plain` makes of it.
 Config = DictConfig | Mapping[str, Any]
@@ -21,15 +21,8 @@ Config = DictConfig | Mapping[str, Any]
 #: Root keys that do not change the numbers. `max_steps` is left out of the hash and stands in the
 #: folder's name instead, so that a longer run finds the shorter one that it can continue.
 NOT_IDENTITY = (
-    "logger",
-    "name",
-    "claim",
-    "refuted_if",
-    "force",
-    "dry_run",
-    "allow",
-    "paths",
-    "hydra",
+    *("logger", "name", "claim", "refuted_if", "force", "dry_run", "allow", "paths", "hydra"),
+    "command",  # what the run is called, and how it was asked for
 )
 NOT_IDENTITY_TRAINER = (
     "max_steps",
@@ -61,7 +54,7 @@ def _identity(nodes: Mapping[str, Any]) -> dict[str, Any]:
     trainer = _without(nodes["trainer"], NOT_IDENTITY_TRAINER)
     kept["trainer"] = {key: NOT_COUNTED_TRAINER.get(key, value) for key, value in trainer.items()}
     callbacks = (nodes.get("callbacks") or {}).items()
-    kept["callbacks"] = REFERENCES | {k: node for k, node in callbacks if _changes_course(node)}
+    kept["callbacks"] = REFERENCES | {k: node for k, node in callbacks if changes_course(node)}
     kept["task"] = {
         key: value
         for key, value in nodes["task"].items()
@@ -72,7 +65,7 @@ def _identity(nodes: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _changes_course(callback: Any) -> bool:
+def changes_course(callback: Any) -> bool:
     """Whether a run with this callback may end elsewhere; its class says so if it does not."""
     if not isinstance(callback, Mapping):
         return False  # null: there is none
@@ -127,7 +120,7 @@ def _digests(nodes: Mapping[str, Any]) -> Iterator[str]:
     """The hash, and that of versions before 0.2.0 where it told the run from all others."""
     kept, callbacks = _identity(nodes), nodes.get("callbacks") or {}
     yield _digest(kept)
-    if not any(_changes_course(callbacks.get(key)) for key in FORMERLY_LEFT_OUT):
+    if not any(changes_course(callbacks.get(key)) for key in FORMERLY_LEFT_OUT):
         yield _digest(kept | {"callbacks": _without(callbacks, FORMERLY_LEFT_OUT)})
 
 
@@ -136,40 +129,45 @@ def _digest(kept: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+#: What ends the name of a run's folder, and tells the run.
+END = re.compile(r"-(steps=\d+-\w{8})$")
+
+
+def ending(name: str) -> str:
+    """What ends the name of a run's folder, `steps=<n>-<hash>`; empty for another folder."""
+    found = END.search(name)
+    return found[1] if found else ""
+
+
 def ends(parent: Path) -> dict[str, str]:
     """The names in a folder of runs by their ends, `steps=<n>-<hash>`, which tell a run."""
     try:
-        names = os.listdir(parent)
+        names = sorted(os.listdir(parent), reverse=True)
     except OSError:
         return {}
-    return {found[1]: name for name in names if (found := re.search(r"-(steps=\d+-\w{8})$", name))}
+    return {end: name for name in names if (end := ending(name))}
 
 
-def run_folder(cfg: Config, among: Callable[[Path], Mapping[str, str]] = ends) -> Path:
-    """`<paths.outputs>/<name or task>/<what differs from the defaults>-steps=<n>-<hash>`.
+def run_folder(
+    cfg: Config, among: Callable[[Path], Mapping[str, str]] = ends, label: str | None = None
+) -> Path:
+    """`<paths.outputs>/<name or task>/<label>-steps=<n>-<hash>`.
 
     Steps and hash tell the run. A folder that has them is the run's, whatever else it is called:
-    what differs from the defaults changes with these.
+    by another command, or by a former version.
 
     Args:
         cfg: of the run.
         among: gives the `ends` of a folder; where many runs are asked for, from its last listing.
+        label: what a new folder is called; None for what the config says, or its model.
     """
     nodes = resolved(cfg)
-    task = snake(_class_name(nodes["task"]))
-    group = nodes["name"] or task
-    parts = [
-        snake(str(value)) if component else f"{key.rpartition('.')[2]}={_short(value)}"
-        for key, value, component in _telling(nodes)
-    ]
-    readable = "-".join(parts if group != task else parts[1:])[:150]
-    parent, steps = (
-        place(nodes["paths"]["outputs"]) / group,
-        f"steps={nodes['trainer']['max_steps']}",
-    )
+    parent = place(nodes["paths"]["outputs"]) / group_name(nodes)
+    label = label or (nodes.get("command") or {}).get("label") or snake(class_name(nodes["model"]))
+    steps = f"steps={nodes['trainer']['max_steps']}"
     digests = _digests(nodes)
     first = next(digests)
-    folder = parent / f"{readable}-{steps}-{first}"
+    folder = parent / f"{label}-{steps}-{first}"
     if not folder.exists():
         known = among(parent)
         for digest in itertools.chain([first], digests):
@@ -178,49 +176,16 @@ def run_folder(cfg: Config, among: Callable[[Path], Mapping[str, str]] = ends) -
     return folder
 
 
-def telling(cfg: Config) -> dict[str, Any]:
-    """Dotted keys and values that tell a run from others: what is not at its default, and seed."""
-    return {key: value for key, value, _ in _telling(resolved(cfg))}
+def group_name(nodes: Mapping[str, Any]) -> str:
+    """The name of the folder that a run's folder lies in: that of its experiment or its task."""
+    return str(nodes.get("name") or snake(class_name(nodes["task"])))
 
 
-def _telling(nodes: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
-    yield from _component("task", nodes["task"])
-    yield from _component("model", nodes["model"])
-    if (rate := nodes["optimizer"].get("lr")) not in (None, 1e-3):
-        yield "optimizer.lr", rate, False
-    yield "seed", nodes["seed"], False
-
-
-def _component(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
-    """A component's class, then what sweeps are about and what is not at its default."""
-    yield path, _class_name(node), True
-    for parameter in signature(str(node["_target_"])):
-        key, value = f"{path}.{parameter.name}", node.get(parameter.name)
-        default = parameter.default
-        if isinstance(value, list) and isinstance(default, list | tuple):
-            usual = ListConfig(value) == ListConfig(list(default))
-        else:
-            usual = bool(value == default)
-        if parameter.name in ("seed", "cache") or (
-            usual and parameter.name not in ("k", "hidden_size")
-        ):
-            continue
-        if isinstance(value, dict) and "_target_" in value:
-            yield from _component(key, value)
-        elif value is not None:
-            yield key, value, False
-
-
-def _class_name(node: Mapping[str, Any]) -> str:
-    return str(node["_target_"]).rsplit(".", 1)[1]
+def class_name(node: Mapping[str, Any]) -> str:
+    """The name of a component's class."""
+    return str(node["_target_"]).rpartition(".")[2]
 
 
 def snake(name: str) -> str:
     """The name of a class in small letters, `AdaGrad` as `ada_grad`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def _short(value: Any) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    text = re.sub(r"[^A-Za-z0-9.+_]+", "_", text).strip("_")
-    return text if len(text) <= 24 else hashlib.sha256(text.encode()).hexdigest()[:6]

@@ -70,7 +70,9 @@ def collect(root: str | Path) -> "pd.DataFrame":
             result = {"status": "unreadable", "error": str(error)}
         status = result.get("status") or run.status
         results.append({"status": status, **result, "folder": str(run.folder)})
-    names = [name for name in _differing(rows.values()) if not name.startswith("paths.")]
+    names = [
+        name for name in _differing(rows.values()) if not name.startswith(("paths.", "command."))
+    ]
     few = [{name: row[name] for name in names if name in row} for row in rows.values()]
     configs = pd.DataFrame(few, index=rows, columns=names)
     for name in names:

@@ -78,7 +78,7 @@ def check(cfg: DictConfig | Mapping[str, Any], sound: set[str] | None = None) ->
     root = plain(cfg)
     known = [column.name for column in fields(Config)]
     for key in root:
-        if key not in known:
+        if key not in (*known, "command"):  # which a run notes of how it was asked for
             raise ConfigError(f"unknown key {key!r}{nearest(key, known)}")
     allow = tuple(root.get("allow") or ())
     unset: list[str] = []

@@ -12,6 +12,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import schema
+from seq2seq.runs import chosen
 
 #: Most configs that are kept to be changed; each takes 200 kB.
 MOST_SHARED = 64
@@ -59,13 +60,15 @@ class Composer:
         return cfg
 
     def plain(self, overrides: Sequence[str]) -> dict[str, Any]:
-        """What `schema.plain` makes of a job's config; jobs share the nodes in which they agree.
+        """What `schema.plain` makes of a job's config, and `command` with its `choices`.
+
+        Jobs share the nodes in which they agree.
 
         Raises:
             HydraException, OmegaConfBaseException: the overrides do not make a config.
         """
         if self.config.hydra.searchpath:
-            return schema.plain(self(overrides))
+            return _plain(self(overrides))
         keys = tuple(self._parse(text).key_or_group for text in overrides)
         leaves = self._leaves(self._choices(overrides), keys)
         single = {
@@ -80,7 +83,7 @@ class Composer:
             self._shared[group] = _Shared(self(overrides), single)
         shared = self._shared[group]
         if shared.names_hydra:
-            return schema.plain(self(overrides))
+            return _plain(self(overrides))
         changes = [self._parse(text) for key, text in single.items() if shared.given[key] != text]
         try:
             return shared.changed(changes, single)
@@ -148,7 +151,7 @@ class _Shared:
 
     def __init__(self, cfg: DictConfig, given: Mapping[str, str]) -> None:
         self.cfg, self.given = cfg, dict(given)
-        self.plain = schema.plain(cfg)
+        self.plain = _plain(cfg)
         unfolded = OmegaConf.to_container(cfg, resolve=False)
         assert isinstance(unfolded, dict)
         del unfolded["hydra"]
@@ -170,6 +173,10 @@ class _Shared:
                 self.plain = _with(self.plain, path, value)
             self.given = dict(given)
         return self.plain
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    return schema.plain(cfg) | {"command": {"choices": chosen(cfg.hydra)}}
 
 
 def _references(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:

@@ -1,10 +1,11 @@
 """The jobs of a command: checked before the first starts, skipped when done, told in a table."""
 
+import dataclasses
 import functools
 import json
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,24 +15,34 @@ from typing import Any, Literal
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import schema
-from seq2seq.files import read
 from seq2seq.processes import importing
-from seq2seq.runs import FINAL, Run, by_unit, ends, resolved, run_folder, score, snake
+from seq2seq.runs import (
+    FINAL,
+    PLAN,
+    Run,
+    by_unit,
+    ending,
+    ends,
+    label,
+    not_shared,
+    read_plan,
+    resolved,
+    run_folder,
+    score,
+    snake,
+    varied,
+)
 from seq2seq.schema import ConfigError
-
-#: The file that lists the runs a folder is to hold.
-PLAN = "jobs.txt"
-#: Most bytes of it.
-LARGEST = 2**24
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be made: its overrides, its resolved config and its folder."""
+    """One run to be made: its overrides, its resolved config, its folder, and what it is called."""
 
     overrides: tuple[str, ...]
     nodes: Mapping[str, Any]
     folder: Path
+    label: str = ""
 
     @property
     def config(self) -> DictConfig:
@@ -50,23 +61,21 @@ class Job:
 
 
 def labels(jobs: Sequence[Job]) -> list[str]:
-    """Each job's overrides that it does not share with all the others."""
-    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
-    return [
-        " ".join(o for o in job.overrides if o not in shared and not o.startswith("hydra"))
-        or "(defaults)"
-        for job in jobs
-    ]
+    """What each job is called."""
+    return [job.label for job in jobs]
 
 
 def plan(
-    composed: Iterable[tuple[Sequence[str], DictConfig | Mapping[str, Any]]], tell: bool = False
+    composed: Iterable[tuple[Sequence[str], DictConfig | Mapping[str, Any]]],
+    tell: bool = False,
+    shared: Collection[str] = (),
 ) -> list[Job]:
     """Check every job; two that describe the same run become one.
 
     Args:
         composed: the overrides of each, and its config, or what `schema.plain` makes of it.
         tell: say what is prepared before the imports that take seconds.
+        shared: overrides of jobs that come one after another, which tell none of them.
 
     Raises:
         ConfigError: for the first job that cannot be run, before anything is written.
@@ -79,12 +88,14 @@ def plan(
         schema.check_training(nodes)
         found.append((tuple(overrides), nodes))
     listed = functools.cache(ends)
-    jobs: dict[Path, Job] = {}
-    for overrides, nodes in found:
+    jobs: dict[tuple[Path, str], Job] = {}
+    for (overrides, nodes), telling in zip(found, not_shared([o for o, _ in found]), strict=True):
         if len(found) > 1:
             schema.one_device(nodes, "each job of a sweep")
-        job = Job(overrides, nodes, run_folder(nodes, listed))
-        jobs.setdefault(job.folder, job)
+        called = label([text for text in telling if text not in shared], nodes)
+        folder = run_folder(nodes, listed, called)
+        job = Job(overrides, nodes, folder, called)
+        jobs.setdefault((folder.parent, ending(folder.name)), job)
     missing = [job for job in jobs.values() if not job.is_done]
     with _telling(missing if tell else []):
         _check(missing)
@@ -162,7 +173,7 @@ def what_is_built(nodes: Mapping[str, Any]) -> str:
 
 def _course(nodes: Mapping[str, Any]) -> str:
     """What rules concern by itself: the optimizer, its scheduler, the number of steps."""
-    kept = {key: node for key, node in nodes.items() if key not in (*BUILT, "seed")}
+    kept = {key: node for key, node in nodes.items() if key not in (*BUILT, "seed", "command")}
     return _text([kept, nodes["trainer"]["max_steps"]])
 
 
@@ -170,42 +181,61 @@ def _text(nodes: Any) -> str:
     return json.dumps(nodes, sort_keys=True, default=str)
 
 
-def make_parents(jobs: Iterable[Job]) -> None:
-    """Make the folders that hold the runs' folders.
+def make_parent(job: Job) -> None:
+    """Make the folder that holds the run's folder.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    _make(job.folder.parent)
+
+
+def reserve(jobs: Iterable[Job]) -> list[Job]:
+    """Make the folders of jobs whose run has none yet: another command would name it otherwise.
 
     Raises:
         ConfigError: one cannot be made.
     """
-    for parent in {job.folder.parent for job in jobs}:
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot make the folder {parent}: {error.strerror}; set paths.outputs"
-            ) from None
+    listed = functools.cache(ends)
+    placed = []
+    for job in jobs:
+        parent, name = job.folder.parent, job.folder.name
+        if not job.folder.exists():
+            name = listed(parent).get(ending(name), name)
+            _make(parent / name)
+        same = name == job.folder.name
+        placed.append(job if same else dataclasses.replace(job, folder=parent / name))
+    return placed
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make the folder {folder}: {error.strerror}; set paths.outputs"
+        ) from None
 
 
 def write_plan(jobs: Sequence[Job]) -> None:
     """Note beside the runs which ones are wanted, so that those never begun can be told.
 
-    A line of `jobs.txt` is a folder's name, a tab, and the job's own overrides.
+    A line of `jobs.txt` is a folder's name, a tab, and the job's own overrides. Where they name
+    other keys than those before, the rows of older runs in TensorBoard get these columns too.
     """
-    for parent in {job.folder.parent for job in jobs}:
+    lines: dict[Path, list[tuple[str, str]]] = {}
+    for job, own in zip(jobs, not_shared([job.overrides for job in jobs]), strict=True):
+        lines.setdefault(job.folder.parent, []).append((job.folder.name, " ".join(own)))
+    for parent, wanted in lines.items():
         known = read_plan(parent)
         with (parent / PLAN).open("a", encoding="utf-8") as stream:
-            for job, label in zip(jobs, labels(jobs), strict=True):
-                if job.folder.parent == parent and job.folder.name not in known:
-                    stream.write(f"{job.folder.name}\t{label}\n")
+            for name, own in wanted:
+                if known.get(name) != own:
+                    stream.write(f"{name}\t{own}\n")
+        if varied(known.values()).keys() != varied(read_plan(parent).values()).keys():
+            from seq2seq.training import tabulate_again
 
-
-def read_plan(parent: Path) -> dict[str, str]:
-    """The wanted runs of a folder: the overrides of each by its folder's name."""
-    try:
-        lines = read(parent / PLAN, parent, LARGEST).decode(errors="replace").splitlines()
-    except (OSError, ValueError):
-        return {}
-    parts = (line.partition("\t") for line in lines)
-    return {name: label for name, _, label in parts if name == Path(name).name}
+            tabulate_again(parent)
 
 
 def print_table(
@@ -241,13 +271,13 @@ def print_table(
 def show(jobs: Sequence[Job]) -> None:
     """Print for each job what it is, how it ended, its validation error, time and folder."""
     rows, errors = [], []
-    for job, label in zip(jobs, labels(jobs), strict=True):
+    for job, called in zip(jobs, labels(jobs), strict=True):
         outcome = job.run.result
         status = outcome.get("status") or job.run.status
         value, seconds = score(outcome), outcome.get("seconds")
         rows.append(
             (
-                label,
+                called,
                 "to do" if status == "new" else status,
                 "" if value is None else f"{value:.3g}",
                 str(outcome.get("steps", "")),

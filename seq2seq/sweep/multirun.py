@@ -5,12 +5,13 @@ from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from seq2seq.processes import importing, serve_parent
-from seq2seq.runs import Run, score
+from seq2seq.runs import Run, own, score
 from seq2seq.schema import one_device
 
 
@@ -53,4 +54,4 @@ def run_job(cfg: DictConfig) -> float | None:
     with importing():
         from seq2seq.training import run
 
-    return score(run(cfg).result)
+    return score(run(own(cfg, HydraConfig.get())).result)

@@ -20,10 +20,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 
-from seq2seq.runs import Run
+from seq2seq.runs import Run, ending
 from seq2seq.runs.locks import Claims
 from seq2seq.schema import ConfigError
-from seq2seq.sweep.jobs import Job, make_parents, plan, print_table
+from seq2seq.sweep.jobs import Job, make_parent, plan, print_table, reserve
 from seq2seq.sweep.sweeper import launch_jobs
 
 #: The study's storage, beside its runs.
@@ -67,7 +67,8 @@ class Search:
         self.folder = self.base.folder.parent
         # Another space, or other fixed values, are another study in the same journal.
         space = {k: optuna.distributions.distribution_to_json(d) for k, d in self.space.items()}
-        digest = hashlib.sha256(json.dumps([self.base.folder.name, space]).encode()).hexdigest()
+        base = ending(self.base.folder.name)
+        digest = hashlib.sha256(json.dumps([base, space]).encode()).hexdigest()
         self.name = digest[:8]
 
     def run(
@@ -79,7 +80,7 @@ class Search:
             ConfigError: another process is at this study.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        make_parents([self.base])
+        make_parent(self.base)
         with Claims() as claims:
             if not claims.claim(self.folder):
                 raise ConfigError(
@@ -131,11 +132,12 @@ class Search:
                 trial.set_user_attr("error", str(error))
                 study.tell(trial, state=TrialState.FAIL)
                 continue
-            trial.set_user_attr("folder", str(jobs[-1].folder))
             valid.append(trial)
         if not jobs:
             return
-        make_parents(jobs)
+        jobs = reserve(jobs)
+        for trial, job in zip(valid, jobs, strict=True):
+            trial.set_user_attr("folder", str(job.folder))
         for trial, job, value in zip(valid, jobs, launch_jobs(jobs, self.launch), strict=True):
             run = job.run
             if run.result.get("pruned"):
@@ -151,7 +153,7 @@ class Search:
             print(f"trial {trial.number}: {run.status}  {_shown(trial.params)}  error {value}")
 
     def _job(self, overrides: Sequence[str]) -> Job:
-        (job,) = plan([(overrides, self.compose(overrides))])
+        (job,) = plan([(overrides, self.compose(overrides))], shared=self.fixed)
         return job
 
     def _pruning(self, trial: Trial, startup_trials: int, prune_after: int) -> list[str]:

@@ -9,8 +9,7 @@ from typing import Any
 
 from seq2seq.errors import printable
 from seq2seq.files import read as read_bounded
-from seq2seq.runs import FINAL, Run, checkpoint_step, find, natural, score
-from seq2seq.sweep.jobs import PLAN, read_plan
+from seq2seq.runs import FINAL, PLAN, Run, checkpoint_step, find, natural, read_plan, score
 
 #: Most bytes of a traceback.
 LARGEST = 2**20

@@ -52,11 +52,12 @@ def run_jobs(
 
         show_estimate(jobs)
         return runs, 0
+    if any(not job.is_done for job in jobs):
+        jobs = job_list.reserve(jobs)
+        runs = [job.run for job in jobs]
+        job_list.write_plan(jobs)
     missing = [job for job in jobs if not job.is_done]
     if missing:
-        job_list.make_parents(missing)
-        if not single:
-            job_list.write_plan(jobs)
         run_missing(missing, launch)
     failed = sum(run.status not in FINAL for run in runs) if missing else 0
     if not shell:

@@ -10,8 +10,11 @@ from seq2seq.training.fitting import finite as finite
 from seq2seq.training.fitting import fit as fit
 from seq2seq.training.fitting import outcome as outcome
 from seq2seq.training.fitting import warn_of_short_sight as warn_of_short_sight
+from seq2seq.training.hparams import tabulate as tabulate
+from seq2seq.training.hparams import tabulate_again as tabulate_again
 from seq2seq.training.loggers import build_loggers as build_loggers
-from seq2seq.training.loggers import log_hyperparameters as log_hyperparameters
+from seq2seq.training.loggers import close_loggers as close_loggers
+from seq2seq.training.loggers import log_outcome as log_outcome
 from seq2seq.training.running import begin as begin
 from seq2seq.training.running import claim as claim
 from seq2seq.training.running import note_failure as note_failure

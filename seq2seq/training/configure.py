@@ -23,7 +23,7 @@ from hydra.core.singleton import Singleton
 from hydra.utils import instantiate
 from lightning.pytorch import callbacks as stock
 from lightning.pytorch.accelerators import CPUAccelerator
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -32,6 +32,7 @@ from seq2seq.build import build, build_task, refusing
 from seq2seq.callbacks import Checkpoints
 from seq2seq.footprint import check_memory
 from seq2seq.module import SequenceModule
+from seq2seq.runs import own
 from seq2seq.schema import ConfigError
 from seq2seq.seeds import generator
 
@@ -75,8 +76,7 @@ def configure(overrides: Sequence[str] = ()) -> DictConfig:
     with composing(overrides) as arguments:
         cfg = compose("train", overrides=arguments, return_hydra_config=True)
         schema.check_folders(cfg.hydra)
-    with open_dict(cfg):
-        del cfg["hydra"]
+    cfg = own(cfg)
     try:
         check(cfg)
     except Exception as error:

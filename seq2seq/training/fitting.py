@@ -18,7 +18,7 @@ from seq2seq.callbacks import Pruning, TimeLimit, gather, members
 from seq2seq.module import SequenceModule
 from seq2seq.runs import Run, checkpoint_step, load_checkpoint, resolved
 from seq2seq.training.configure import build_callbacks, quiet
-from seq2seq.training.loggers import build_loggers, log_hyperparameters
+from seq2seq.training.loggers import build_loggers, close_loggers, log_outcome
 
 log = logging.getLogger("seq2seq")
 
@@ -35,6 +35,7 @@ def fit(
     checkpoint = find_checkpoint(the_run, module)
     step = checkpoint_step(checkpoint) if checkpoint else 0
     loggers = build_loggers(cfg, the_run.folder, step)
+    good = False
     limit = TimeLimit(Timer(cfg.trainer.get("max_time")).time_remaining())
     with quiet(), threads(cfg.threads):
         trainer = instantiate(
@@ -50,10 +51,10 @@ def fit(
             result = outcome(cfg, trainer, module, task)
             if result["status"] == "finished":
                 result |= _evaluate(trainer, module, task)
-            log_hyperparameters(cfg, loggers, result)
+            log_outcome(loggers, result)
+            good = result["status"] == "finished"
         finally:
-            for logger in loggers:
-                logger.finalize("success")
+            close_loggers(loggers, good)
             task.release()  # trainer and module hold each other, and it, until the next collection
     return result
 

@@ -16,6 +16,7 @@ from seq2seq.runs.locks import Claims
 from seq2seq.schema import ConfigError, one_device
 from seq2seq.training.configure import ALONE, configure
 from seq2seq.training.fitting import fit
+from seq2seq.training.hparams import tabulate
 from seq2seq.training.signals import interruptible
 
 log = logging.getLogger("seq2seq")
@@ -84,6 +85,7 @@ def _train(cfg: DictConfig, the_run: Run, interruption: Interruption) -> None:
     try:
         result = fit(cfg, the_run, [interruption])
         the_run.write_result(result | {"seconds": round(time.perf_counter() - start, 3)})
+        tabulate(the_run)
     except (KeyboardInterrupt, SystemExit, TimeUp) as end:
         the_run.write_result({"status": "stopped", "seconds": time.perf_counter() - start})
         if not isinstance(end, TimeUp):
@@ -128,3 +130,4 @@ def note_failure(the_run: Run, error: Exception, seconds: float) -> None:
     text = "".join(traceback.format_exception(error))
     write_atomically(the_run.folder / "traceback.txt", text.encode())
     the_run.write_result({"status": "failed", "error": line[:500], "seconds": seconds})
+    tabulate(the_run)
