@@ -1,7 +1,11 @@
-"""Shared settings: one thread, so that numbers do not depend on the machine, and `--shapes`."""
+"""Shared settings: one thread, so that numbers do not depend on the machine, `--shapes`, a browser.
+
+A test that asks for a browser is marked `browser`: it needs Chromium (or Chrome) installed.
+"""
 
 import gc
 import inspect
+import shutil
 import types
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +19,18 @@ from torch import Tensor
 torch.set_num_threads(1)
 
 MODEL_FILES = Path(__file__).parents[1] / "configs" / "model"
+
+#: A browser that draws off the screen and calls nobody.
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,8 +46,27 @@ def pytest_configure(config: pytest.Config) -> None:
         check_shapes()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()  # else a run's collection of garbage looks through all tests and imports
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    assert path, "these tests need a browser: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        browser.close()
 
 
 def check_shapes() -> None:

@@ -1,6 +1,7 @@
 """`train.py` as its users call it: a command in a folder of its own."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -140,11 +141,14 @@ def test_one_run_leaves_a_complete_folder_and_is_not_repeated(tmp_path):
     events = EventAccumulator(str(run.folder)).Reload()
     scalars = set(events.Tags()["scalars"])
     assert {"train/loss", "train/lr", "train/grad_norm", "val/loss", "val/nmse"} <= scalars
-    assert {"reference/zero", "reference_nmse/zero", "reference/memoryless"} <= scalars
+    assert {f"val_reference{unit}/zero" for unit in ("", "_nmse", "_dB")} <= scalars
     charts = events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
-    assert b"train/loss" in charts
-    assert b"reference_nmse/memoryless" in charts
-    assert [event.step for event in events.Scalars("val/nmse")][:2] == [50, 100]
+    assert b"val/nmse_dB" in charts
+    assert b"val_reference_dB/memoryless" in charts
+    errors = events.Scalars("val/nmse")[:2]
+    assert [event.step for event in errors] == [50, 100]
+    for error, decibels in zip(errors, events.Scalars("val/nmse_dB"), strict=False):
+        assert decibels.value == pytest.approx(10 * math.log10(error.value), abs=1e-3)
     assert [event.step for event in events.Scalars("test/nmse")][-1] == 120
     assert {"predictions", "kernel"} <= set(events.Tags()["images"])
     logged = {event.step: event.value for event in events.Scalars("train/loss")}
@@ -173,7 +177,7 @@ def test_a_sweep_runs_what_is_missing_and_tells_how_all_ended(tmp_path):
     assert first.returncode == 0, first.stderr
     rows = [line for line in first.stdout.splitlines() if "finished" in line]
     assert len(rows) == 4
-    assert "model=rnn task.k=1 " in rows[0]
+    assert "rnn-k=1 " in rows[0]
     frame = collect(tmp_path / "outputs")
     assert sorted(zip(frame["model"], frame["task.k"], strict=True)) == [
         ("RNN", 1),

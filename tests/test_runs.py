@@ -9,13 +9,14 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 
-from seq2seq import schema
+from seq2seq import multirun, schema
 from seq2seq.build import load_model
 from seq2seq.evaluate import evaluate
 from seq2seq.runs import (
     Run,
     collect,
     find,
+    label,
     load_checkpoint,
     run_folder,
     trajectory_hash,
@@ -82,12 +83,41 @@ def test_what_changes_the_numbers_changes_the_identity(other):
     assert trajectory_hash(config(other)) != trajectory_hash(config())
 
 
-def test_a_folder_tells_task_model_and_what_was_chosen():
-    folder = run_folder(config("model=lstm", "task.k=4", "optimizer.lr=0.01", "seed=3"))
-    assert folder.parts[:2] == ("outputs", "shift")
-    for part in ("k=4", "rnn-cell=lstm", "lr=0.01", "seed=3", "steps="):
-        assert part in folder.name
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("", "tcn"),
+        ("model=lstm task.k=4 optimizer.lr=1e-2 seed=3", "lstm-k=4-lr=0.01-seed=3"),
+        ("task=shift optimizer.lr=1e-05 optimizer=sgd task/input=white", "sgd-white-lr=1e-05"),
+        ("experiment=plateau_shift seed=1 task.seed=2", "seed=1-task.seed=2"),
+        ("name=x logger=none force=true trainer.max_steps=7 paths.outputs=y", "tcn"),
+        ("callbacks.figures=null callbacks.stop_at_target.target=0.1", "target=0.1"),
+        ("task=arrays task.path='/far/away/pairs.npz'", "path=pairs.npz"),
+        ("task=convolution task.filter=[1,0.5]", "filter=1_0.5"),
+        ("seed=1 " + " ".join(f"+callbacks.{c * 9}={{_target_:a.B,x:1}}" for c in "abc"), None),
+    ],
+)
+def test_a_name_tells_what_was_typed_and_no_more(typed, name):
+    overrides = typed.split()
+    told = label(overrides, schema.plain(config(*overrides)))
+    assert told == name if name else (told.startswith("seed=1-aaaa") and len(told) <= 60)
+
+
+def test_a_folder_is_that_of_the_experiment_or_the_task():
+    assert run_folder(config("task.k=4")).parts[:2] == ("outputs", "shift")
     assert run_folder(config("name=study")).parts[1] == "study"
+
+
+def test_commands_that_name_a_run_otherwise_meet_in_its_folder(tmp_path):
+    small = [*SMALL, f"paths.outputs={tmp_path}", "trainer.max_steps=2"]
+    first = train([*small, "seed=1"])
+    again = train([*[one for one in small if one != "task.k=2"], "seed=1", "task.k=2"])
+    assert first.folder == again.folder
+    runs = multirun([*small, "seed=0,1", "optimizer.lr=0.001,1e-3"])
+    assert [run.folder.name.rpartition("-steps")[0] for run in runs[1:]] == [
+        first.folder.name.rpartition("-steps")[0]
+    ]
+    assert len([*tmp_path.glob("*/*/result.json")]) == len(runs) == 2
 
 
 def test_hashes_are_those_of_former_versions():

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.core.utils import JobStatus
 from omegaconf import DictConfig
 
-from seq2seq.runs import FINAL, Run
+from seq2seq.runs import FINAL, Run, ends
 from seq2seq.schema import ConfigError
 from seq2seq.sweep import jobs as job_list
 
@@ -55,7 +55,9 @@ def run_jobs(
     if any(not job.is_done for job in jobs):
         jobs = job_list.reserve(jobs)
         runs = [job.run for job in jobs]
-        job_list.write_plan(jobs)
+        # A run beside others is compared with them.
+        if not single or len(ends(jobs[0].folder.parent)) > 1:
+            job_list.write_plan(jobs)
     missing = [job for job in jobs if not job.is_done]
     if missing:
         run_missing(missing, launch)

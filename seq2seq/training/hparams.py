@@ -30,11 +30,12 @@ SUFFIX = ".~hparams"
 
 def tabulate(run: Run) -> None:
     """Write the row of a run that has ended, if it logs to TensorBoard."""
-    nodes, result = run.plain_config, run.result
-    loggers = (nodes.get("logger") or {}).values()
-    if not result or not any(
-        "TensorBoard" in str((node or {}).get("_target_")) for node in loggers
-    ):
+    try:
+        nodes, result = run.plain_config, run.result
+    except (FileNotFoundError, ValueError):  # it failed before it began
+        return
+    targets = [str(node["_target_"]) for node in (nodes.get("logger") or {}).values() if node]
+    if not result or not any(target.endswith("TensorBoardLogger") for target in targets):
         return
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
@@ -49,13 +50,11 @@ def tabulate(run: Run) -> None:
     ended, columns = time.time(), _columns(run, nodes)
     begun = ended - (result.get("seconds") or 0.0)
     values = {key: _shown(value) for key, value in settings(nodes).items() if key in columns}
-    infos = [_info(api_pb2, key, values.get(key), taken) for key, taken in columns.items()]
-    names = metrics(nodes, result)
     experiment = api_pb2.Experiment(
-        hparam_infos=infos,
+        hparam_infos=[_info(api_pb2, key, values.get(key), own) for key, own in columns.items()],
         metric_infos=[
             api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name)
-            for name, tag in names.items()
+            for name, tag in metrics(nodes, result).items()
         ],
     )
     start = SessionStartInfo(start_time_secs=begun, group_name=run.name)
@@ -63,46 +62,42 @@ def tabulate(run: Run) -> None:
         start.hparams[key].CopyFrom(_protobuf(value))
     good = result["status"] == "finished"
     status = api_pb2.STATUS_SUCCESS if good else api_pb2.STATUS_FAILURE
-    end = SessionEndInfo(end_time_secs=ended, status=status)
-    summaries = [
-        (metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment)),
-        (metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start)),
-        (metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=end)),
-    ]
-    events = [Event(wall_time=begun, file_version="brain.Event:2")] + [
-        Event(
-            wall_time=ended,
-            summary=Summary(
-                value=[
-                    Summary.Value(
-                        tag=tag,
-                        metadata=metadata.create_summary_metadata(content),
-                        tensor=metadata.NULL_TENSOR,
-                    )
-                ]
-            ),
+    row = {
+        metadata.EXPERIMENT_TAG: HParamsPluginData(experiment=experiment),
+        metadata.SESSION_START_INFO_TAG: HParamsPluginData(session_start_info=start),
+        metadata.SESSION_END_INFO_TAG: HParamsPluginData(
+            session_end_info=SessionEndInfo(end_time_secs=ended, status=status)
+        ),
+    }
+    parts = [
+        Summary.Value(
+            tag=tag,
+            metadata=metadata.create_summary_metadata(content),
+            tensor=metadata.NULL_TENSOR,
         )
-        for tag, content in summaries
+        for tag, content in row.items()
     ]
-    for name, tag in names.items():
-        if (
-            tag.startswith(f"{WORK}/")
-            and (value := worked(run, nodes, result).get(name)) is not None
-        ):
-            summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-            events.append(Event(wall_time=ended, step=result.get("steps") or 0, summary=summary))
+    parts += [
+        Summary.Value(tag=f"{WORK}/{name}", simple_value=value)
+        for name, value in worked(run, nodes, result).items()
+    ]
+    step = result.get("steps") or 0
     known = sorted(run.folder.glob(f"*{SUFFIX}"))
     path = known[-1] if known else run.folder / f"events.out.tfevents.{int(ended)}{SUFFIX}"
     with replacing(path) as temporary, temporary.open("wb") as stream:
         writer = RecordWriter(stream)
-        for event in events:
+        for event in (
+            Event(wall_time=begun, file_version="brain.Event:2"),
+            *(Event(wall_time=ended, step=step, summary=Summary(value=[one])) for one in parts),
+        ):
             writer.write(event.SerializeToString())
 
 
 def tabulate_again(parent: Path) -> None:
     """Write the rows of all runs of a folder anew, as its columns have changed."""
     for file in parent.glob(f"*/*{SUFFIX}"):
-        tabulate(Run(file.parent))
+        with suppress(Exception):  # of a damaged run
+            tabulate(Run(file.parent))
 
 
 def settings(nodes: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,15 +150,15 @@ def _columns(run: Run, nodes: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _info(api: Any, key: str, value: str | float | None, taken: list[str]) -> Any:
-    """How a column is shown: `value` is that of this run, None if it has no such key."""
+    """How a column is shown, and filtered by if values are known: `value` is that of this run."""
     values = [_shown(yaml.safe_load(text)) for text in taken]
+    numbers = [one for one in (*values, value) if isinstance(one, float)]
     info = api.HParamInfo(name=key, type=api.DATA_TYPE_STRING, differs=bool(taken))
-    numbers = [*(one for one in values if isinstance(one, float)), *([value] if value else [])]
     if isinstance(value, float) or (value is None and values and values == numbers):
         info.type = api.DATA_TYPE_FLOAT64
         info.domain_interval.min_value, info.domain_interval.max_value = min(numbers), max(numbers)
     else:
-        info.domain_discrete.extend(sorted({*map(str, values), *([value] if value else [])}))
+        info.domain_discrete.extend(sorted(map(str, values)))
     return info
 
 

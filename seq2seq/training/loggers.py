@@ -74,9 +74,10 @@ def _mlflow(node: DictConfig, folder: Path) -> Logger:
 def _describe(nodes: dict[str, Any], loggers: Sequence[Logger], step: int) -> None:
     """Tell the loggers the config; in TensorBoard's Text also the claim and the command."""
     typed = (nodes.get("command") or {}).get("overrides") or []
+    command = shlex.join(["python", "train.py", *typed])
     told = {key: value for key, value in nodes.items() if key != "command"}
     texts = {
-        "command": shlex.join(["python", "train.py", *typed]),
+        "command": " \\\n  ".join(textwrap.wrap(command, 88, break_long_words=False)),
         "config": yaml.safe_dump(told, sort_keys=False, allow_unicode=True),
     }
     for logger in loggers:

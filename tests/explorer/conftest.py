@@ -1,11 +1,7 @@
-"""One server and one browser for all tests of the pages.
-
-A test that asks for a browser is marked `browser`: it needs Chromium (or Chrome) installed.
-"""
+"""One server for all tests of the pages."""
 
 import json
 import re
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -15,25 +11,6 @@ import pytest
 import shell
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "explore.py"
-
-#: A browser that draws off the screen and calls nobody.
-QUIET = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
-            item.add_marker("browser")
 
 
 @pytest.fixture(scope="session")
@@ -56,18 +33,6 @@ def site(outputs):
             yield told[0]
         finally:
             server.send_signal(signal.SIGTERM)
-
-
-@pytest.fixture(scope="session")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    assert path, "these tests need a browser: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,0 +1,62 @@
+"""Loggers beside TensorBoard, with the packages themselves: W&B offline, MLflow in files."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import shell
+
+TINY = ["-m", "model=rnn,lstm", "model.hidden_size=4", "task.k=2", "task.length=8"]
+TINY += ["task.train_size=64", "task.val_size=16", "task.test_size=16", "task.batch_size=8"]
+TINY += ["trainer.max_steps=4", "trainer.val_check_interval=2"]
+
+
+def train(outputs: Path, *arguments: str) -> list[Path]:
+    done = shell.run(shell.TRAIN, *TINY, *arguments, f"paths.outputs={outputs}", cwd=outputs)
+    assert done.returncode == 0, done.stderr
+    return sorted(path.parent for path in outputs.glob("shift/*/result.json"))
+
+
+def test_wandb_keeps_every_run_by_itself(tmp_path):
+    pytest.importorskip("wandb")
+    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.sdk.internal.datastore import DataStore
+
+    folders = train(tmp_path, "logger=wandb")
+    assert [folder.name.partition("-steps")[0] for folder in folders] == ["lstm", "rnn"]
+    for folder in folders:
+        (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+        store, records = DataStore(), []
+        store.open_for_scan(str(file))
+        while (data := store.scan_data()) is not None:
+            records.append(Record.FromString(data))
+        told = next(one.run for one in records if one.HasField("run"))
+        assert (told.display_name, told.run_group) == (folder.name, "shift")
+        settings = {
+            item.key: item.value_json
+            for one in records
+            for item in [*one.run.config.update, *one.config.update]
+        }
+        assert settings["model"] == f'"{folder.name.partition("-")[0]}"'
+        assert settings["task.k"] == "2"
+        metrics = {item.key or item.nested_key[0] for one in records for item in one.history.item}
+        assert {"train/loss", "val/nmse", "test/nmse", "work/parameters", "predictions"} <= metrics
+        assert any((file.parent / "files/media/images").glob("predictions*.png"))
+
+
+def test_mlflow_has_an_experiment_per_folder(tmp_path):
+    pytest.importorskip("mlflow")
+    folders = train(tmp_path, "logger=mlflow")
+    code = (
+        "import mlflow\n"
+        f"client = mlflow.MlflowClient('file:{tmp_path}/.mlflow')\n"
+        "(experiment,) = [e for e in client.search_experiments() if e.name == 'shift']\n"
+        "for run in client.search_runs([experiment.experiment_id]):\n"
+        "    files = [f.path for f in client.list_artifacts(run.info.run_id)]\n"
+        "    print(run.info.run_name, run.info.status, run.data.params['model'],\n"
+        "          'test/nmse' in run.data.metrics, 'predictions' in files)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    lines = sorted(told.stdout.splitlines())
+    assert lines == [f"{f.name} FINISHED {f.name.partition('-')[0]} True True" for f in folders]

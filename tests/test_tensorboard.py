@@ -1,0 +1,108 @@
+"""What TensorBoard's page shows of sweeps, read from the page."""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import shell
+
+SMALL = ["task.length=20", "task.train_size=64", "task.val_size=16", "task.test_size=16"]
+SMALL += [
+    "task.batch_size=8",
+    "model.hidden_size=4",
+    "trainer.max_steps=4",
+    "callbacks.figures=null",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Two sweeps in one folder; of the second, runs diverge."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    here = [*SMALL, f"paths.outputs={outputs}"]
+    for own in (
+        ["model=rnn,lstm", "task.k=2,16", "seed=0,1"],
+        ["model=rnn", "optimizer.lr=0.001,1e3", "optimizer=adam,sgd", "task.k=2"],
+    ):
+        assert shell.run(shell.TRAIN, "-m", *here, *own).returncode == 0
+    return outputs / "shift"
+
+
+@pytest.fixture(scope="module")
+def board(folder):
+    """The address of TensorBoard."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["-m", "tensorboard.main", "--logdir", folder, "--host=127.0.0.1", f"--port={port}"]
+    with subprocess.Popen(
+        [sys.executable, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            assert process.poll() is None
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/"
+        process.terminate()
+
+
+def rows(page) -> list[dict[str, str]]:
+    """The table of the HParams page."""
+    cells = [text.strip() for text in page.locator(CELLS).all_inner_texts()]
+    header = cells[: cells.index("parameters") + 1]
+    first = next(i for i, text in enumerate(cells) if re.search(r"-steps=4-\w{8}$", text))
+    width = len(header)
+    table = [cells[i : i + width] for i in range(first, len(cells) - width + 1, width)]
+    return [dict(zip(header, row, strict=True)) for row in table if row[0]]
+
+
+CELLS = "tf-hparams-table-view vaadin-grid-cell-content"
+
+
+def test_the_page_compares_what_the_sweeps_vary(board, browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{board}#hparams")
+    page.get_by_text(re.compile(r"-steps=4-\w{8}$")).first.wait_for(timeout=60_000)
+    table = rows(page)
+    assert [*table[0]][2:7] == ["model", "optimizer", "optimizer.lr", "seed", "task.k"]
+    assert [*table[0]][7:] == ["val/nmse", "test/nmse", "steps", "seconds", "parameters"]
+    told = {(r["model"], r["optimizer"], float(r["optimizer.lr"]), r["task.k"]) for r in table}
+    assert told == {
+        *((model, "adam", 0.001, k) for model in ("rnn", "lstm") for k in ("2", "16")),
+        *(("rnn", name, lr, "2") for name in ("adam", "sgd") for lr in (0.001, 1e3)),
+    }
+    assert len(table) == 11  # the sweeps share a run
+    assert all(r["test/nmse"] == "" for r in table if r["optimizer.lr"] == "1000.0")
+    assert all(float(r["test/nmse"]) > 0 for r in table if r["optimizer.lr"] != "1000.0")
+    assert {r["steps"] for r in table} == {"4.0000"}
+    page.close()
+
+
+def test_names_tell_what_was_swept(folder):
+    names = {run.name.rpartition("-steps=")[0] for run in folder.iterdir() if run.is_dir()}
+    assert names == {
+        *(f"{m}-k={k}-seed={s}" for m in ("rnn", "lstm") for k in (2, 16) for s in (0, 1)),
+        "adam-lr=1000",
+        "sgd-lr=0.001",
+        "sgd-lr=1000",
+    }
+
+
+def test_scalars_begin_with_the_model_and_texts_tell_how_it_was_made(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = next(folder.glob("lstm-k=16-seed=1-*"))
+    events = EventAccumulator(str(run)).Reload()
+    groups = sorted({tag.partition("/")[0] for tag in events.Tags()["scalars"]})
+    units = ("reference", "reference_dB", "reference_nmse")
+    assert groups == ["test", "train", "val", *(f"val_{unit}" for unit in units), "work"]
+    command, config = (
+        events.Tensors(f"{name}/text_summary")[0].tensor_proto.string_val[0].decode()
+        for name in ("command", "config")
+    )
+    assert "model=lstm" in command
+    assert "cell: lstm" in config
+    assert "model: lstm" in (run / "hparams.yaml").read_text()
