@@ -16,6 +16,7 @@ from seq2seq.runs.identity import (
     NOT_IDENTITY_TRAINER,
     changes_course,
     class_name,
+    ending,
     group_name,
     snake,
 )
@@ -85,7 +86,7 @@ def _brief(value: str) -> str:
     return re.sub(r"[^A-Za-z0-9.+_-]+", "_", text).strip("_")[:LONGEST_VALUE] or "_"
 
 
-def own(cfg: DictConfig, hydra: DictConfig | None = None) -> DictConfig:
+def own(cfg: DictConfig, hydra: Any = None) -> DictConfig:
     """A job's config without Hydra's part, and with `command`: what that says of the command.
 
     That is the run's `label`, its `overrides`, and the `choices` of config groups.
@@ -100,9 +101,9 @@ def own(cfg: DictConfig, hydra: DictConfig | None = None) -> DictConfig:
     with open_dict(kept):
         kept.command = {"overrides": overrides, "choices": chosen(told)}
         # A sweep has chosen the folder; see `seq2seq.sweep.sweeper.placement`.
-        folder = OmegaConf.to_container(told, resolve=False)["sweep"]["subdir"]
-        of_a_sweep = isinstance(folder, str) and END.search(folder)
-        kept.command.label = END.sub("", folder) if of_a_sweep else label(overrides, kept)
+        sweep: Any = OmegaConf.to_container(told.sweep, resolve=False)
+        folder = str(sweep["subdir"])
+        kept.command.label = END.sub("", folder) if ending(folder) else label(overrides, kept)
     return kept
 
 

@@ -61,8 +61,9 @@ class Job:
 
 
 def labels(jobs: Sequence[Job]) -> list[str]:
-    """What each job is called."""
-    return [job.label for job in jobs]
+    """What each job is called, with the folder of its runs if there are several."""
+    several = len({job.folder.parent for job in jobs}) > 1
+    return [f"{job.folder.parent.name}/{job.label}" if several else job.label for job in jobs]
 
 
 def plan(
@@ -229,9 +230,9 @@ def write_plan(jobs: Sequence[Job]) -> None:
     for parent, wanted in lines.items():
         known = read_plan(parent)
         with (parent / PLAN).open("a", encoding="utf-8") as stream:
-            for name, own in wanted:
-                if known.get(name) != own:
-                    stream.write(f"{name}\t{own}\n")
+            for name, text in wanted:
+                if known.get(name) != text:
+                    stream.write(f"{name}\t{text}\n")
         if varied(known.values()).keys() != varied(read_plan(parent).values()).keys():
             from seq2seq.training import tabulate_again
 

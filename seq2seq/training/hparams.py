@@ -59,7 +59,8 @@ def tabulate(run: Run) -> None:
     )
     start = SessionStartInfo(start_time_secs=begun, group_name=run.name)
     for key, value in values.items():
-        start.hparams[key].CopyFrom(_protobuf(value))
+        kind = "number_value" if isinstance(value, float) else "string_value"
+        setattr(start.hparams[key], kind, value)
     good = result["status"] == "finished"
     status = api_pb2.STATUS_SUCCESS if good else api_pb2.STATUS_FAILURE
     row = {
@@ -160,9 +161,3 @@ def _info(api: Any, key: str, value: str | float | None, taken: list[str]) -> An
     else:
         info.domain_discrete.extend(sorted(map(str, values)))
     return info
-
-
-def _protobuf(value: str | float) -> Any:
-    from google.protobuf.struct_pb2 import Value
-
-    return Value(number_value=value) if isinstance(value, float) else Value(string_value=value)

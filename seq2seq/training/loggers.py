@@ -45,7 +45,8 @@ def _wandb(node: DictConfig, folder: Path) -> Logger:
     """A run of Weights & Biases beside others of this process, which Lightning's own is not."""
     import wandb
 
-    own = {key: value for key, value in node.items() if key in signature(wandb.init).parameters}
+    known = signature(wandb.init).parameters
+    own = {str(key): value for key, value in node.items() if key in known}
     usual = {"name": folder.name, "group": folder.parent.name, "id": ending(folder.name)}
     run = wandb.init(
         **usual | own,

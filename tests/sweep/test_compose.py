@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from seq2seq import schema
-from seq2seq.runs import trajectory_hash
+from seq2seq.runs import chosen, trajectory_hash
 from seq2seq.schema import ConfigError
 from seq2seq.sweep.compose import Composer
 from seq2seq.sweep.sweeper import expand
@@ -74,6 +74,7 @@ def test_a_job_is_checked_on_the_values_that_hydra_gives_it(composer):
     for job in [*SWEPT, *reversed(SWEPT)]:
         expected = composer.loader.load_sweep_config(composer.config, job)
         found = composer.plain(job)
+        assert found.pop("command") == {"choices": chosen(expected.hydra)}
         assert repr(found) == repr(schema.plain(expected)), job
         assert trajectory_hash(found) == trajectory_hash(expected), job
 
