@@ -6,7 +6,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -207,6 +207,13 @@ def reserve(jobs: Iterable[Job]) -> list[Job]:
         same = name == job.folder.name
         placed.append(job if same else dataclasses.replace(job, folder=parent / name))
     return placed
+
+
+def give_up(jobs: Iterable[Job]) -> None:
+    """Remove what `reserve` has made, where nothing came of it."""
+    for job in jobs:
+        with suppress(OSError):
+            job.folder.rmdir()
 
 
 def _make(folder: Path) -> None:

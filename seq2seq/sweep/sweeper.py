@@ -60,7 +60,11 @@ def run_jobs(
             job_list.write_plan(jobs)
     missing = [job for job in jobs if not job.is_done]
     if missing:
-        run_missing(missing, launch)
+        try:
+            run_missing(missing, launch)
+        except ConfigError:  # of the launcher: nothing was begun
+            job_list.give_up(missing)
+            raise
     failed = sum(run.status not in FINAL for run in runs) if missing else 0
     if not shell:
         return runs, failed

@@ -73,7 +73,7 @@ SWEPT = [
 def test_a_job_is_checked_on_the_values_that_hydra_gives_it(composer):
     for job in [*SWEPT, *reversed(SWEPT)]:
         expected = composer.loader.load_sweep_config(composer.config, job)
-        found = composer.plain(job)
+        found = dict(composer.plain(job))
         assert found.pop("command") == {"choices": chosen(expected.hydra)}
         assert repr(found) == repr(schema.plain(expected)), job
         assert trajectory_hash(found) == trajectory_hash(expected), job
