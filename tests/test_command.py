@@ -142,6 +142,16 @@ def test_one_run_leaves_a_complete_folder_and_is_not_repeated(tmp_path):
     scalars = set(events.Tags()["scalars"])
     assert {"train/loss", "train/lr", "train/grad_norm", "val/loss", "val/nmse"} <= scalars
     assert {f"val_reference{unit}/zero" for unit in ("", "_nmse", "_dB")} <= scalars
+    groups = sorted({tag.partition("/")[0] for tag in scalars})
+    assert groups[:3] == ["test", "train", "val"]  # those of reference predictors come last
+    command, config = (
+        events.Tensors(f"{name}/text_summary")[0].tensor_proto.string_val[0].decode()
+        for name in ("command", "config")
+    )
+    assert "python train.py" in command
+    assert "task.k=2" in command
+    assert "hidden_size: " in config
+    assert "task.k: 2" in (run.folder / "hparams.yaml").read_text()
     charts = events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
     assert b"val/nmse_dB" in charts
     assert b"val_reference_dB/memoryless" in charts

@@ -95,7 +95,7 @@ def test_what_changes_the_numbers_changes_the_identity(other):
         ("task=arrays task.path='/far/away/pairs.npz'", "path=pairs.npz"),
         ("task=convolution task.filter=[1,0.5]", "filter=1_0.5"),
         (
-            "seed=1 task.train_size=1000000 task.val_size=1000000 task.test_size=1000000",
+            "seed=1 task.train_size=1000000 task.val_size=1000000 task.test_size=10000000",
             "seed=1-train_size=1000000-val_size=1000000",
         ),
     ],
