@@ -152,7 +152,7 @@ def _columns(run: Run, nodes: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _info(api: Any, key: str, value: str | float | None, taken: list[str]) -> Any:
     """How a column is shown, and filtered by if values are known: `value` is that of this run."""
-    values = [_shown(yaml.safe_load(text)) for text in taken]
+    values = [_shown(_parsed(text)) for text in taken]
     numbers = [one for one in (*values, value) if isinstance(one, float)]
     info = api.HParamInfo(name=key, type=api.DATA_TYPE_STRING, differs=bool(taken))
     if isinstance(value, float) or (value is None and values and values == numbers):
@@ -161,3 +161,10 @@ def _info(api: Any, key: str, value: str | float | None, taken: list[str]) -> An
     else:
         info.domain_discrete.extend(sorted(map(str, values)))
     return info
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:  # of a value that is more than a word
+        return text
