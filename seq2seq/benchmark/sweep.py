@@ -1,14 +1,18 @@
 """Sweeps under each launcher, the same jobs for all."""
 
 import contextlib
+import datetime
 import functools
+import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.benchmark import Timer
@@ -17,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from seq2seq import schema
 from seq2seq.batched.chunk import Chunk
 from seq2seq.batched.member import Member
+from seq2seq.files import write_atomically
 from seq2seq.runs import Run, find
 from seq2seq.training import configure, quiet
 
@@ -30,8 +35,11 @@ CASES = {
     "tcn 16": ["model=tcn", "model.hidden_size=16", *MEDIUM],
     "transformer 32": ["model=transformer", *MEDIUM],
     "diagonal rnn 16": ["model=diagonal_rnn", "model.hidden_size=16", *MEDIUM],
+    "lru 32": ["model=lru", *MEDIUM],
+    "s4d 32": ["model=s4d", *MEDIUM],
 }
-LAUNCHERS = ("basic", "joblib", "vmap")
+LAUNCHERS = ("basic", "joblib", "auto")
+TOGETHER = ("auto", "vmap")  # train many runs as one program, so that few tell nothing of many
 COMMON = ["task=shift", "callbacks.progress=null"]
 
 
@@ -76,7 +84,7 @@ def extrapolated(
     """As `trained`, above `most` members by what the last of these took."""
     if members <= most:
         return trained(launcher, arguments, members)
-    few = max(1, most // 4)
+    few = max(1, most // 2)  # so that both keep two cores busy
     (early, _), (late, memory) = (trained(launcher, arguments, some) for some in (few, most))
     return late + (members - most) * (late - early) / (most - few), memory
 
@@ -116,12 +124,30 @@ def peak_rate(seconds: float = 1.0) -> float:
     return 2 * 2048.0**3 / timer.blocked_autorange(min_run_time=seconds).mean
 
 
+def machine() -> dict[str, Any]:
+    """What times depend on: when, where and with what they were measured."""
+    processors = Path("/proc/cpuinfo")
+    lines = processors.read_text().splitlines() if processors.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "processor": next(names, platform.processor()),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "peak_gflops": peak_rate() / 1e9,
+    }
+
+
 def measure(
     cases: Sequence[str] = tuple(CASES),
     members: Sequence[int] = (1, 8, 32, 128),
     launchers: Sequence[str] = LAUNCHERS,
     steps: int = 2000,
     most: int = 8,
+    json: Path | None = None,
 ) -> None:
     """Print a table: runs per minute, start-up included, and what they make of the machine.
 
@@ -131,14 +157,19 @@ def measure(
         launchers: which to compare; ratios are to `basic`.
         steps: of each run.
         most: runs of `basic` and `joblib` that are trained; for more, the time is extrapolated.
+        json: file to write the rows to, with the machine, the date and the versions.
     """
-    peak = peak_rate()
+    found = machine()
+    peak = found["peak_gflops"]
     print(
-        f"{os.cpu_count()} cores, {peak / 1e9:.0f} GFLOP/s in matrix products, {steps} steps, "
-        f"load {os.getloadavg()[0]:.1f} at the start\n"
+        f"{found['cores']} cores, {peak:.0f} GFLOP/s in matrix products, {steps} steps, load "
+        f"{found['load']:.1f} at the start; where fewer runs were trained than there are, their "
+        f"time is extrapolated\n"
     )
-    print("| case | members | launcher | runs/min | ratio | GFLOP/s | of peak | MB |")
-    print("|---|---:|---|---:|---:|---:|---:|---:|", flush=True)
+    columns = ("runs/min", "ratio", "GFLOP/s", "of peak", "MB")
+    print(f"| case | runs | launcher | trained | seconds | {' | '.join(columns)} |")
+    print("|---|---:|---|---:|---:|---:|---:|---:|---:|---:|", flush=True)
+    rows: list[dict[str, Any]] = []
     for name in cases:
         case = CASES[name]
         flops = operations(case)
@@ -146,14 +177,33 @@ def measure(
         for number in sorted(members):
             basic = None
             for launcher in launchers:
-                limit = number if launcher == "vmap" else most
+                limit = number if launcher in TOGETHER else min(most, number)
                 seconds, memory = extrapolated(launcher, arguments, number, limit)
-                rate = number / seconds
-                basic = rate if launcher == "basic" else basic
-                ratio = f"{rate / basic:.1f}" if basic else ""
-                achieved = flops * steps * rate
+                basic = seconds if launcher == "basic" else basic
+                ratio = basic / seconds if basic else None
+                achieved = flops * steps * number / seconds / 1e9
                 print(
-                    f"| {name} | {number} | {launcher} | {60 * rate:.1f} | {ratio} | "
-                    f"{achieved / 1e9:.2f} | {achieved / peak:.1%} | {memory:.0f} |",
+                    f"| {name} | {number} | {launcher} | {limit} | {seconds:.1f} | "
+                    f"{60 * number / seconds:.1f} | {f'{ratio:.1f}' if ratio else ''} | "
+                    f"{achieved:.2f} | {achieved / peak:.1%} | {memory:.0f} |",
                     flush=True,
                 )
+                rows.append(
+                    {
+                        "case": name,
+                        "runs": number,
+                        "launcher": launcher,
+                        "trained": limit,
+                        "seconds": seconds,
+                        "ratio_to_basic": ratio,
+                        "gflops": achieved,
+                        "megabytes": memory,
+                    }
+                )
+                if json:  # after each row, as the whole takes long
+                    _write(json, {"machine": found, "steps": steps, "rows": rows})
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
