@@ -17,7 +17,7 @@ from seq2seq.batched.chunk import Chunk
 from seq2seq.batched.grouping import chunk_size, grouped, kept_bytes, on_gpu, plan_chunks
 from seq2seq.batched.member import Member
 from seq2seq.build import threads
-from seq2seq.processes import end_with_parent
+from seq2seq.processes import end_with_parent, keep_memory
 from seq2seq.runs import LostLease, Run, run_folder
 from seq2seq.runs.locks import Claims
 from seq2seq.training import (
@@ -177,6 +177,7 @@ def _train_pieces(
 def _child(train: Callable[[list[Member], bool], bool], piece: Piece) -> None:
     os.setpgrp()  # Ctrl-C reaches the parent alone, which tells its children once
     end_with_parent()
+    keep_memory()
     with contextlib.suppress(KeyboardInterrupt), threads(piece[0][0].cfg.threads):
         if not train(*piece):
             sys.exit(NOT_TRAINED)

@@ -1,13 +1,14 @@
 """Many models of one shape as one program: rules for what `torch.func.vmap` has none, or slow ones.
 
 A module may have a method `batched_forward()`: a function that gives what its `forward` gives and
-that vmap turns into that of many members at the speed of the hardware. For attention, which any
-model may use, the rule is here.
+that vmap turns into that of many members at the speed of the hardware. For what any model may use,
+attention and some of torch's modules, the rules are here.
 
 Shapes: M members, B sequences, T times, D inputs, O outputs.
 """
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from seq2seq.models.impulse import Responses, probe
+
+_gelu_backward = torch.ops.aten.gelu_backward.grad_input
 
 #: Times per hidden unit up to which a convolution as a matrix is cheaper than a recurrence.
 LONGEST = 64
@@ -62,7 +65,127 @@ def batchable(model: nn.Module) -> nn.Module:
     for module in template.modules():
         if hasattr(type(module), "batched_forward"):
             module.forward = module.batched_forward()  # type: ignore[method-assign, operator]
+        elif (rule := RULES.get(type(module))) is not None:
+            module.forward = functools.partial(rule, module)  # type: ignore[method-assign]
     return template
+
+
+class StackedLinear(torch.autograd.Function):
+    """x Wᵀ + b of M members: x (M, …, D), W (M, O, D), b (M, O) or None -> (M, …, O)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        rows = x.flatten(1, -2)
+        ctx.save_for_backward(rows, weight)
+        ctx.shape = x.shape
+        y = torch.bmm(rows, weight.mT)
+        if bias is not None:
+            y += bias[:, None]
+        return y.unflatten(1, x.shape[1:-1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> Any:
+        rows, weight = ctx.saved_tensors
+        slopes = dy.flatten(1, -2)
+        dx = torch.bmm(slopes, weight).view(ctx.shape) if ctx.needs_input_grad[0] else None
+        dbias = slopes.sum(1) if ctx.needs_input_grad[2] else None
+        return dx, torch.bmm(slopes.mT, rows), dbias
+
+
+class StackedGELULinear(torch.autograd.Function):
+    """GELU(x) Wᵀ + b of M members: x (M, …, D), W (M, O, D), b (M, O) -> (M, …, O).
+
+    Member by member, so that what lies between x and the outputs stays in the cache; it is computed
+    again for the backward pass.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        rows = x.flatten(1, -2)
+        ctx.save_for_backward(rows, weight)
+        ctx.shape = x.shape
+        y = rows.new_empty(*rows.shape[:2], weight.shape[1])
+        for own, w, b, out in zip(rows, weight, bias, y, strict=True):
+            torch.addmm(b, F.gelu(own), w.T, out=out)
+        return y.unflatten(1, x.shape[1:-1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> Any:
+        rows, weight = ctx.saved_tensors
+        slopes = dy.flatten(1, -2)
+        dx, dweight = torch.empty_like(rows), torch.empty_like(weight)
+        for own, w, out, dw, slope in zip(rows, weight, dx, dweight, slopes, strict=True):
+            torch.mm(slope.T, F.gelu(own), out=dw)
+            _gelu_backward(slope @ w, own, grad_input=out)
+        return dx.view(ctx.shape), dweight, slopes.sum(1)
+
+
+class StackedNorm(torch.autograd.Function):
+    """γ (x − mean)/deviation + β over the last axis: x (M, …, D), γ and β (M, D)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        rows = x.flatten(1, -2)
+        normal, mean, scale = torch.native_layer_norm(rows, rows.shape[-1:], None, None, eps)
+        ctx.save_for_backward(rows, normal, mean, scale, weight)
+        return torch.addcmul(bias[:, None], normal, weight[:, None]).view(x.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> Any:
+        rows, normal, mean, scale, weight = ctx.saved_tensors
+        slopes = dy.reshape(rows.shape)
+        dx, _, _ = torch.ops.aten.native_layer_norm_backward(
+            slopes * weight[:, None],
+            rows,
+            rows.shape[-1:],
+            mean,
+            scale,
+            None,
+            None,
+            [True] + [False] * 2,
+        )
+        return dx.view(dy.shape), (slopes * normal).sum(1), slopes.sum(1), None
+
+
+linear = for_vmap(StackedLinear.apply)
+gelu_linear = for_vmap(StackedGELULinear.apply)
+normalise = for_vmap(StackedNorm.apply)
+
+
+def _linear(module: nn.Linear, x: Tensor) -> Tensor:
+    return linear(x, module.weight, module.bias)
+
+
+def _norm(module: nn.LayerNorm, x: Tensor) -> Tensor:
+    if len(module.normalized_shape) > 1 or module.weight is None or module.bias is None:
+        return nn.LayerNorm.forward(module, x)
+    return normalise(x, module.weight, module.bias, module.eps)
+
+
+def _sequence(module: nn.Sequential, x: Tensor) -> Tensor:
+    """One after another, a linear map together with the GELU before it."""
+    parts = list(module)
+    while parts:
+        part = parts.pop(0)
+        if type(part) is nn.GELU and part.approximate == "none" and parts:
+            after = parts[0]
+            if type(after) is nn.Linear and after.bias is not None:
+                x = gelu_linear(x, after.weight, after.bias)
+                parts.pop(0)
+                continue
+        x = part(x)
+    return x
+
+
+#: Forward passes of torch's own modules.
+RULES: dict[type, Callable[..., Tensor]] = {
+    nn.Linear: _linear,
+    nn.LayerNorm: _norm,
+    nn.Sequential: _sequence,
+}
 
 
 @for_vmap

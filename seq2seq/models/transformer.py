@@ -1,17 +1,20 @@
 """A decoder-only Transformer with full or sliding-window causal attention."""
 
 import math
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from seq2seq import checks
+from seq2seq.models.batching import for_vmap
 from seq2seq.models.graph import Row
 from seq2seq.models.model import SequenceModel, State
 
+LONGEST = 256  # sequences whose attention is worked out by plain products
 POSITIONAL = ("sinusoidal", "learned", "rotary", "none")
 
 
@@ -32,6 +35,49 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """
     first, second = x.chunk(2, -1)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1)
+
+
+class StackedAttention(torch.autograd.Function):
+    """Attention of M members: queries, keys, values (M, B, T, 3, H, D) -> (M, B, T, H, D).
+
+    `hidden` (T, T) is 0 where a query sees a key, else −∞. Member by member, so that the weights
+    stay in the cache: torch's fused kernel takes longer than plain products for short sequences
+    and heads as narrow as here.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, joint: Tensor, hidden: Tensor) -> Tensor:
+        M, B, T, _, H, D = joint.shape
+        parts = joint.permute(0, 3, 1, 4, 2, 5).reshape(M, 3, B * H, T, D)
+        parts[:, 0] /= math.sqrt(D)
+        weights = joint.new_empty(M, B * H, T, T)
+        z = joint.new_empty(M, B, T, H, D)
+        for (q, k, v), own, out in zip(parts, weights, z, strict=True):
+            torch.softmax(torch.baddbmm(hidden, q, k.mT), -1, out=own)
+            out.copy_(torch.bmm(own, v).view(B, H, T, D).transpose(1, 2))
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(parts, weights)
+        return z
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dz: Tensor) -> Any:
+        parts, weights = ctx.saved_tensors
+        M, B, T, H, D = dz.shape
+        djoint = dz.new_empty(M, B, T, 3, H, D)
+        slopes = parts.new_empty(parts.shape[1:])
+        for (q, k, v), own, slope, out in zip(parts, weights, dz, djoint, strict=True):
+            slope = slope.transpose(1, 2).reshape(B * H, T, D)
+            dq, dk, dv = slopes
+            torch.bmm(own.mT, slope, out=dv)
+            scores = torch._softmax_backward_data(torch.bmm(slope, v.mT), own, -1, own.dtype)
+            torch.bmm(scores, k, out=dq).div_(math.sqrt(D))
+            torch.bmm(scores.mT, q, out=dk)
+            out.copy_(slopes.view(3, B, H, T, D).permute(1, 3, 0, 2, 4))
+        return djoint, None
+
+
+attend = for_vmap(StackedAttention.apply)
 
 
 class Block(nn.Module):
@@ -71,6 +117,24 @@ class Block(nn.Module):
         z = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         x = x + self.dropout(self.mixing(z.transpose(1, 2).reshape(B, T, C)))
         return x + self.dropout(self.mlp(self.mlp_norm(x))), (k, v)
+
+    def batched_forward(self) -> Callable[..., Any]:
+        """Short sequences by `StackedAttention`, straight from and to the products around it."""
+
+        def forward(
+            x: Tensor, rotation: tuple[Tensor, Tensor] | None, mask: Tensor | None
+        ) -> tuple[Tensor, None]:
+            B, T, C = x.shape
+            if rotation is not None or T > LONGEST:
+                return Block.forward(self, x, rotation, mask)[0], None
+            joint = self.query_key_value(self.attention_norm(x))
+            seen = x.new_ones(T, T, dtype=torch.bool).tril() if mask is None else mask
+            hidden = x.new_zeros(T, T).masked_fill(~seen, -math.inf)
+            joint = joint.view(B, T, 3, self.num_heads, C // self.num_heads)
+            x = x + self.mixing(attend(joint, hidden).view(B, T, C))
+            return x + self.mlp(self.mlp_norm(x)), None
+
+        return forward
 
     def weights(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, visible: Tensor) -> Tensor:
         """softmax(q kᵀ/√D) over the `visible` keys: (batch, heads, queries, keys)."""
