@@ -167,8 +167,11 @@ def plan_chunks(members: Sequence[Member], size: int) -> list[list[Member]]:
     return chunks
 
 
-def chunk_size(group: Sequence[Member], workers: int) -> int:
-    """How many members of a group to train as one: by cache and cores on a CPU, else by memory."""
+def chunk_size(group: Sequence[Member], workers: int, fewest: int = FEWEST) -> int:
+    """How many members of a group to train as one: by cache and cores on a CPU, else by memory.
+
+    The group is divided among `workers` down to the `fewest` members.
+    """
     member = group[0]
     kept = kept_bytes(member)
     task = member.task
@@ -178,7 +181,7 @@ def chunk_size(group: Sequence[Member], workers: int) -> int:
         free, _ = torch.cuda.mem_get_info()
         return max(1, int(0.5 * free / (4 * kept + data)))
     fits = int(0.5 * memory.available() / workers / (4 * kept + data))
-    share = max(FEWEST, -(-len(group) // workers))
+    share = max(fewest, -(-len(group) // workers))
     return max(1, min(MOST, max(FEWEST, int(CACHE / kept)), share, fits))
 
 

@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig
 
 from seq2seq.batched.chunk import Chunk
-from seq2seq.batched.grouping import chunk_size, grouped, kept_bytes, on_gpu, plan_chunks
+from seq2seq.batched.grouping import FEWEST, chunk_size, grouped, kept_bytes, on_gpu, plan_chunks
 from seq2seq.batched.member import Member
 from seq2seq.build import threads
 from seq2seq.processes import end_with_parent, keep_memory
@@ -93,7 +93,7 @@ def train_groups(
                 claims.release(member.run.folder)  # whoever trains it alone claims it himself
             return [([member], False) for member in members if not member.run.result]
 
-        batched = ((members, True) for members in _chunks(ordered, claims, workers))
+        batched = ((members, True) for members in _chunks(ordered, claims, workers, bool(singles)))
         alone = (([member], False) for member in singles)
         _train_pieces(itertools.chain(batched, alone), train, left, workers, meanwhile)
 
@@ -107,16 +107,20 @@ def processes(cfg: DictConfig) -> int:
 
 
 def _chunks(
-    groups: Sequence[Sequence[Member]], claims: Claims, workers: int
+    groups: Sequence[Sequence[Member]], claims: Claims, workers: int, more: bool
 ) -> Iterator[list[Member]]:
-    """The chunks of each group, which is claimed when its turn comes."""
-    for group in groups:
+    """The chunks of each group, which is claimed when its turn comes.
+
+    The last one, if no `more` work follows, is divided among all workers, however small it is.
+    """
+    for number, group in enumerate(groups, 1):
         free = [m for m in group if claim(claims, m.run) and not m.run.is_done(m.cfg)]
         if free:
             for member in free:
                 begin(member.cfg, member.run)
             with quiet(), threads(1):
-                chunks = plan_chunks(free, chunk_size(free, workers))
+                fewest = FEWEST if more or number < len(groups) else 1
+                chunks = plan_chunks(free, chunk_size(free, workers, fewest))
             yield from chunks
 
 

@@ -50,14 +50,9 @@ class CausalConvolution(nn.Module):
         y = F.conv2d(image, weight, self.bias, dilation=(1, self.dilation))
         return y[:, :, 0].permute(0, 2, 1)
 
-    def batched_forward(self) -> Callable[[Tensor], Tensor]:
-        """One product per tap and member, see `StackedConvolution`."""
-
-        def forward(x: Tensor) -> Tensor:
-            y = convolve(x, self.filter(), self.dilation)
-            return y if self.bias is None else y + self.bias
-
-        return forward
+    def by_time(self, x: Tensor, activation: type[nn.Module]) -> Tensor:
+        """σ(y) of many members, (time, batch, in) -> (time, batch, out): `StackedConvolution`."""
+        return convolve(x, self.filter(), self.bias, self.dilation, activation)
 
     def step(self, x_t: Tensor, queue: Tensor) -> tuple[Tensor, Tensor]:
         """`queue` (batch, delay, in) holds the latest inputs, the oldest first."""
@@ -66,44 +61,59 @@ class CausalConvolution(nn.Module):
         return F.linear(taps.flatten(1), self.filter().flatten(1), self.bias), window[:, 1:]
 
 
-class StackedConvolution(torch.autograd.Function):
-    """Causal convolutions of M members: x (M, B, T, C), weight (M, O, C, k) -> (M, B, T, O).
+#: Activations in place, and the derivative by what went in, given that by the outputs, and those.
+ACTIVATIONS: dict[type[nn.Module], tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
+    nn.ReLU: (torch.relu_, lambda dy, y: torch.ops.aten.threshold_backward(dy, y, 0)),
+    nn.Tanh: (torch.tanh_, torch.ops.aten.tanh_backward),
+    nn.Identity: (lambda y: y, lambda dy, y: dy),
+}
 
-    Time leads in memory, (M, T, B, C), so that a delay of the input is an offset, and each tap one
-    product per member that is added in place; nothing is padded or unfolded.
+
+class StackedConvolution(torch.autograd.Function):
+    """Activated causal convolutions of M members: x (M, T, B, C), weight (M, O, C, k), bias (M, O).
+
+    Time leads, so that a delay of the input is an offset, and each tap one product that is added in
+    place; nothing is padded or unfolded. Member by member, so that they stay in the cache.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
-        M, B, T, C = x.shape
-        rows = x.transpose(1, 2).reshape(M, T * B, C)
-        taps = weight.permute(3, 0, 2, 1).contiguous()
-        y = torch.bmm(rows, taps[-1])
-        for tap, lag in _lags(len(taps), dilation, T):
-            y[:, lag * B :].baddbmm_(rows[:, : (T - lag) * B], taps[tap])
-        ctx.save_for_backward(rows, weight)
-        ctx.sizes = (B, T, dilation)
-        return y.view(M, T, B, -1).transpose(1, 2)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, dilation: int, kind: type[nn.Module]
+    ) -> Tensor:
+        M, T, B, C = x.shape
+        rows = x.reshape(M, T * B, C)
+        taps = weight.permute(0, 3, 2, 1).contiguous()
+        lags = _lags(taps.shape[1], dilation, T)
+        y = rows.new_empty(M, T * B, weight.shape[1])
+        for own, (*early, now), shift, out in zip(rows, taps, bias, y, strict=True):
+            torch.addmm(shift, own, now, out=out)
+            for tap, lag in lags:
+                out[lag * B :].addmm_(own[: (T - lag) * B], early[tap])
+            ACTIVATIONS[kind][0](out)
+        ctx.save_for_backward(rows, taps, y)
+        ctx.sizes, ctx.lags, ctx.kind = x.shape, lags, kind
+        return y.view(M, T, B, -1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> Any:
-        rows, weight = ctx.saved_tensors
-        B, T, dilation = ctx.sizes
-        M, N, C = rows.shape
-        slopes = dy.transpose(1, 2).reshape(M, N, -1)
-        taps = weight.permute(3, 0, 1, 2).contiguous()
-        dtaps = torch.zeros_like(taps)
-        torch.bmm(slopes.mT, rows, out=dtaps[-1])
-        dx = torch.bmm(slopes, taps[-1]) if ctx.needs_input_grad[0] else None
-        for tap, lag in _lags(len(taps), dilation, T):
-            late, early = slopes[:, lag * B :], rows[:, : (T - lag) * B]
-            torch.bmm(late.mT, early, out=dtaps[tap])
+        rows, taps, y = ctx.saved_tensors
+        _, T, B, _ = ctx.sizes
+        dtaps, dbias = torch.zeros_like(taps), y.new_empty(len(y), y.shape[2])
+        dx = torch.empty_like(rows) if ctx.needs_input_grad[0] else None
+        for m, (own, (*early, now), out) in enumerate(zip(rows, taps, y, strict=True)):
+            slope = ACTIVATIONS[ctx.kind][1](dy[m].reshape(out.shape), out)
+            torch.sum(slope, 0, out=dbias[m])
+            torch.mm(own.T, slope, out=dtaps[m, -1])
             if dx is not None:
-                dx[:, : (T - lag) * B].baddbmm_(late, taps[tap])
-        if dx is not None:
-            dx = dx.view(M, T, B, C).transpose(1, 2)
-        return dx, dtaps.permute(1, 2, 3, 0), None
+                torch.mm(slope, now.T, out=dx[m])
+            for tap, lag in ctx.lags:
+                late = slope[lag * B :]
+                torch.mm(own[: (T - lag) * B].T, late, out=dtaps[m, tap])
+                if dx is not None:
+                    dx[m, : (T - lag) * B].addmm_(late, early[tap].T)
+        dx = None if dx is None else dx.view(ctx.sizes)
+        return dx, dtaps.permute(0, 3, 2, 1), dbias, None, None
 
 
 def _lags(kernel_size: int, dilation: int, T: int) -> list[tuple[int, int]]:
@@ -113,6 +123,37 @@ def _lags(kernel_size: int, dilation: int, T: int) -> list[tuple[int, int]]:
 
 
 convolve = for_vmap(StackedConvolution.apply)
+
+
+class StackedDepthwise(torch.autograd.Function):
+    """y_t = Σ_{s≤t} κ_{t−s} x_s, channel by channel: x (M, T, B, C), κ (M, C, T) -> (M, T, B, C).
+
+    A product with the matrix of the convolution, which for short sequences is cheaper than FFTs.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
+        M, T, B, C = x.shape
+        windows = F.pad(kernel, (T - 1, 0)).unfold(2, T, 1)  # κ at time − (T − 1 − place)
+        matrix = windows.flip(3).flatten(0, 1)
+        u = x.permute(0, 3, 1, 2).reshape(M * C, T, B)
+        ctx.save_for_backward(u, matrix)
+        return torch.bmm(matrix, u).view(M, C, T, B).permute(0, 2, 3, 1).contiguous()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> Any:
+        u, matrix = ctx.saved_tensors
+        M, T, B, C = dy.shape
+        slopes = dy.permute(0, 3, 1, 2).reshape(M * C, T, B)
+        dx = torch.bmm(matrix.mT, slopes).view(M, C, T, B).permute(0, 2, 3, 1).contiguous()
+        # With T zeros after each row and one row's length less to a line, what has the same lag
+        # stands in one column.
+        rows = F.pad(torch.bmm(slopes, u.mT).flip(2), (0, T)).flatten(1)[:, : T * (2 * T - 1)]
+        return dx, rows.view(M, C, T, 2 * T - 1).sum(2)[:, :, T - 1 :]
+
+
+convolve_channels = for_vmap(StackedDepthwise.apply)
 
 
 def causal_convolution(x: Tensor, kernel: Tensor) -> Tensor:

@@ -1,12 +1,15 @@
 """Linear recurrent units."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq import checks
+from seq2seq.models.batching import linear
+from seq2seq.models.scan import scan_by_time
 from seq2seq.models.state_space import BlockModel, Layer, Outputs, run_diagonal
 
 
@@ -43,9 +46,22 @@ class LRULayer(Layer):
         return torch.complex(-self.nu.double().exp(), self.theta.double().exp())
 
     def forward(self, x: Tensor, h: Tensor | None, return_state: bool) -> Outputs:
-        B = self.gamma.exp().repeat_interleave(2)[:, None] * self.B
-        states, last = run_diagonal(self.logarithms(), F.linear(x, B), h)
+        states, last = run_diagonal(self.logarithms(), F.linear(x, self._input()), h)
         return F.linear(states, self.C) + self.D * x, last
+
+    def _input(self) -> Tensor:
+        return self.gamma.exp().repeat_interleave(2)[:, None] * self.B
+
+    def batched_forward(self) -> Callable[..., Outputs]:
+        """On (time, batch, channels), as `BlockModel` wants it."""
+
+        def forward(x: Tensor, h: None, return_state: bool) -> Outputs:
+            u = torch.view_as_complex(linear(x, self._input(), None).unflatten(-1, (-1, 2)))
+            states = scan_by_time(self.logarithms().exp().to(u.dtype), u)
+            y = linear(torch.view_as_real(states).flatten(-2), self.C, None)
+            return y + self.D * x, None
+
+        return forward
 
 
 class LRU(BlockModel):

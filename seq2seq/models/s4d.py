@@ -1,16 +1,18 @@
 """Diagonal structured state spaces."""
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq import checks
-from seq2seq.models.convolution import causal_convolution
+from seq2seq.models.convolution import causal_convolution, convolve_channels
 from seq2seq.models.state_space import BlockModel, Layer, Outputs, geometric_sums, log_uniform
 
 S4D_INITIALISATIONS = ("lin", "inv", "real")
+LONGEST = 256  # sequences for which the matrix of a convolution is cheaper than FFTs
 
 
 class S4DLayer(Layer):
@@ -76,6 +78,21 @@ class S4DLayer(Layer):
                     last = last + powers[..., -1].to(complex_or_real) * h
         # Back in the order of memory that x has, or all that follows would be slow.
         return y.transpose(1, 2).contiguous() + self.D * x, last
+
+    def batched_forward(self) -> Callable[..., Outputs]:
+        """On (time, batch, channels), as `BlockModel` wants it."""
+
+        def forward(x: Tensor, h: None, return_state: bool) -> Outputs:
+            T = len(x)
+            logarithms, B, C = self._system()
+            kernel = geometric_sums(B * C, logarithms, T).to(x.dtype)
+            if T > LONGEST:
+                y = causal_convolution(x.permute(1, 2, 0), kernel).permute(2, 0, 1).contiguous()
+                return y + self.D * x, None
+            now = torch.arange(T, device=x.device) == 0
+            return convolve_channels(x, kernel + now * self.D[:, None]), None
+
+        return forward
 
     def step(self, x_t: Tensor, h: Tensor) -> Outputs:
         logarithms, B, C = self._system()

@@ -162,6 +162,15 @@ class BlockModel(StateSpaceModel):
         )
         self.readout = nn.Linear(self.hidden_size, self.output_dim)
 
+    def batched_forward(self) -> Callable[[Tensor], Tensor]:
+        """Time leads, as recurrences want it; whatever is not a core treats rows alike."""
+
+        def forward(x: Tensor) -> Tensor:
+            y: Tensor = StateSpaceModel.forward(self, x.transpose(0, 1))
+            return y.transpose(0, 1)
+
+        return forward
+
     def rows(self, length: int) -> Iterator[Row]:
         return self._rows(length, type(self).__name__, residual=True)
 

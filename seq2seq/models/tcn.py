@@ -81,7 +81,15 @@ class TCN(SequenceModel):
         self.readout = nn.Linear(hidden_size, output_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._layers(x, lambda convolution, z: convolution(z))
+        return self._layers(x, lambda convolution, z: self.activation(convolution(z)))
+
+    def batched_forward(self) -> Callable[[Tensor], Tensor]:
+        """Time leads and activations are part of convolutions, see `StackedConvolution`."""
+
+        def convolve(convolution: CausalConvolution, z: Tensor) -> Tensor:
+            return convolution.by_time(z, type(self.activation))
+
+        return lambda x: self._layers(x.transpose(0, 1), convolve).transpose(0, 1)
 
     def step(self, x_t: Tensor, state: State) -> tuple[Tensor, State]:
         queues, advanced = iter(state), []
@@ -89,16 +97,16 @@ class TCN(SequenceModel):
         def convolve(convolution: CausalConvolution, z: Tensor) -> Tensor:
             y, queue = convolution.step(z, next(queues))
             advanced.append(queue)
-            return y
+            return self.activation(y)
 
         return self._layers(x_t, convolve), tuple(advanced)
 
     def _layers(self, x: Tensor, convolve: Callable[[Any, Tensor], Tensor]) -> Tensor:
-        """The network, given how to convolve: all times at once, or one time and its queue."""
+        """The network, given how to convolve and activate: all times at once, or one time."""
         for depth, layer in enumerate(self.layers):
             z = x
             for convolution in layer.children():
-                z = self.dropout(self.activation(convolve(convolution, z)))
+                z = self.dropout(convolve(convolution, z))
             if self.residual:
                 z = self.activation(z + (self.adapt(x) if depth == 0 else x))
             x = z

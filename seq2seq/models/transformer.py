@@ -40,7 +40,7 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 class StackedAttention(torch.autograd.Function):
     """Attention of M members: queries, keys, values (M, B, T, 3, H, D) -> (M, B, T, H, D).
 
-    `hidden` (T, T) is 0 where a query sees a key, else −∞. Member by member, so that the weights
+    `hidden` (M, T, T) is 0 where a query sees a key, else −∞. Member by member, so that the weights
     stay in the cache: torch's fused kernel takes longer than plain products for short sequences
     and heads as narrow as here.
     """
@@ -52,8 +52,8 @@ class StackedAttention(torch.autograd.Function):
         parts[:, 0] /= math.sqrt(D)
         weights = joint.new_empty(M, B * H, T, T)
         z = joint.new_empty(M, B, T, H, D)
-        for (q, k, v), own, out in zip(parts, weights, z, strict=True):
-            torch.softmax(torch.baddbmm(hidden, q, k.mT), -1, out=own)
+        for (q, k, v), far, own, out in zip(parts, hidden, weights, z, strict=True):
+            torch.softmax(torch.baddbmm(far, q, k.mT), -1, out=own)
             out.copy_(torch.bmm(own, v).view(B, H, T, D).transpose(1, 2))
         if ctx.needs_input_grad[0]:
             ctx.save_for_backward(parts, weights)
