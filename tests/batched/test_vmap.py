@@ -488,6 +488,8 @@ def test_chunks_have_the_size_that_fits(tmp_path: Path, monkeypatch: pytest.Monk
     (group,) = grouping.grouped(configs(tmp_path, "model=rnn", members=members))
     assert grouping.chunk_size(group, workers=1) == 20
     assert grouping.chunk_size(group, workers=2) == 10
+    assert grouping.chunk_size(group[:6], workers=2) == grouping.FEWEST
+    assert grouping.chunk_size(group[:6], workers=2, fewest=1) == 3  # the last of a sweep
     monkeypatch.setattr(grouping, "CACHE", 1.0)
     assert grouping.chunk_size(group, workers=2) == grouping.FEWEST
     monkeypatch.setattr(memory, "available", lambda: 1.0)

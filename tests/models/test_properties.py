@@ -5,7 +5,10 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, vmap
 
+from seq2seq.models import s4d, transformer
+from seq2seq.models.batching import AttentionRule, batchable
 from seq2seq.models.diagonal_rnn import PARAMETERISATIONS, DiagonalRNN
 from seq2seq.models.lru import LRU
 from seq2seq.models.model import RecurrentModel, SequenceModel
@@ -168,6 +171,37 @@ def test_members_of_a_batch_do_not_mix(name: str) -> None:
     model, x = build(name), inputs()
     alone = torch.cat([model(member[None]) for member in x])
     torch.testing.assert_close(model(x), alone, rtol=0, atol=1e-12)
+
+
+def assert_members_compute_what_each_does_alone(name: str) -> None:
+    models = [build(name, seed=seed) for seed in range(3)]
+    own = [dict(model.named_parameters()) for model in models]
+    stacked = {key: torch.stack([p[key].detach() for p in own]).requires_grad_() for key in own[0]}
+    x = torch.stack([inputs() + member for member in range(3)])
+    template = batchable(models[0])
+    with AttentionRule():
+        together = vmap(lambda p, x: functional_call(template, p, (x,)))(stacked, x)
+    slopes = torch.autograd.grad(together.square().sum(), list(stacked.values()))
+    for number, model in enumerate(models):
+        alone = model(x[number])
+        torch.testing.assert_close(together[number], alone, rtol=1e-9, atol=1e-9)
+        expected = torch.autograd.grad(alone.square().sum(), list(model.parameters()))
+        for slope, other in zip(slopes, expected, strict=True):
+            torch.testing.assert_close(slope[number], other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "dropout" not in name])
+def test_members_compute_what_each_does_alone(name: str) -> None:
+    assert_members_compute_what_each_does_alone(name)
+
+
+@pytest.mark.parametrize("name", ["transformer-none-5", "s4d-lin"])
+def test_members_compute_alike_on_long_sequences(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (transformer, s4d):
+        monkeypatch.setattr(module, "LONGEST", T - 1)
+    assert_members_compute_what_each_does_alone(name)
 
 
 @pytest.mark.parametrize("name", MODELS)

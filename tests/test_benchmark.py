@@ -1,0 +1,25 @@
+"""The tables that benchmarks print and keep; what they measure is not run here."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seq2seq.benchmark import sweep
+
+
+def test_rows_of_sweeps_say_how_many_runs_were_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pace = {"basic": 10.0, "joblib": 5.0, "auto": 1.0}
+    monkeypatch.setattr(sweep, "trained", lambda name, _, runs: (3 + pace[name] * runs, 99.0))
+    monkeypatch.setattr(sweep, "operations", lambda case: 1e6)
+    monkeypatch.setattr(sweep, "peak_rate", lambda: 1e11)
+    path = tmp_path / "results" / "sweep.json"
+    sweep.measure(["tcn 16"], [32], steps=100, most=4, json=path)
+    kept = json.loads(path.read_text())
+    assert {"date", "processor", "cores", "torch"} <= set(kept["machine"])
+    assert [row["trained"] for row in kept["rows"]] == [4, 4, 32]
+    assert [row["seconds"] for row in kept["rows"]] == pytest.approx([323, 163, 35])
+    assert kept["rows"][2]["ratio_to_basic"] == pytest.approx(323 / 35)
+    assert "| tcn 16 | 32 | auto | 32 | 35.0 |" in capsys.readouterr().out
