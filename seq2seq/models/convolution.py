@@ -73,7 +73,7 @@ class StackedConvolution(torch.autograd.Function):
     """Activated causal convolutions of M members: x (M, T, B, C), weight (M, O, C, k), bias (M, O).
 
     Time leads, so that a delay of the input is an offset, and each tap one product that is added in
-    place; nothing is padded or unfolded. Member by member, so that they stay in the cache.
+    place; nothing is padded or unfolded.
     """
 
     @staticmethod
@@ -82,14 +82,12 @@ class StackedConvolution(torch.autograd.Function):
     ) -> Tensor:
         M, T, B, C = x.shape
         rows = x.reshape(M, T * B, C)
-        taps = weight.permute(0, 3, 2, 1).contiguous()
-        lags = _lags(taps.shape[1], dilation, T)
-        y = rows.new_empty(M, T * B, weight.shape[1])
-        for own, (*early, now), shift, out in zip(rows, taps, bias, y, strict=True):
-            torch.addmm(shift, own, now, out=out)
-            for tap, lag in lags:
-                out[lag * B :].addmm_(own[: (T - lag) * B], early[tap])
-            ACTIVATIONS[kind][0](out)
+        taps = weight.permute(3, 0, 2, 1).contiguous()
+        lags = _lags(len(taps), dilation, T)
+        y = torch.bmm(rows, taps[-1])
+        for tap, lag in lags:
+            y[:, lag * B :].baddbmm_(rows[:, : (T - lag) * B], taps[tap])
+        ACTIVATIONS[kind][0](y.add_(bias[:, None]))
         ctx.save_for_backward(rows, taps, y)
         ctx.sizes, ctx.lags, ctx.kind = x.shape, lags, kind
         return y.view(M, T, B, -1)
@@ -99,21 +97,17 @@ class StackedConvolution(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> Any:
         rows, taps, y = ctx.saved_tensors
         _, T, B, _ = ctx.sizes
-        dtaps, dbias = torch.zeros_like(taps), y.new_empty(len(y), y.shape[2])
-        dx = torch.empty_like(rows) if ctx.needs_input_grad[0] else None
-        for m, (own, (*early, now), out) in enumerate(zip(rows, taps, y, strict=True)):
-            slope = ACTIVATIONS[ctx.kind][1](dy[m].reshape(out.shape), out)
-            torch.sum(slope, 0, out=dbias[m])
-            torch.mm(own.T, slope, out=dtaps[m, -1])
+        slopes = ACTIVATIONS[ctx.kind][1](dy.reshape(y.shape), y)
+        dtaps = torch.zeros_like(taps)
+        torch.bmm(rows.mT, slopes, out=dtaps[-1])
+        dx = torch.bmm(slopes, taps[-1].mT) if ctx.needs_input_grad[0] else None
+        for tap, lag in ctx.lags:
+            late, early = slopes[:, lag * B :], slice((T - lag) * B)
+            torch.bmm(rows[:, early].mT, late, out=dtaps[tap])
             if dx is not None:
-                torch.mm(slope, now.T, out=dx[m])
-            for tap, lag in ctx.lags:
-                late = slope[lag * B :]
-                torch.mm(own[: (T - lag) * B].T, late, out=dtaps[m, tap])
-                if dx is not None:
-                    dx[m, : (T - lag) * B].addmm_(late, early[tap].T)
+                dx[:, early].baddbmm_(late, taps[tap].mT)
         dx = None if dx is None else dx.view(ctx.sizes)
-        return dx, dtaps.permute(0, 3, 2, 1), dbias, None, None
+        return dx, dtaps.permute(1, 3, 2, 0), slopes.sum(1), None, None
 
 
 def _lags(kernel_size: int, dilation: int, T: int) -> list[tuple[int, int]]:
