@@ -32,6 +32,7 @@ CASES = {
     "tanh rnn 16": ["model=rnn", "model.hidden_size=16", *MEDIUM],
     "tanh rnn 64": ["model=rnn", "model.hidden_size=64", *MEDIUM],
     "lstm 32": ["model=lstm", "model.hidden_size=32", *MEDIUM],
+    "gru 32": ["model=gru", "model.hidden_size=32", *MEDIUM],
     "tcn 16": ["model=tcn", "model.hidden_size=16", *MEDIUM],
     "transformer 32": ["model=transformer", *MEDIUM],
     "diagonal rnn 16": ["model=diagonal_rnn", "model.hidden_size=16", *MEDIUM],
