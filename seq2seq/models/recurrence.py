@@ -182,7 +182,8 @@ class Layer:
         else:
             self._dz[t].copy_(dh)
         if self.cell in ("lstm", "gru"):
-            _sigmoid_backward(self._dsigmoids, self._sigmoids[t], grad_input=self._dz_of_sigmoids[t])
+            sigmoids = self._sigmoids[t]
+            _sigmoid_backward(self._dsigmoids, sigmoids, grad_input=self._dz_of_sigmoids[t])
 
 
 def joint_weight(cell: str, inputs: Tensor, recurrent: Tensor, *biases: Tensor) -> Tensor:
