@@ -58,7 +58,7 @@ def build(
         ConfigError: a constructor refused its arguments.
     """
     task = task or build_task(cfg, folder)
-    with refusing("model"), torch.random.fork_rng(devices=[]):
+    with refusing("model", cfg.model), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream_seed(cfg.seed, "initialisation"))
         model = build_model(cfg.model, task)
     task.contiguous = task.reads_on and getattr(model, "carries_state", False) is True

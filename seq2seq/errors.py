@@ -2,10 +2,16 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class ConfigError(ValueError):
     """A config that cannot be run: one line says what is wrong, the value and the remedy."""
+
+
+def unwritable(folder: Path, error: OSError) -> ConfigError:
+    """What to raise where a run's folder, or one above it, cannot be made or written to."""
+    return ConfigError(f"cannot write to {folder}: {error.strerror}; set paths.outputs")
 
 
 def printable(text: object) -> str:

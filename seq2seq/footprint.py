@@ -112,7 +112,7 @@ def _extended(function: Callable[[int], float], known: Sequence[int], x: int) ->
 
 
 def _parameter_bytes(node: DictConfig, task: Any) -> float:
-    with refusing("model"), torch.random.fork_rng(devices=[]):
+    with refusing("model", node), torch.random.fork_rng(devices=[]):
         try:
             try:
                 with torch.device("meta"):  # where nothing is stored
@@ -127,7 +127,7 @@ def _parameter_bytes(node: DictConfig, task: Any) -> float:
 
 
 def _step_bytes(node: DictConfig, task: Any, batch: int, length: int) -> float:
-    with refusing("model"), torch.random.fork_rng(devices=[]):
+    with refusing("model", node), torch.random.fork_rng(devices=[]):
         model = build_model(node, task)
         if task.vocabulary_size is None:
             x = torch.zeros(batch, length, task.input_dim)

@@ -224,6 +224,7 @@ REFUSED: dict[str, list[str | tuple[str, str]]] = {
         "optimizer.amsgrad=maybe",
         "optimizer=sgd optimizer.momentum=-0.1",
         "optimizer=sgd optimizer.momentum=nan",
+        "optimizer=sgd optimizer.momentum=1",
         "optimizer=sgd optimizer.nesterov=true",
         "gradient_clip_val=0",
         "gradient_clip_val=nan",

@@ -126,6 +126,8 @@ def check_training(cfg: DictConfig | Mapping[str, Any]) -> None:
                 and not (isinstance(usual, Real) and usual < 0)
             ):
                 checks.refuse(f"{group}.{parameter.name}", value, "not be negative", 0)
+    if isinstance(momentum := cfg["optimizer"].get("momentum"), Real):
+        checks.within("optimizer.momentum", float(momentum), "[0, 1)", 0.9)
 
 
 def check_folders(hydra: DictConfig) -> None:

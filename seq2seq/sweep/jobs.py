@@ -15,6 +15,7 @@ from typing import Any, Literal
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import schema
+from seq2seq.errors import unwritable
 from seq2seq.processes import importing
 from seq2seq.runs import (
     FINAL,
@@ -32,7 +33,6 @@ from seq2seq.runs import (
     snake,
     varied,
 )
-from seq2seq.schema import ConfigError
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,7 @@ def _check_place(parent: Path) -> None:
         with tempfile.TemporaryDirectory(dir=there):
             pass
     except OSError as error:
-        raise ConfigError(
-            f"cannot write to {parent}: {error.strerror}; set paths.outputs"
-        ) from None
+        raise unwritable(parent, error) from None
 
 
 def _check(missing: Sequence[Job]) -> None:
@@ -220,9 +218,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(
-            f"cannot make the folder {folder}: {error.strerror}; set paths.outputs"
-        ) from None
+        raise unwritable(folder, error) from None
 
 
 def write_plan(jobs: Sequence[Job]) -> None:

@@ -160,6 +160,25 @@ class SequenceTask(LightningDataModule):
         """Mean squared error over sequences, time and channels."""
         return F.mse_loss(output, y)
 
+    def check_pairs(self, x: Tensor, y: Tensor) -> None:
+        """Raise ValueError unless a few pairs are finite and of the shapes that they should have.
+
+        With a `loss` of its own a task may have targets of any shape.
+        """
+        channels = {"x": self.input_dim, "y": self.output_dim}
+        parts = {"x": x, "y": y} if type(self).loss is SequenceTask.loss else {"x": x}
+        for name, part in parts.items():
+            shape: tuple[int, ...] = (len(x), self.length)
+            if self.vocabulary_size is None:
+                shape += (channels[name],)
+            if tuple(part.shape) != shape:
+                raise ValueError(
+                    f"{name} of {len(x)} sequences must have the shape {shape}, got "
+                    f"{tuple(part.shape)}; correct it in {type(self).__name__}"
+                )
+        if not (x.isfinite().all() and y.isfinite().all()):
+            raise ValueError(f"x and y must be finite; correct them in {type(self).__name__}")
+
     def metrics(self, stage: str, loss: float) -> dict[str, float]:
         """nmse = loss / mean(y²) on the split `stage` (train, val, test): 1 is the zero predictor.
 

@@ -93,6 +93,13 @@ def check(cfg: DictConfig) -> None:
     task = build_task(cfg)
     check_memory(cfg, task)
     _, module = build(cfg, task=task)
+    if not any(parameter.requires_grad for parameter in module.model.parameters()):
+        raise ConfigError(
+            f"model={cfg.model._target_} has no parameters to train; give it some, as nn.Parameter"
+        )
+    if not cfg.task._target_.startswith("seq2seq."):
+        with refusing("task"):
+            task.check_pairs(*example(task, 2))
     schema.check_training(cfg)
     shared = ("trainer", "callbacks", "logger")
     plain = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in shared}

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 
 from seq2seq.callbacks import Interruption, TimeUp
+from seq2seq.errors import unwritable
 from seq2seq.files import place, remove_leftovers
 from seq2seq.runs import FINAL, LostLease, Run, run_folder, write_atomically
 from seq2seq.runs.locks import Claims
-from seq2seq.schema import ConfigError, one_device
+from seq2seq.schema import one_device
 from seq2seq.training.configure import ALONE, configure
 from seq2seq.training.fitting import fit
 from seq2seq.training.hparams import tabulate
@@ -76,7 +77,7 @@ def claim(claims: Claims, the_run: Run) -> bool:
     try:
         return claims.claim(the_run.folder)
     except OSError as error:
-        raise _unwritable(the_run, error) from None
+        raise unwritable(the_run.folder, error) from None
 
 
 def _train(cfg: DictConfig, the_run: Run, interruption: Interruption) -> None:
@@ -111,11 +112,7 @@ def begin(cfg: DictConfig, the_run: Run) -> None:
             remove_leftovers(folder)
         (the_run.folder / "result.json").unlink(missing_ok=True)
     except OSError as error:
-        raise _unwritable(the_run, error) from None
-
-
-def _unwritable(the_run: Run, error: OSError) -> ConfigError:
-    return ConfigError(f"cannot write to {the_run.folder}: {error.strerror}; set paths.outputs")
+        raise unwritable(the_run.folder, error) from None
 
 
 def note_failure(the_run: Run, error: Exception, seconds: float) -> None:

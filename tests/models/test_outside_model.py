@@ -52,6 +52,21 @@ class Forgetting(RecurrentModel):
         return torch.zeros(batch_size, self.hidden_size, device=device, dtype=dtype)
 """
 
+#: A model with nothing to train.
+FIXED = """
+from torch import nn
+
+
+class Fixed(nn.Module):
+    def __init__(self, input_dim, output_dim, width: int = 4):
+        super().__init__()
+        if width < 1:
+            raise ValueError("width must be at least 1")
+
+    def forward(self, x):
+        return x
+"""
+
 #: A map and nothing else: o_t = C σ(U x_t + V x_{t−1}).
 PLAIN = """
 from torch import nn
@@ -181,3 +196,15 @@ def test_what_needs_more_than_a_map_says_so(house):
         rollout(model, x, 3)
     with pytest.raises(ConfigError, match="objective=population needs a linear model, got Pair"):
         trained(house, "pair", "objective=population", steps=2)
+
+
+def test_a_model_with_nothing_to_train_or_of_no_width_is_refused(house):
+    (house / "elsewhere.py").write_text((house / "elsewhere.py").read_text() + FIXED)
+    sys.modules.pop("elsewhere", None)
+    for key, complaint in (
+        ("+model.width=4", "model=elsewhere.Fixed has no parameters to train"),
+        ("+model.width=0", "model: width must be at least 1; look at model.width=0"),
+    ):
+        with pytest.raises(ConfigError, match=complaint):
+            trained(house, "pair", "model._target_=elsewhere.Fixed", key, steps=2, folder="none")
+    assert not (house / "none").exists()

@@ -1,6 +1,8 @@
 """Tasks that are a file and a YAML outside the project: trained, resumed, swept and reported on."""
 
 import os
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 import seq2seq
 from seq2seq.build import load_model
 from seq2seq.runs import Run, load_checkpoint
+from seq2seq.schema import ConfigError
 
 ROOT = Path(__file__).parents[2]
 
@@ -154,3 +157,24 @@ def test_a_task_of_tokens_from_outside_is_wrapped(
     assert 0 < run.result["val/loss"] < 1
     model = load_model(Run(run.folder, ["outside_tasks"]))
     assert model(torch.zeros(3, 8, dtype=torch.long)).shape == (3, 8, 2)
+
+
+@pytest.mark.parametrize(
+    ("targets", "complaint"),
+    [
+        ("x.mean(-1)", "y of 2 sequences must have the shape (2, 16, 1), got (2, 16)"),
+        ("x / 0 * 0", "x and y must be finite"),
+    ],
+)
+def test_wrong_targets_of_a_task_from_outside_are_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, targets: str, complaint: str
+) -> None:
+    source = SOURCE.replace("padded.unfold(1, self.window, 1).mean(-1)", targets)
+    (folder / "wrong_tasks.py").write_text(source)
+    wrong = MEAN.replace("outside_tasks", "wrong_tasks")
+    (folder / "configs" / "task" / "moving_mean.yaml").write_text(wrong)
+    monkeypatch.syspath_prepend(str(folder))
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        seq2seq.train([*overrides(folder), "allow=[wrong_tasks]", f"paths.outputs={folder}/none"])
+    assert not (folder / "none").exists()
+    sys.modules.pop("wrong_tasks")
