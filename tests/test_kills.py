@@ -46,6 +46,12 @@ def begin(folder: Path, *arguments: str) -> shell.Program:
     return shell.Program(shell.TRAIN, "-m", *TINY, *arguments, cwd=folder)
 
 
+def complete(folder: Path, *arguments: str) -> None:
+    with begin(folder, *arguments) as program:
+        _, errors = program.communicate()
+    assert program.returncode == 0, errors
+
+
 def alive(session: int) -> list[int]:
     """The processes that `begin` has led to; workers may have groups of their own."""
     found = []
@@ -87,25 +93,22 @@ def test_runs_that_were_killed_end_where_others_do(model, launcher, tmp_path):
     arguments = [f"model={model}", *LAUNCHERS[launcher]]
     whole = tmp_path / "whole"
     start = time.monotonic()
-    begin(whole, *arguments).wait()
+    complete(whole, *arguments)
     duration = time.monotonic() - start
     draws, kills, folder = random.Random(f"{model} {launcher}"), 0, tmp_path / "cut0"
     while kills < 4:
-        program = begin(folder, *arguments)
-        deadline = time.monotonic() + draws.uniform(0.1, 0.7) * duration
-        while program.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        if program.poll() is not None:
+        with begin(folder, *arguments) as program:
+            deadline = time.monotonic() + draws.uniform(0.1, 0.7) * duration
+            while program.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            program.kill()  # its workers end with it
+        if program.returncode == 0:
             folder = tmp_path / f"cut{kills}"
             continue
-        program.kill()  # its workers end with it
-        program.wait()
         until(lambda session=program.pid: not alive(session), 60)
         kills += 1
     for cut in tmp_path.glob("cut*"):
-        with begin(cut, *arguments) as program:
-            _, errors = program.communicate()
-        assert program.returncode == 0, errors
+        complete(cut, *arguments)
         assert_equal(cut, whole)
 
 
@@ -130,12 +133,12 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_same_command_goes_on(name, 
     steps = {load_checkpoint(run.checkpoints[0])["global_step"] for run in runs}
     assert all(step < 2000 for step in steps)
     assert "the same command continues" in errors
-    assert shell.run(shell.TRAIN, "-m", *TINY, *arguments, cwd=tmp_path).returncode == 0
+    complete(tmp_path, *arguments)
     assert {run.status for run in find(tmp_path / "outputs")} == {"finished"}
 
 
 def test_no_flipped_bit_is_loaded(tmp_path):
-    begin(tmp_path, "model=rnn", "seed=0").wait()
+    complete(tmp_path, "model=rnn", "seed=0")
     (run,) = find(tmp_path / "outputs")
     path, draws = run.checkpoints[0], random.Random(0)
     content = path.read_bytes()
