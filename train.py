@@ -12,7 +12,9 @@ import sys
 from typing import NoReturn
 
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from seq2seq import schema
@@ -46,6 +48,7 @@ def run_job(cfg: DictConfig) -> float | None:
 def main() -> None:
     """One command: its help, or its jobs; exits with code 1 if one failed."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through
+    Hydra.get_mode = lambda *_, **__: RunMode.MULTIRUN  # type: ignore[method-assign]
     if {"--help", "-h"} & set(sys.argv):
         show_help()
         return

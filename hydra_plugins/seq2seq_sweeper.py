@@ -12,7 +12,6 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.seq2seq_vmap_launcher import VmapLauncher
 from seq2seq.files import place
 from seq2seq.runs import Run
 from seq2seq.schema import ConfigError, check_folders
@@ -41,7 +40,9 @@ class RunSweeper(Sweeper):
         config.hydra.sweep.dir = str(place(config.paths.outputs))
         self.config: DictConfig = config
         self.hydra_context = hydra_context
-        self._compose = Composer(hydra_context.config_loader, config)
+        loader: Any = hydra_context.config_loader
+        self._compose = Composer(loader, config)
+        composing: Any = HydraContext(self._compose, hydra_context.callbacks)  # type: ignore[arg-type]
         plugins = Plugins.instance()
         wanted = config.hydra.launcher
         if wanted._target_ not in plugins.class_name_to_class:
@@ -53,10 +54,8 @@ class RunSweeper(Sweeper):
         if wanted.get("pre_dispatch") == "2*n_jobs":  # else jobs begin after a signal
             wanted.pre_dispatch = "n_jobs"
         self.launcher: Launcher = plugins.instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
+            hydra_context=composing, task_function=task_function, config=config
         )
-        if isinstance(self.launcher, VmapLauncher):
-            self.launcher.compose = self._compose
 
     def sweep(self, arguments: list[str], shell: bool = True) -> list[Run]:
         """Check all jobs, run those that are missing, return all of them.

@@ -34,7 +34,8 @@ class VmapLauncher(Launcher):
 
         self.config = config
         self.hydra_context = hydra_context
-        self.compose = Composer(hydra_context.config_loader, config)
+        loader: Any = hydra_context.config_loader
+        self.compose = loader if isinstance(loader, Composer) else Composer(loader, config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Any:
         """Train all jobs; a JobReturn for each, as Hydra's own launchers give."""

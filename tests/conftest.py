@@ -1,24 +1,16 @@
-"""Shared settings: one thread, so that numbers do not depend on the machine, `--shapes`, a browser.
+"""Shared settings: one thread, so that numbers do not depend on the machine; a browser.
 
 A test that asks for a browser is marked `browser`: it needs Chromium (or Chrome) installed.
 """
 
 import gc
-import inspect
 import shutil
-import types
-from importlib import import_module
-from pathlib import Path
-from typing import Any
+from collections import Counter
 
 import pytest
 import torch
-import yaml
-from torch import Tensor
 
 torch.set_num_threads(1)
-
-MODEL_FILES = Path(__file__).parents[1] / "configs" / "model"
 
 #: A browser that draws off the screen and calls nobody.
 QUIET = [
@@ -33,19 +25,6 @@ QUIET = [
 ]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--shapes",
-        action="store_true",
-        help="check shapes and dtypes of every model's forward and step (jaxtyping, beartype)",
-    )
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--shapes"):
-        check_shapes()
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
@@ -55,6 +34,21 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # else a run's collection of garbage looks through all tests and imports
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """With `--durations=N`, the seconds that the N slowest files took, too."""
+    if (number := config.option.durations) is None:
+        return
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            seconds[report.nodeid.partition("::")[0]] += getattr(report, "duration", 0)
+    terminalreporter.section("slowest files")
+    for file, took in seconds.most_common(number or None):
+        terminalreporter.write_line(f"{took:7.1f}s {file}")
 
 
 @pytest.fixture(scope="session")
@@ -67,41 +61,3 @@ def browser():
         browser = playwright.chromium.launch(executable_path=path, args=QUIET)
         yield browser
         browser.close()
-
-
-def check_shapes() -> None:
-    """Check what goes into and comes out of `forward` and `step` of every registered model.
-
-    forward: (batch, time, input_dim) -> (batch, time, output_dim), step the same without time, all
-    floats; a token model takes integers without channels.
-    """
-    from jaxtyping import Float, Int
-
-    from seq2seq.models.token import TokenModel
-
-    targets = {yaml.safe_load(f.read_text()).get("_target_") for f in MODEL_FILES.glob("*.yaml")}
-    for module, _, name in (target.rpartition(".") for target in targets if target):
-        model = getattr(import_module(module), name)
-        _check(model, "forward", Float, "batch time", " {self.input_dim}")
-        _check(model, "step", Float, "batch", " {self.input_dim}")
-    _check(TokenModel, "forward", Int, "batch time")
-    _check(TokenModel, "step", Int, "batch")
-
-
-def _check(model: Any, method: str, kind: Any, axes: str, channels: str = "") -> None:
-    """Replace `method` of `model` by a copy that checks its first argument and its outputs."""
-    from beartype import beartype
-    from jaxtyping import Float, jaxtyped
-
-    inner = getattr(model, method)
-    _, first, *rest = inspect.signature(inner).parameters
-    output = Float[Tensor, axes + " {self.output_dim}"]
-    pair = tuple[output, Any]
-    copy = types.FunctionType(
-        inner.__code__, inner.__globals__, method, inner.__defaults__, inner.__closure__
-    )
-    copy.__annotations__ = {
-        first: kind[Tensor, axes + channels],
-        "return": pair if method == "step" else output | pair if "return_state" in rest else output,
-    }
-    setattr(model, method, jaxtyped(typechecker=beartype)(copy))

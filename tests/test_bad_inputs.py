@@ -1,34 +1,29 @@
 """Bad inputs are refused in one line, before anything is written, or trained as written.
 
-Each is a command of its own, in a process forked from one that has loaded the program: its signals,
-its memory and its folders are its own, and it takes a fraction of a second.
+Each is a command of its own (`asking.py`): its signals, its memory and its folders are its own.
 """
 
 import json
 import os
 import re
-import resource
-import runpy
-import select
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import shell
 import yaml
 from bad_inputs import WAYS, Trial, all_trials
 
-ROOT = Path(__file__).parents[1]
-#: What an input may take: time of the processor, time of the clock, memory.
-CPU_SECONDS = 20
+ASKING = Path(__file__).parent / "asking.py"
+#: What an input may take by the clock.
 SECONDS = 90
-BYTES = 6_000_000_000
 #: A run of four steps, whatever the trial asks beside.
 TINY = {
     "trainer.max_steps": "4",
@@ -85,146 +80,20 @@ def overrides(trial: Trial) -> list[str]:
     ]
 
 
-def execute(way: str, tiny: list[str], arguments: list[str], folder: Path) -> int:
-    """Ask for a run in one of the `bad_inputs.WAYS`; the value is the exit code."""
-    if way == "train":
-        import seq2seq
-        from seq2seq.schema import ConfigError
-
+def ask(trial: Trial, folder: Path, data: Path) -> Outcome:
+    """Run the trial in a new folder."""
+    prepare(folder, data)
+    given = [a.replace("DATA", str(folder / "data")) for a in trial.arguments]
+    lists = json.dumps(overrides(trial)), json.dumps(given)
+    home = os.environ | {"HOME": str(folder / "home")}
+    with shell.Program(ASKING, trial.way, folder, *lists, cwd=folder / "cwd", env=home) as asking:
         try:
-            run = seq2seq.train([*tiny, *arguments])
-        except ConfigError as error:
-            print(f"train.py: {error}", file=sys.stderr)
-            return 2
-        return int(run.status not in ("finished", "diverged"))
-    if way == "yaml":
-        arguments = experiment(arguments, folder)
-    flag = {"dry_run": ["dry_run=true"], "sweep": ["-m"]}.get(way, [])
-    flag += [argument for argument in arguments if argument.startswith("--")]
-    others = [argument for argument in arguments if not argument.startswith("-")]
-    sys.argv = ["train.py", *flag, *tiny, *others]
-    runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-    return 0
-
-
-def experiment(arguments: list[str], folder: Path) -> list[str]:
-    """The same, with what can stand in a file in a file."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    values: dict[str, Any] = {}
-    others = []
-    for argument in arguments:
-        try:
-            (parsed,) = OverridesParser.create().parse_overrides([argument])
-            plain = parsed.value()
-        except Exception:  # not a value at all
-            others.append(argument)
-            continue
-        key = parsed.key_or_group
-        if "." not in key or parsed.is_delete() or parsed.is_sweep_override():
-            others.append(argument)
-            continue
-        *parents, name = key.split(".")
-        node = values
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[name] = plain
-    if not values:
-        return others
-    path = folder / "conf" / "experiment" / "bad.yaml"
-    path.parent.mkdir(parents=True)
-    path.write_text("# @package _global_\n" + yaml.safe_dump(json.loads(json.dumps(values))))
-    return [f"--config-dir={folder / 'conf'}", *others, "experiment=bad"]
-
-
-def serve() -> None:
-    """Fork a process for every line of the input and tell how it ended."""
-    sys.path.insert(0, str(ROOT))
-    import lightning  # noqa: F401
-
-    import seq2seq.sweep.sweeper
-    import seq2seq.training  # noqa: F401
-    from seq2seq.training import configure
-
-    for choice in ("sgd", "adam"):
-        configure([f"optimizer={choice}", "scheduler=one_cycle", "model=rnn"])
-    print("ready", flush=True)
-    for line in sys.stdin:
-        order = json.loads(line)
-        start = time.monotonic()
-        child = os.fork()
-        if child == 0:
-            _run_alone(order)
-        ended, status = 0, 0
-        while not ended and time.monotonic() - start < SECONDS:
-            ended, status = os.waitpid(child, os.WNOHANG)
-            time.sleep(0.005)
-        if not ended:
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-        code = os.waitstatus_to_exitcode(status) if ended else None
-        print(json.dumps({"code": code, "seconds": time.monotonic() - start}), flush=True)
-
-
-def _run_alone(order: dict[str, Any]) -> None:
-    folder = Path(order["folder"])
-    os.setpgid(0, 0)
-    resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.environ["HOME"] = str(folder / "home")
-    os.chdir(folder / "cwd")
-    for number, name in enumerate(("/dev/null", folder / "stdout", folder / "stderr")):
-        flags = os.O_RDWR | (os.O_CREAT if number else 0)
-        os.dup2(os.open(name, flags), number)
-    code = 70
-    try:
-        code = execute(order["way"], order["tiny"], order["arguments"], folder)
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-class Program:
-    """The loaded program, of which each trial is a fork."""
-
-    def __init__(self) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "serve"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n"
-
-    def __call__(self, trial: Trial, folder: Path, data: Path) -> Outcome:
-        """Run the trial in a new folder."""
-        prepare(folder, data)
-        arguments = [a.replace("DATA", str(folder / "data")) for a in trial.arguments]
-        order = {"way": trial.way, "tiny": overrides(trial), "arguments": arguments}
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(order | {"folder": str(folder)}) + "\n")
-        self.process.stdin.flush()
-        assert select.select([self.process.stdout], [], [], 2 * SECONDS)[0]
-        return outcome(json.loads(self.process.stdout.readline())["code"], folder)
-
-    def close(self) -> None:
-        """End it."""
-        with self.process:  # its pipes are closed, too
-            assert self.process.stdin is not None
-            self.process.stdin.close()
-            self.process.wait(SECONDS)
+            code: int | None = asking.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            asking.kill()
+            asking.wait()
+            code = None
+        return outcome(code, asking.output(), asking.errors(), folder)
 
 
 def prepare(folder: Path, data: Path) -> None:
@@ -234,27 +103,17 @@ def prepare(folder: Path, data: Path) -> None:
         (folder / name).mkdir(parents=True)
 
 
-def outcome(code: int | None, folder: Path) -> Outcome:
-    """What the trial has left."""
+def outcome(code: int | None, printed: str, said: str, folder: Path) -> Outcome:
+    """How the trial ended, and what it has left."""
     found = (str(path.relative_to(folder)) for path in folder.rglob("*"))
     written = [name for name in found if not re.match(r"conf(/|$)", name) and name not in GIVEN]
     if any("/.cache/" in name for name in written):  # what is kept of a text, for every run on it
         written = [n for n in written if "/.cache" not in n and n != "cwd/outputs"]
-    said, printed = ((folder / n).read_text(errors="replace") for n in ("stderr", "stdout"))
     return Outcome(code, printed, said, sorted(written))
 
 
-#: What a trial finds, and what the judge needs.
-GIVEN = (
-    "cwd",
-    "home",
-    "stdout",
-    "stderr",
-    "data",
-    "data/text.txt",
-    "data/pairs.npz",
-    "data/only_x.npz",
-)
+#: What a trial finds.
+GIVEN = ("cwd", "home", "data", "data/text.txt", "data/pairs.npz", "data/only_x.npz")
 
 
 def write_data(folder: Path) -> None:
@@ -334,13 +193,6 @@ TRIALS = all_trials()
 
 
 @pytest.fixture(scope="module")
-def program() -> Iterator[Program]:
-    loaded = Program()
-    yield loaded
-    loaded.close()
-
-
-@pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_data(folder)
@@ -357,9 +209,9 @@ def some(trials: Sequence[Any], step: int) -> list[Any]:
 
 @pytest.mark.parametrize("trial", some(TRIALS, 12))
 def test_every_input_is_refused_in_one_line_or_trained_as_written(
-    trial: Trial, program: Program, data: Path, tmp_path: Path
+    trial: Trial, data: Path, tmp_path: Path
 ) -> None:
-    ended = program(trial, tmp_path / "trial", data)
+    ended = ask(trial, tmp_path / "trial", data)
     assert fault(trial, ended, tmp_path / "trial") is None
 
 
@@ -381,12 +233,10 @@ ALIKE = (
 
 
 @pytest.mark.parametrize("text", some(ALIKE, 4))
-def test_all_ways_to_ask_are_answered_alike(
-    text: str, program: Program, data: Path, tmp_path: Path
-) -> None:
+def test_all_ways_to_ask_are_answered_alike(text: str, data: Path, tmp_path: Path) -> None:
     said = {}
     for way in WAYS:
-        ended = program(Trial((text,), text.partition("=")[0], {}, way), tmp_path / way, data)
+        ended = ask(Trial((text,), text.partition("=")[0], {}, way), tmp_path / way, data)
         said[way] = (ended.code, ended.said.replace(" (in configs/experiment/bad.yaml)", ""))
     assert set(said.values()) == {said["run"]}
     assert said["run"][0] == 2
@@ -398,16 +248,16 @@ def test_the_command_itself_does_the_same(trial: Trial, data: Path, tmp_path: Pa
     folder = tmp_path / "trial"
     prepare(folder, data)
     arguments = [a.replace("DATA", str(folder / "data")) for a in trial.arguments]
-    with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "train.py"), *overrides(trial), *arguments],
-            cwd=folder / "cwd",
-            stdout=out,
-            stderr=err,
-            env=os.environ | {"HOME": str(folder / "home"), "MPLCONFIGDIR": str(tmp_path)},
-            timeout=2 * SECONDS,
-        )
-    assert fault(trial, outcome(done.returncode, folder), folder) is None
+    done = subprocess.run(
+        [sys.executable, shell.TRAIN, *overrides(trial), *arguments],
+        cwd=folder / "cwd",
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HOME": str(folder / "home"), "MPLCONFIGDIR": str(tmp_path)},
+        timeout=2 * SECONDS,
+    )
+    ended = outcome(done.returncode, done.stdout, done.stderr, folder)
+    assert fault(trial, ended, folder) is None
 
 
 def tell(scratch: Path, pattern: str, way: str | None = None) -> None:
@@ -416,7 +266,7 @@ def tell(scratch: Path, pattern: str, way: str | None = None) -> None:
     data = scratch / "data"
     data.mkdir()
     write_data(data)
-    program, good = Program(), 0
+    good = 0
     for number, trial in enumerate(TRIALS):
         if way and trial.key and not any(a.startswith(("-", "hydra")) for a in trial.arguments):
             trial = trial._replace(way=way)
@@ -424,19 +274,15 @@ def tell(scratch: Path, pattern: str, way: str | None = None) -> None:
             continue
         folder = scratch / str(number)
         start = time.monotonic()
-        ended = program(trial, folder, data)
+        ended = ask(trial, folder, data)
         wrong = fault(trial, ended, folder)
         good += wrong is None
         took = f"{time.monotonic() - start:.1f}s"
         said = " ".join(ended.said.split())[-300:] if trial.key else ""
         print(f"{'.' if wrong is None else 'X'} {took} {trial} | {wrong or said}", flush=True)
         shutil.rmtree(folder)
-    program.close()
     print(f"{good} good")
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "serve":
-        serve()
-    else:
-        tell(Path(sys.argv[1]), *sys.argv[2:])
+    tell(Path(sys.argv[1]), *sys.argv[2:])

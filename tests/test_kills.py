@@ -1,23 +1,20 @@
 """Kills, signals and flipped bits at random moments and places: what is left is what would be."""
 
 import contextlib
-import os
 import random
-import runpy
 import signal
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import shell
 import torch
 
 from seq2seq.runs import Run, find, load_checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
-TRAIN = Path(__file__).parents[1] / "train.py"
 TINY = [
     "model.hidden_size=4",
     "task.length=12",
@@ -43,24 +40,16 @@ LAUNCHERS = {
 MODELS = ["rnn", "lru", "tcn", "transformer"]
 
 
-def begin(folder: Path, *arguments: str) -> int:
-    """`train.py -m ...` in a process that has imported all it needs; its number."""
+def begin(folder: Path, *arguments: str) -> shell.Program:
+    """`train.py -m ...` in a session of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    if pid := os.fork():
-        return pid
-    code = 1
-    try:
-        os.setsid()
-        os.chdir(folder)
-        output = Path("output.txt").open("a", buffering=1)  # noqa: SIM115
-        sys.stdout = sys.stderr = output
-        sys.argv = ["train.py", "-m", *TINY, *arguments]
-        runpy.run_path(str(TRAIN), run_name="__main__")
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    finally:
-        os._exit(code)
+    return shell.Program(shell.TRAIN, "-m", *TINY, *arguments, cwd=folder)
+
+
+def complete(folder: Path, *arguments: str) -> None:
+    with begin(folder, *arguments) as program:
+        _, errors = program.communicate()
+    assert program.returncode == 0, errors
 
 
 def alive(session: int) -> list[int]:
@@ -104,24 +93,22 @@ def test_runs_that_were_killed_end_where_others_do(model, launcher, tmp_path):
     arguments = [f"model={model}", *LAUNCHERS[launcher]]
     whole = tmp_path / "whole"
     start = time.monotonic()
-    os.waitpid(begin(whole, *arguments), 0)
+    complete(whole, *arguments)
     duration = time.monotonic() - start
     draws, kills, folder = random.Random(f"{model} {launcher}"), 0, tmp_path / "cut0"
     while kills < 4:
-        pid = begin(folder, *arguments)
-        deadline = time.monotonic() + draws.uniform(0.1, 0.7) * duration
-        while (ended := os.waitpid(pid, os.WNOHANG)[0]) == 0 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        if ended:
+        with begin(folder, *arguments) as program:
+            deadline = time.monotonic() + draws.uniform(0.1, 0.7) * duration
+            while program.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            program.kill()  # its workers end with it
+        if program.returncode == 0:
             folder = tmp_path / f"cut{kills}"
             continue
-        os.kill(pid, signal.SIGKILL)  # its workers end with it
-        os.waitpid(pid, 0)
-        until(lambda pid=pid: not alive(pid), 60)
+        until(lambda session=program.pid: not alive(session), 60)
         kills += 1
     for cut in tmp_path.glob("cut*"):
-        _, status = os.waitpid(begin(cut, *arguments), 0)
-        assert status == 0, (cut / "output.txt").read_text()
+        complete(cut, *arguments)
         assert_equal(cut, whole)
 
 
@@ -132,12 +119,12 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_same_command_goes_on(name, 
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     arguments = ["model=rnn", *LAUNCHERS[launcher], "callbacks.checkpoints.every_n_steps=100000"]
     arguments += ["trainer.max_steps=2000", "callbacks.checkpoints.every_n_seconds=0.2"]
-    pid = begin(tmp_path, *arguments)
-    until(lambda: [*tmp_path.glob("outputs/*/*/checkpoints/*.ckpt")], 900)
-    os.kill(pid, getattr(signal, name))
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 130
-    until(lambda: not alive(pid), 10)
+    with begin(tmp_path, *arguments) as program:
+        until(lambda: [*tmp_path.glob("outputs/*/*/checkpoints/*.ckpt")], 900)
+        program.send_signal(getattr(signal, name))
+        _, errors = program.communicate()
+    assert program.returncode == 130
+    until(lambda: not alive(program.pid), 10)
     runs = [*find(tmp_path / "outputs")]
     assert runs
     for run in runs:
@@ -145,14 +132,13 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_same_command_goes_on(name, 
         assert not (run.folder / ".lock").exists()
     steps = {load_checkpoint(run.checkpoints[0])["global_step"] for run in runs}
     assert all(step < 2000 for step in steps)
-    assert "the same command continues" in (tmp_path / "output.txt").read_text()
-    _, status = os.waitpid(begin(tmp_path, *arguments), 0)
-    assert status == 0
+    assert "the same command continues" in errors
+    complete(tmp_path, *arguments)
     assert {run.status for run in find(tmp_path / "outputs")} == {"finished"}
 
 
 def test_no_flipped_bit_is_loaded(tmp_path):
-    os.waitpid(begin(tmp_path, "model=rnn", "seed=0"), 0)
+    complete(tmp_path, "model=rnn", "seed=0")
     (run,) = find(tmp_path / "outputs")
     path, draws = run.checkpoints[0], random.Random(0)
     content = path.read_bytes()

@@ -99,13 +99,22 @@ def register(arguments: Sequence[str] = ()) -> None:
     """
     OmegaConf.register_new_resolver("mul", lambda *factors: math.prod(factors), replace=True)
     OmegaConf.register_new_resolver("steps", steps, replace=True)
-    store = ConfigStore.instance()
-    store.store(name="train_schema", node=Config)
+    # Hydra copies the store with each config that it composes, and again what it takes from it.
+    ConfigStore.__deepcopy__ = lambda store, _: store  # type: ignore[attr-defined]
+    _store("train_schema", Config)
     # As Hydra takes the first of several files of one name, its schema is stored last.
     for group, path in reversed([*_groups(arguments)]):
         with contextlib.suppress(ConfigError):
             if (node := _schema(path)) is not None:
-                store.store(group=group, name=f"{path.stem}_schema", node=node)
+                _store(f"{path.stem}_schema", node, group)
+
+
+def _store(name: str, node: type, group: str = "") -> None:
+    """Store a schema in Hydra's ConfigStore, unless it is there."""
+    store = ConfigStore.instance()
+    there = store._open(f"{group}/{name}.yaml")
+    if there is None or OmegaConf.get_type(there.node) is not node:
+        store.store(group=group or None, name=name, node=node)
 
 
 def unread(group: str, name: str, arguments: Sequence[str] = ()) -> str | None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
@@ -31,18 +30,25 @@ class Composer:
         config: the sweep's own config.
     """
 
-    def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
+    def __init__(self, loader: ConfigLoaderImpl, config: DictConfig) -> None:
         self.loader = loader
         self.config = config
         parser = OverridesParser.create(config_loader=loader)
         # Jobs have most of their overrides in common.
         self._parse = functools.cache(lambda text: parser.parse_overrides([text])[0])
-        self._is_group = functools.cache(lambda key: bool(loader.get_group_options(key)))
+        self._is_group = functools.cache(lambda key: bool(loader.repository.get_group_options(key)))
         self._is_choice = functools.cache(self._chooses)
         self._is_single = functools.cache(self._sets_one)
         self._leaves = functools.cache(self._changeable)
         self._merged: dict[tuple[str, ...], DictConfig] = {}
         self._shared: dict[tuple[tuple[str, ...], ...], _Shared] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.loader, self.config)
+
+    def load_sweep_config(self, config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+        """What launchers ask Hydra's loader for; `config` is the sweep's own."""
+        return self(overrides)
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
         """The config of one job, Hydra's node included.

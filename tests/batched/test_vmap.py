@@ -1,5 +1,6 @@
 """Runs trained together end as they do alone: the serial path is the oracle."""
 
+import functools
 import json
 import shutil
 import time
@@ -69,10 +70,15 @@ MEMBERS: tuple[dict[str, Any], ...] = (
 def configs(
     folder: Path, *overrides: str, members: Sequence[dict[str, Any]] = MEMBERS
 ) -> list[DictConfig]:
+    base = changed(composed(*overrides), {"paths.outputs": str(folder)})
+    return [changed(base, member) for member in members]
+
+
+@functools.cache
+def composed(*overrides: str) -> DictConfig:
     schema.register()
     with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
-        base = compose("train", overrides=[*TINY, *overrides, f"paths.outputs={folder}"])
-    return [changed(base, member) for member in members]
+        return compose("train", overrides=[*TINY, *overrides])
 
 
 def changed(base: DictConfig, values: dict[str, Any]) -> DictConfig:

@@ -17,6 +17,8 @@ from seq2seq.models.s4d import S4D, S4D_INITIALISATIONS
 from seq2seq.models.tcn import ACTIVATIONS, TCN, VARIANTS
 from seq2seq.models.transformer import POSITIONAL, Transformer
 
+pytestmark = pytest.mark.usefixtures("shapes")
+
 B, T, IN, OUT = 3, 12, 2, 3
 
 MODELS: dict[str, Callable[[], SequenceModel]] = {

@@ -1,10 +1,12 @@
 """What else PyTorch does with a model: copies, compilation, export; every registered model."""
 
 import copy
+import functools
 
 import pytest
 import torch
 from hydra.utils import instantiate
+from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.export import Dim, export
 
@@ -18,11 +20,15 @@ ANY_LENGTH = "transformer"
 D, LENGTH = 2, 12
 
 
+@functools.cache
+def config(name: str) -> DictConfig:
+    return configure([f"model={name}", "task.length=16"]).model
+
+
 def build(name: str) -> nn.Module:
-    cfg = configure([f"model={name}", "task.length=16"]).model
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return instantiate(cfg, input_dim=D, output_dim=D).eval()
+        return instantiate(config(name), input_dim=D, output_dim=D).eval()
 
 
 def inputs(length: int = LENGTH) -> Tensor:

@@ -196,17 +196,17 @@ def test_a_task_of_submitit_trains_a_group_and_leaves_checkpoints(name, code, tm
 
 
 def test_two_processes_share_a_sweep_and_train_no_job_twice(tmp_path):
-    arguments = ["-m", "seed=0,1,2,3", "trainer.max_steps=600", "trainer.val_check_interval=600"]
+    arguments = ["-m", "seed=0,1,2,3", "trainer.max_steps=300", "trainer.val_check_interval=300"]
     arguments += ["hydra/launcher=basic"]
     with start(tmp_path, *arguments) as one, start(tmp_path, *arguments) as other:
         ended = [process.communicate() for process in (one, other)]
     assert (one.returncode, other.returncode) == (0, 0)
     assert [output.count("finished") for output, _ in ended] == [4, 4]
-    assert sum(error.count("step 600/600") for _, error in ended) == 4
+    assert sum(error.count("step 300/300") for _, error in ended) == 4
 
 
 def test_the_job_of_a_killed_process_is_taken_over_by_one_that_waits(tmp_path):
-    arguments = ["trainer.max_steps=600", "callbacks.checkpoints.every_n_steps=10"]
+    arguments = ["trainer.max_steps=200", "callbacks.checkpoints.every_n_steps=10"]
     with start(tmp_path, *arguments) as first:
         until(lambda: checkpoints(tmp_path))
         first.send_signal(signal.SIGSTOP)  # it lives, and does not end before the other looks
