@@ -1,0 +1,19 @@
+"""Write a page with the figures and numbers of a sweep.
+
+seq2seq report outputs/plateau_shift
+seq2seq report outputs/plateau_shift allow=[my_package]     if runs have classes of it
+"""
+
+from collections.abc import Sequence
+
+
+def main(sweep: str, /, *, allow: Sequence[str] = ()) -> None:
+    """Write it and print its path.
+
+    Args:
+        sweep: folder that holds run folders
+        allow: packages
+    """
+    from seq2seq.analysis.report import report
+
+    print(report(sweep, tuple(allow)))
