@@ -8,6 +8,7 @@ import functools
 import io
 import json
 import re
+import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,9 @@ AXES = {
     "kernel.npz": {"true": 0, "learned": 0},
     "eigenvalues.npz": {"step": 0, "eigenvalues": 2},
 }
+
+#: How far a run has come, while it is training.
+NOTE = ".progress"
 
 # Those in C, where there are such, take a tenth of the time.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -200,6 +204,22 @@ def result(folder: Path) -> dict[str, Any]:
             else:
                 float(value or 0)  # whole numbers know no bound
         return loaded
+
+
+def progress(folder: Path) -> dict[str, float]:
+    """What a training run has noted of its progress, the seconds left as of now.
+
+    Raises:
+        FileNotFoundError, ValueError: see `reading`.
+    """
+    path = folder / NOTE
+    with reading(path):
+        loaded = json.loads(read(path, folder, RESULT))
+        note = {key: float(loaded[key]) for key in ("step", "of", "first", "left", "loss")}
+        if not all(0 <= note[key] < 2**53 for key in ("step", "of", "first")):
+            raise ValueError("its steps are no counts")
+        note["left"] = max(0.0, note["left"] - max(0.0, time.time() - path.stat().st_mtime))
+        return note
 
 
 def arrays(folder: Path, name: str) -> dict[str, "np.ndarray"]:
