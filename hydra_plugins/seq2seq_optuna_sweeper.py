@@ -18,6 +18,7 @@ class OptunaSweeper(RunSweeper):
         startup_trials: runs with random values before the search, and before any is ended early.
         prune_after: steps before a run may be ended, when its `val/nmse` is worse than the median
             of earlier runs at that step; None lets every run go to its end.
+        as_json: print the trials as JSON in place of a table.
     """
 
     def __init__(
@@ -27,12 +28,13 @@ class OptunaSweeper(RunSweeper):
         parallel: int = 1,
         startup_trials: int = 8,
         prune_after: int | None = 0,
+        as_json: bool = False,
     ) -> None:
-        super().__init__(params)
+        super().__init__(params, as_json)
         self.options = n_trials, parallel, startup_trials, prune_after
 
     def _run(self, overrides: list[Override], shell: bool) -> tuple[list[Run], int]:
         from seq2seq.sweep.search import Search
 
         search = Search(self.config, overrides, self._compose, self._launch)
-        return search.run(*self.options)
+        return search.run(*self.options, self.as_json)

@@ -23,8 +23,8 @@ class RunSweeper(Sweeper):
     A single run is a sweep of one job, so that both have the same folders, checks and resume.
     """
 
-    def __init__(self, params: dict[str, str] | None = None) -> None:
-        self.params = params or {}
+    def __init__(self, params: dict[str, str] | None = None, as_json: bool = False) -> None:
+        self.params, self.as_json = params or {}, as_json
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -75,7 +75,8 @@ class RunSweeper(Sweeper):
     def _run(self, overrides: list[Override], shell: bool) -> tuple[list[Run], int]:
         from seq2seq.sweep.sweeper import run_jobs
 
-        return run_jobs(self.config, overrides, self._compose.plain, self._launch, shell)
+        compose, launch = self._compose.plain, self._launch
+        return run_jobs(self.config, overrides, compose, launch, shell, self.as_json)
 
     def _parse(self, arguments: list[str], shell: bool) -> list[Override]:
         assert self.hydra_context is not None

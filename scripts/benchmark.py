@@ -1,32 +1,8 @@
-"""Measure on this machine: `python scripts/benchmark.py sweep steps=500` (`sweep --help`).
-
-step        a training step against a hand-written loop
-data        sequences per second that tasks draw
-models      a pass over long sequences
-generate    characters per second that models of text write
-explore     the explorer's start and its answers to a slider
-books       lists and sweeps of thousands of runs
-memory      what many runs in one process leave behind
-sweep       runs per minute under each launcher
-"""
+"""`seq2seq benchmark`, from a checkout."""
 
 import sys
-from importlib import import_module
 
-from seq2seq import checks
-from seq2seq.command import call, guarded
-
-KINDS = ("step", "data", "models", "generate", "explore", "books", "memory", "sweep")
-
-
-def main(kind: str, *options: str) -> None:
-    """Print one table."""
-    if kind in ("--help", "-h"):
-        print(__doc__)
-        return
-    checks.one_of("kind", kind, KINDS)
-    call(import_module(f"seq2seq.benchmark.{kind}").measure, options)
-
+from seq2seq.programs import run
 
 if __name__ == "__main__":
-    sys.exit(guarded(lambda: main(*(sys.argv[1:] or ["--help"]))))
+    sys.exit(run("benchmark", sys.argv[1:]))

@@ -1,39 +1,8 @@
-"""Which architecture suits which memory: what recurrences and dilated convolutions must miss.
+"""`seq2seq bounds`, from a checkout."""
 
-python scripts/bounds.py
-python scripts/bounds.py power_law:rate=0.05 impulse:k=24 length=64 sizes=2,4,8,16
-"""
+import sys
 
-from collections.abc import Sequence
-
-from seq2seq import checks
-from seq2seq.command import command
-from seq2seq.errors import ConfigError
-from seq2seq.theory import bounds
-from seq2seq.theory.kernels import response
-
-DEFAULT = ("impulse:k=12", "exponential:rate=0.2", "gaussian:centre=12", "power_law", "random")
-
-
-def main(*kernels: str, length: int = 32, sizes: Sequence[int] = (1, 2, 4, 8)) -> None:
-    """Print the table.
-
-    Args:
-        kernels: family:parameter=value:…, or random:seed=… for white noise
-        length: lags
-        sizes: states, or channels between the layers
-    """
-    for key, size in (("length", length), *(("sizes", size) for size in sizes)):
-        checks.integer(key, size)
-    responses = {name: response(name, length) for name in kernels or DEFAULT}
-    for name, rho in responses.items():
-        if not rho.any():
-            raise ConfigError(f"{name} is zero at all of length={length} lags; raise length")
-    table = bounds.compare(responses, sizes)
-    print("Relative errors Σ(ρ − ρ̂)² / Σρ²; size: states, or channels between the layers.\n")
-    # Two digits; 0 for what is rounding.
-    print(table.to_string(index=False, float_format=lambda e: f"{e:.2g}" if e > 1e-12 else "0"))
-
+from seq2seq.programs import run
 
 if __name__ == "__main__":
-    command(main)
+    sys.exit(run("bounds", sys.argv[1:]))

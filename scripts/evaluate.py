@@ -1,21 +1,8 @@
-"""Test a trained model on other data: `python scripts/evaluate.py run=<folder> task.length=512`."""
+"""`seq2seq evaluate`, from a checkout."""
 
-from seq2seq.command import command
+import sys
 
-
-def main(*overrides: str, run: str) -> None:
-    """Print the metrics beside the reference predictors'.
-
-    Args:
-        overrides: task.<key>=<value> for any key of the run's task, allow=[package]
-        run: its folder, or the name of a trained model of the package
-    """
-    from seq2seq import pretrained
-    from seq2seq.evaluate import evaluate
-
-    for key, value in evaluate(pretrained.run(run), overrides).items():
-        print(f"  {key:<26} {value:.4g}")
-
+from seq2seq.programs import run
 
 if __name__ == "__main__":
-    command(main)
+    sys.exit(run("evaluate", sys.argv[1:]))

@@ -1,24 +1,8 @@
-"""Write figures and recorded pages as one HTML file that needs no installation to read.
+"""`seq2seq gallery`, from a checkout."""
 
-python scripts/gallery.py docs/gallery.html sweep=outputs/plateau_shift
-"""
+import sys
 
-from collections.abc import Sequence
-
-from seq2seq.command import command
-
-
-def main(path: str = "gallery.html", /, *, sweep: Sequence[str] = ()) -> None:
-    """Write it and print its path.
-
-    Args:
-        path: the file to write
-        sweep: folders whose runs' figures are added
-    """
-    from seq2seq.explorer.gallery import gallery
-
-    print(gallery(path, sweep))
-
+from seq2seq.programs import run
 
 if __name__ == "__main__":
-    command(main)
+    sys.exit(run("gallery", sys.argv[1:]))

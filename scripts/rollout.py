@@ -1,34 +1,8 @@
-"""How long a model trained on task=lorenz96_forecast predicts Lorenz 96 on its own.
+"""`seq2seq rollout`, from a checkout."""
 
-python scripts/rollout.py run=<folder> prefix=64 threshold=0.5
-"""
+import sys
 
-from typing import cast
-
-from seq2seq import checks
-from seq2seq.command import command
-
-
-def main(run: str, prefix: int = 64, threshold: float = 0.5) -> None:
-    """Print the horizons over the test trajectories, in time units."""
-    from seq2seq.build import build, load_model
-    from seq2seq.generate import horizon, rollout
-    from seq2seq.models.model import SequenceModel
-    from seq2seq.runs import Run
-
-    checks.positive("threshold", threshold)
-    task, _ = build(Run(run).config)
-    checks.within("prefix", prefix, f"[1, {task.length}]", task.length // 2)
-    x, y = task.split("test")
-    steps = task.length - prefix + 1
-    truth = y[:, prefix - 1 :]
-    rolled = rollout(cast(SequenceModel, load_model(run)), x[:, :prefix], steps)
-    still = x[:, prefix - 1 : prefix].expand_as(truth)
-    for name, path in {"model": rolled, "persistence": still}.items():
-        times = horizon(path, truth, task.dt, threshold)
-        low, middle, high = times.quantile(times.new_tensor([0.25, 0.5, 0.75])).tolist()
-        print(f"{name:<12} horizon {middle:.2f} ({low:.2f} to {high:.2f}) of {steps * task.dt:.2f}")
-
+from seq2seq.programs import run
 
 if __name__ == "__main__":
-    command(main)
+    sys.exit(run("rollout", sys.argv[1:]))

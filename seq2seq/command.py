@@ -17,38 +17,39 @@ from seq2seq.schema import ConfigError, explain, nearest
 from seq2seq.schema.signatures import type_name
 
 
-def command(main: Callable[..., int | None]) -> NoReturn:
-    """End the program with what `main`, given the program's arguments, returns."""
-    sys.exit(guarded(lambda: call(main, sys.argv[1:])))
-
-
-def guarded(work: Callable[[], int | None], interrupted: str = "stopped") -> int:
+def command(main: Callable[..., int | None], arguments: Sequence[str], called: str) -> int:
     """A program's exit code: 2 and one line for an error, 130 for Ctrl-C, 0 for a closed pipe.
 
     With HYDRA_FULL_ERROR in the environment errors have their traceback.
+
+    Args:
+        main: from the module of the program. One with the parameters `arguments` and
+            `called` reads them itself.
+        arguments: of the command line.
+        called: what a user calls the program.
     """
     full_errors = "HYDRA_FULL_ERROR" in os.environ
+    reads = [*inspect.signature(main).parameters] == ["arguments", "called"]
     try:
         try:
-            return work() or 0
+            return (main(arguments, called) if reads else call(main, arguments, called)) or 0
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # the reader, as `head` does, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print(f"\n{interrupted}", file=sys.stderr)
+        stopped = getattr(sys.modules[main.__module__], "STOPPED", "stopped")
+        print(f"\n{stopped}", file=sys.stderr)
         return 130
     except Exception as error:
         if full_errors:
             raise
-        print(
-            f"{Path(sys.argv[0]).name}: {printable(explain(error, sys.argv[1:]))}", file=sys.stderr
-        )
+        print(f"{called}: {printable(explain(error, sys.argv[1:]))}", file=sys.stderr)
         return 2
 
 
-def call(main: Callable[..., Any], arguments: Sequence[str]) -> Any:
+def call(main: Callable[..., Any], arguments: Sequence[str], called: str | None = None) -> Any:
     """Call `main` with what is written for its parameters, in the types that they have.
 
     Its parameters are options, `key=value` or `--key value`, but for those that callers cannot
@@ -62,7 +63,7 @@ def call(main: Callable[..., Any], arguments: Sequence[str]) -> Any:
     options = {name: p.annotation for name, p in known.items() if name not in unnamed}
     rest = [name for name in unnamed if known[name].kind is inspect.Parameter.VAR_POSITIONAL]
     words = [*_words(arguments, options, bool(rest))]
-    given, left = _parser(main, known, unnamed).parse_known_intermixed_args(words)
+    given, left = _parser(main, called, known, unnamed).parse_known_intermixed_args(words)
     if left:
         needs = left[0] in options
         reason = f"; write {left[0]}=<value>" if needs else nearest(left[0], options)
@@ -81,10 +82,13 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(message.removeprefix("argument --").replace(": ", " ", 1))
 
 
-def _parser(main: Callable[..., Any], known: Any, unnamed: Sequence[str]) -> _Parser:
+def _parser(
+    main: Callable[..., Any], called: str | None, known: Any, unnamed: Sequence[str]
+) -> _Parser:
     rules = inspect.getdoc(main) or ""
-    page = sys.modules["__main__"].__doc__ if main.__module__ == "__main__" else rules
+    page = sys.modules[main.__module__].__doc__ if main.__name__ == "main" else rules
     parser = _Parser(
+        prog=called,
         description=(page or "").partition("\n\nArgs:")[0],
         epilog="An option may be written key=value, too.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -18,6 +18,15 @@ SIGNALS = [
 ]
 
 
+#: In the environment of whatever is started by a sweep that tells how far all its jobs have come.
+TOLD = "SEQ2SEQ_TOLD"
+
+
+def is_told() -> bool:
+    """Whether a run is to be silent on this terminal, where its sweep has a line about all."""
+    return TOLD in os.environ and sys.stderr.isatty()
+
+
 @contextmanager
 def importing() -> Iterator[None]:
     """Search for no garbage while torch and Lightning are imported, nor among them later.

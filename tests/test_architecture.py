@@ -77,6 +77,23 @@ ALLOWED = {
         "generate",
         "explorer",
     },
+    "programs": {
+        "schema",
+        "runs",
+        "command",
+        "build",
+        "evaluate",
+        "generate",
+        "analysis",
+        "theory",
+        "models",
+        "pretrained",
+        "publish",
+        "sweep",
+        "explorer",
+        "benchmark",
+    },
+    "__main__": {"programs"},
 }
 
 

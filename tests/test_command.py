@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from seq2seq.build import load_model
+from seq2seq.programs.completion import offers
+from seq2seq.programs.train import describe
 from seq2seq.runs import Run, collect, load_checkpoint
+from seq2seq.schema import Catalogue, choices
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -96,12 +100,70 @@ def test_constructor_rules_are_checked_before_anything_is_written(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("word", ["model=tcn", "task."])
-def test_completion_offers_what_can_be_chosen(word, tmp_path, monkeypatch):
-    monkeypatch.setenv("COMP_LINE", f"train.py {word}")
-    offered = call(tmp_path, "-sc", "query=bash").stdout.split()
-    assert offered
-    assert not [one for one in offered if "_schema" in one or "_target_" in one or "_part" in one]
+OFFERED = {
+    "train.py model=tr": "model=transformer model=transformer_5x32",
+    "python train.py -m model=rnn,gr": "model=rnn,gru",
+    "python -m seq2seq train optimizer=sgd optimizer.m": "optimizer.maximize= optimizer.momentum=",
+    "seq2seq train task=lorenz96 task.in": "task.initial_state= task.input.",
+    "seq2seq train task/input=ar1 task.input.": "task.input.coefficient= task.input.scale=",
+    "seq2seq train model=gru model.cell=": " ".join(
+        f"model.cell={cell}" for cell in ("gru", "linear", "lstm", "relu", "tanh")
+    ),
+    "train.py hydra/launcher=j": "hydra/launcher=joblib",
+    "train.py task.online=": "task.online=false task.online=true",
+    "train.py modle=rnn tas": "task. task=",
+    "train.py callbacks.sna": "callbacks.snapshots.",
+    "train.py --v": "--version",
+    "train.py nothing": "",
+    "seq2seq re": "report",
+    "seq2seq runs wa": "watch=",
+}
+
+
+@pytest.mark.parametrize("line", OFFERED)
+def test_completion_offers_what_can_be_chosen(line):
+    assert offers(line) == OFFERED[line].split()
+
+
+def test_completion_is_at_once_and_offers_no_schema(tmp_path):
+    code = (
+        "import os, sys; from seq2seq.programs import run; os.environ['COMP_LINE'] = "
+        "'train.py '; run('train', ['-sc', 'query=bash']); print(*sys.modules)"
+    )
+    told = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=tmp_path)
+    offered, loaded = told.splitlines()
+    assert "model=" in offered.split()
+    assert "_" not in {word[0] for word in offered.split()}
+    assert not {"torch", "hydra", "omegaconf"} & {*loaded.split()}
+
+
+@pytest.mark.parametrize("group", ["task", "model"])
+def test_help_tells_what_can_be_set_of_every_choice(group):
+    for name in choices()[group]:
+        told = [*describe([f"{group}={name}", "--help"], "train.py")]
+        assert max(map(len, "\n".join(told).splitlines())) <= 100
+        keys = [*Catalogue([f"{group}={name}"]).keys(group)]
+        assert {key.name for key in keys} <= {line.split()[0] for line in told if line.strip()}
+        assert not [key.name for key in keys if not key.meaning or not key.type]
+
+
+def test_help_tells_types_defaults_and_values_as_given():
+    told = "\n".join(describe(["model=tcn", "model.dropout=0.5", "task=shift", "-h"], "train.py"))
+    for key, kind, value in (
+        ("model.kernel_size", "int", "3"),
+        ("model.dropout", "float", "0.5"),
+        ("model.variant", "residual|plain", "residual"),
+        ("task.input.length_scale", "float", "1"),
+    ):
+        assert re.search(rf"^  {key} +{re.escape(kind)} +{value}  +\w", told, re.MULTILINE), key
+
+
+def test_help_lists_the_launchers_and_fits():
+    told = "\n".join(describe(["--help"], "train.py"))
+    assert max(map(len, told.splitlines())) <= 100
+    shown = re.search(r"^Launchers.*?\n\n", told, re.DOTALL | re.MULTILINE)
+    names = {line.split()[0] for line in shown[0].splitlines()[1:] if line}
+    assert names >= {"basic", "joblib", *choices()["hydra/launcher"]}
 
 
 def test_help_lists_the_choices_without_loading_torch(tmp_path):
@@ -115,7 +177,7 @@ def test_help_lists_the_choices_without_loading_torch(tmp_path):
     assert "model: " in done.stdout
     assert "_schema" not in done.stdout
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "omegaconf" in loaded
+    assert "yaml" in loaded
     assert not loaded & {"torch", "lightning", "matplotlib", "pandas"}
     assert os.listdir(tmp_path) == []
 
@@ -185,6 +247,8 @@ def test_a_sweep_runs_what_is_missing_and_tells_how_all_ended(tmp_path):
     ]
     first = call(tmp_path, *arguments)
     assert first.returncode == 0, first.stderr
+    assert "\x1b" not in first.stderr + first.stdout
+    assert "\n4 of 4 jobs done\n" in first.stderr
     rows = [line for line in first.stdout.splitlines() if "finished" in line]
     assert len(rows) == 4
     assert "rnn-k=1 " in rows[0]
@@ -205,8 +269,19 @@ def test_a_sweep_runs_what_is_missing_and_tells_how_all_ended(tmp_path):
     changed = {f for f, t in times.items() if (Path(f) / "result.json").stat().st_mtime_ns != t}
     assert changed == {gone}
 
+    assert second.stdout.count("already done") == 3
+    assert second.stdout.count("finished") == 1
     third = call(tmp_path, *arguments)
-    assert third.stdout == second.stdout
+    assert "nothing to do: all 4 jobs are complete" in third.stdout
+    assert third.stdout.count("already done") == 4
+    assert max(map(len, third.stdout.splitlines())) <= 100
+    told = json.loads(call(tmp_path, *arguments, "--json").stdout)
+    results = dict(zip(frame["folder"], frame["val/nmse"], strict=True))
+    assert {str(tmp_path / job["folder"]): job["val/nmse"] for job in told} == (
+        pytest.approx(results)
+    )
+    assert told[0]["job"] == "model=rnn task.k=1"
+    assert all(job["already_done"] for job in told)
 
 
 def test_a_failing_job_does_not_hide_the_others(tmp_path, monkeypatch):

@@ -1,14 +1,19 @@
 """What all scripts have in common: arguments, help, closed pipes."""
 
+import contextlib
 import runpy
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+import seq2seq
 from seq2seq.command import call
+from seq2seq.programs import PROGRAMS
+from seq2seq.programs import main as dispatch
 from seq2seq.schema import ConfigError
 
 ROOT = Path(__file__).parents[1]
@@ -27,9 +32,42 @@ def program(name: str, arguments: Sequence[str], monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_answers_help_and_is_short(name, monkeypatch, capsys):
     assert program(name, ["--help"], monkeypatch) == 0
-    text = (ROOT / "scripts" / name).read_text(encoding="utf-8")
-    assert capsys.readouterr().out.find(text[3:40].splitlines()[0]) >= 0
-    assert len(text.splitlines()) < 40
+    own = capsys.readouterr().out
+    assert (import_module(f"seq2seq.programs.{name[:-3]}").__doc__ or "").splitlines()[0] in own
+    assert max(map(len, own.splitlines())) <= 100
+    assert len((ROOT / "scripts" / name).read_text(encoding="utf-8").splitlines()) < 40
+    monkeypatch.setattr(sys, "argv", ["seq2seq", name[:-3], "--help"])
+    with contextlib.suppress(SystemExit):  # as argparse ends
+        dispatch()
+    again = capsys.readouterr().out
+    assert again.partition("\n\n")[2] == own.partition("\n\n")[2]
+    assert again.startswith((f"usage: seq2seq {name[:-3]} ", own[:20]))
+
+
+def test_every_program_has_a_face_in_a_checkout():
+    assert {*PROGRAMS} - {"train"} == {name.removesuffix(".py") for name in SCRIPTS}
+
+
+def test_the_command_lists_its_programs_and_its_version_at_once():
+    code = "import sys; from seq2seq.programs import main; main(); print(*sys.modules)"
+    for argument, said in (("--help", "  generate"), ("--version", seq2seq.__version__)):
+        told = subprocess.check_output([sys.executable, "-c", code, argument], text=True)
+        *lines, loaded = told.splitlines()
+        assert said in "\n".join(lines)
+        assert not {"torch", "hydra", "omegaconf", "yaml"} & {*loaded.split()}
+    told = subprocess.check_output([sys.executable, ROOT / "train.py", "--version"], text=True)
+    assert told == f"seq2seq {seq2seq.__version__}\n"
+
+
+def test_the_command_refuses_what_is_no_program_and_reads_overrides_as_training(
+    monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "argv", ["seq2seq", "rnus"])
+    assert dispatch() == 2
+    assert capsys.readouterr().err == "seq2seq: no program rnus; did you mean 'runs'?\n"
+    monkeypatch.setattr(sys, "argv", ["seq2seq", "model=tcm", "--help"])
+    assert dispatch() == 2
+    assert "seq2seq train: model=tcm is not there; did you mean 'tcn'?" in capsys.readouterr().err
 
 
 WRONG = {

@@ -16,10 +16,11 @@ from torch.func import functional_call, vmap
 from seq2seq.batched import optimizer
 from seq2seq.batched.batches import Batches
 from seq2seq.batched.member import Member
-from seq2seq.callbacks import ProgressReport
+from seq2seq.callbacks import Pace, ProgressReport
 from seq2seq.history import READ_EVERY
 from seq2seq.models.batching import AttentionRule, batchable
 from seq2seq.module import weight
+from seq2seq.processes import is_told
 
 #: Numbers; a parameter begins at a multiple of it, for the sake of vector loads.
 ALIGNMENT = 16
@@ -73,9 +74,12 @@ class Chunk:
     def __init__(self, members: Sequence[Member], stops: Callable[[], bool]) -> None:
         self.step = members[0].step
         self.stops = stops
-        self._saved = self._begun = (self.step, time.monotonic())
+        self._saved = (self.step, time.monotonic())
+        self._pace = Pace(self.step, members[0].max_steps)
         self._charged = time.perf_counter()
         self._val_every: int = members[0].cfg.trainer.val_check_interval
+        callbacks = members[0].trainer.callbacks  # type: ignore[attr-defined]
+        self._tells = any(isinstance(one, ProgressReport) for one in callbacks)
         self._attends: bool | None = None
         self._stack(members)
 
@@ -151,6 +155,8 @@ class Chunk:
             if not self.rows:
                 return
             self._save_if_due()
+            if self._tells:
+                self._pace.note(self.step, ((m.run.folder, m.module) for m in self.rows))
             self._charge()
             if self.stops():
                 self.save()
@@ -294,16 +300,13 @@ class Chunk:
 
     def _report(self, losses: Sequence[float]) -> None:
         """A line about all members, where a run alone would print one of its own."""
-        callbacks = self.some.trainer.callbacks  # type: ignore[attr-defined]
-        if not self.rows or not any(isinstance(c, ProgressReport) for c in callbacks):
+        if not self.rows or not self._tells or is_told():
             return
-        first, then = self._begun
-        speed = (self.step - first) / max(time.monotonic() - then, 1e-9)
-        total = self.some.max_steps
+        speed, left = self._pace.speed(self.step), self._pace.left(self.step)
         print(
-            f"{len(self.rows)} runs  step {self.step}/{total}  val loss {min(losses):.3g} … "
-            f"{statistics.median(losses):.3g} … {max(losses):.3g}  {speed:.0f} steps/s  "
-            f"{(total - self.step) / max(speed, 1e-9):.0f} s left",
+            f"{len(self.rows)} runs  step {self.step}/{self._pace.of}  val loss {min(losses):.3g} "
+            f"… {statistics.median(losses):.3g} … {max(losses):.3g}  {speed:.0f} steps/s  "
+            f"{left:.0f} s left",
             file=sys.stderr,
             flush=True,
         )

@@ -15,8 +15,6 @@ from seq2seq.runs import Run, write_atomically
 from seq2seq.sweep.multirun import multirun
 from seq2seq.training import train
 
-ROOT = Path(__file__).parents[2]
-
 #: What jobs differ in, beside the seed.
 GRID = ["model=rnn,lru", "task.k=1,2,3,4,5", "model.hidden_size=8,16,24,32,40"]
 
@@ -41,7 +39,7 @@ def measure(runs: int = 10_000, jobs: int = 5_000) -> None:
     with tempfile.TemporaryDirectory() as folder:
         once = train(["model=rnn", "trainer.max_steps=1", f"paths.outputs={folder}/one"])
         swept = [*GRID, f"seed=range({-(-jobs // 50)})", f"paths.outputs={folder}/sweep"]
-        command = [str(ROOT / "train.py"), "-m", *swept]
+        command = ["-m", "seq2seq", "train", "-m", *swept]
         _show(f"dry_run=true of {jobs} jobs", [*command, "dry_run=true"])
         with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
             finished = multirun([*swept, "dry_run=true"])
@@ -52,7 +50,7 @@ def measure(runs: int = 10_000, jobs: int = 5_000) -> None:
         _copy(once, Path(folder, "many"), runs)
         collect = f"import seq2seq; seq2seq.collect({f'{folder}/many'!r})"
         _show(f"collect of {runs} runs", ["-c", collect])
-        _show(f"runs.py of {runs} runs", [str(ROOT / "scripts/runs.py"), f"{folder}/many"])
+        _show(f"runs.py of {runs} runs", ["-m", "seq2seq", "runs", f"{folder}/many"])
 
 
 def _copy(run: Run, parent: Path, runs: int) -> None:

@@ -18,14 +18,12 @@ import torch
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
-from seq2seq import schema
 from seq2seq.batched.chunk import Chunk
 from seq2seq.batched.member import Member
 from seq2seq.files import write_atomically
 from seq2seq.runs import Run, find
 from seq2seq.training import configure, quiet
 
-TRAIN = schema.CONFIGS.parent / "train.py"
 MEDIUM = ["task.length=48", "task.batch_size=64"]
 CASES = {
     "tanh rnn 8": ["model=rnn", "model.hidden_size=8", "task.length=32", "task.batch_size=32"],
@@ -65,7 +63,7 @@ def trained(launcher: str, arguments: tuple[str, ...], members: int) -> tuple[fl
     peak = 0.0
     with tempfile.TemporaryDirectory() as folder:
         own = [f"hydra/launcher={launcher}", f"paths.outputs={folder}", *jobs(members)]
-        command = [sys.executable, str(TRAIN), "-m", *arguments, *own]
+        command = [sys.executable, "-m", "seq2seq", "train", "-m", *arguments, *own]
         start = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             while process.poll() is None:

@@ -9,6 +9,7 @@ from seq2seq.callbacks.checkpoints import Checkpoints as Checkpoints
 from seq2seq.callbacks.pictures import Figures as Figures
 from seq2seq.callbacks.pictures import References as References
 from seq2seq.callbacks.pictures import Snapshots as Snapshots
+from seq2seq.callbacks.progress import Pace as Pace
 from seq2seq.callbacks.progress import ProgressReport as ProgressReport
 from seq2seq.callbacks.stopping import Interruption as Interruption
 from seq2seq.callbacks.stopping import Pruning as Pruning

@@ -1,7 +1,10 @@
 """What a run tells the terminal."""
 
+import math
 import sys
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -10,12 +13,56 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from seq2seq import checks
+from seq2seq.processes import is_told
+from seq2seq.runs import Run
+
+#: Least seconds between two notes of how far runs have come, and the most of the time they take.
+NOTE_EVERY, SHARE = 2.0, 0.005
+
+
+class Pace:
+    """How fast training goes, and notes of it in the folders of runs now and then.
+
+    Args:
+        first: the step that it begins at, or goes on from.
+        of: the last one.
+    """
+
+    def __init__(self, first: int, of: int) -> None:
+        self.first, self.of = first, of
+        self._start = time.monotonic()
+        self._due = -math.inf
+
+    def speed(self, step: int) -> float:
+        """Steps per second."""
+        return (step - self.first) / max(time.monotonic() - self._start, 1e-9)
+
+    def left(self, step: int) -> float:
+        """Seconds until the last step."""
+        return (self.of - step) / max(self.speed(step), 1e-9)
+
+    def note(self, step: int, runs: Iterable[tuple[Path, Any]]) -> None:
+        """Note it, where that is due.
+
+        Args:
+            step: that has been taken.
+            runs: their folders, each with the module that is trained.
+        """
+        now = time.monotonic()
+        if now < self._due:
+            return
+        left = self.left(step)
+        for folder, module in runs:
+            loss = module.history.last
+            Run(folder).note_progress(step, self.of, self.first, left, loss)
+        self._due = now + max(NOTE_EVERY, (time.monotonic() - now) / SHARE)
 
 
 class ProgressReport(Callback):
-    """A rich bar on a terminal, a plain line per validation elsewhere.
+    """A rich bar on a terminal, a plain line per validation elsewhere, and notes in the folder.
 
-    Both show the loss, the validation metrics, steps per second and the time left.
+    Both show the loss, the validation metrics, steps per second and the time left. On a terminal
+    where a sweep has a line about all its jobs there is no bar.
 
     Args:
         refresh_per_second: how often the bar is drawn.
@@ -30,10 +77,11 @@ class ProgressReport(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Open the bar."""
-        self._first = trainer.global_step
-        self._start = self._drawn = time.monotonic()
+        self._pace = Pace(trainer.global_step, trainer.max_steps)
+        self._drawn = time.monotonic()
         self._metrics = ""
-        if sys.stderr.isatty() and trainer.is_global_zero:
+        self._note(trainer, pl_module)
+        if sys.stderr.isatty() and trainer.is_global_zero and not is_told():
             self._bar = Progress(
                 TextColumn("[bold]{task.completed}[/]/{task.total}"),
                 BarColumn(bar_width=None),
@@ -46,15 +94,22 @@ class ProgressReport(Callback):
             )
             self._bar.start()
             self._task = self._bar.add_task(
-                "", total=trainer.max_steps, completed=self._first, loss="", metrics="", speed=0.0
+                "",
+                total=trainer.max_steps,
+                completed=self._pace.first,
+                loss="",
+                metrics="",
+                speed=0,
             )
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
-        """Redraw when it is due."""
+        """Redraw and note when it is due."""
         now = time.monotonic()
-        if self._bar is not None and now - self._drawn > 1 / self.refresh_per_second:
+        if now - self._drawn > 1 / self.refresh_per_second:
             self._drawn = now
-            self._update(trainer, pl_module)
+            self._note(trainer, pl_module)
+            if self._bar is not None:
+                self._update(trainer, pl_module)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Take over the metrics; print a line where there is no bar."""
@@ -66,11 +121,12 @@ class ProgressReport(Callback):
         if self._bar is not None:
             self._update(trainer, pl_module)
             return
-        step, left = trainer.global_step, trainer.max_steps - trainer.global_step
-        speed = self._speed(step)
+        if is_told():
+            return
+        step = trainer.global_step
         print(
             f"step {step}/{trainer.max_steps}  loss {pl_module.history.last:.3g}  {self._metrics}  "
-            f"{speed:.0f} steps/s  {left / max(speed, 1e-9):.0f} s left",
+            f"{self._pace.speed(step):.0f} steps/s  {self._pace.left(step):.0f} s left",
             file=sys.stderr,
             flush=True,
         )
@@ -89,12 +145,11 @@ class ProgressReport(Callback):
 
     def _update(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         assert self._bar is not None
-        step = trainer.global_step
-        loss = f"{pl_module.history.last:.3g}"
-        self._bar.update(
-            self._task, completed=step, loss=loss, metrics=self._metrics, speed=self._speed(step)
-        )
+        step, loss = trainer.global_step, f"{pl_module.history.last:.3g}"
+        speed = self._pace.speed(step)
+        self._bar.update(self._task, completed=step, loss=loss, metrics=self._metrics, speed=speed)
         self._bar.refresh()
 
-    def _speed(self, step: int) -> float:
-        return (step - self._first) / max(time.monotonic() - self._start, 1e-9)
+    def _note(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        if trainer.is_global_zero:
+            self._pace.note(trainer.global_step, [(Path(trainer.default_root_dir), pl_module)])

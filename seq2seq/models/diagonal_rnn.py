@@ -84,6 +84,16 @@ class DiagonalRNN(StateSpaceModel):
     log(1 + e^w); `stable` 1/(w² + 1/2). Rates start log-uniform in [min_decay, max_decay] and
     angular frequencies Im λ uniform in [0, max_frequency], both per unit of time.
 
+    Args:
+        hidden_size: real numbers in the state of a layer.
+        num_layers: layers, each reading the states of the one below.
+        spectrum: real eigenvalues, or conjugate pairs.
+        parameterisation: how a weight gives a decay rate; direct may become unstable.
+        dt: time between samples.
+        min_decay, max_decay: between which the decay rates start, per unit of time.
+        max_frequency: largest angular frequency at the start, per unit of time.
+        activation: σ between layers.
+
     Raises ValueError for an unknown spectrum, parameterisation or activation, an odd hidden_size
     with a complex spectrum, rates the parameterisation cannot reach, and sizes out of range.
     """

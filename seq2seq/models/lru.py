@@ -72,6 +72,14 @@ class LRU(BlockModel):
     complex ones. The eigenvalues start on the ring min_radius ≤ |λ| ≤ max_radius with phases up to
     max_phase, all of them trained: |λ| < 1 always.
 
+    Args:
+        hidden_size: channels of each block.
+        num_layers: blocks.
+        state_dim: real numbers in the state of a block, even.
+        min_radius, max_radius: between which |λ| starts, within [0, 1].
+        max_phase: largest phase of λ at the start, in radians.
+        dropout: share of a block's outputs that training leaves out.
+
     Raises ValueError for an odd state_dim, radii not in order within [0, 1], and sizes, phase or
     dropout out of range.
     """

@@ -63,6 +63,14 @@ class RNN(RecurrentModel):
 
     The state is h of shape (num_layers, batch, hidden_size), for the LSTM the pair (h, c).
 
+    Args:
+        cell: activation of each layer, or its gates.
+        hidden_size: units of each layer.
+        num_layers: layers, each reading the states of the one below.
+        initialisation: of the recurrent weights; identity: the unit matrix.
+        gain: factor of these weights.
+        dropout: share of a layer's outputs that training leaves out.
+
     Raises ValueError for an unknown cell or initialisation, and for sizes, gain or dropout out of
     range.
     """

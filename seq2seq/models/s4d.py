@@ -110,6 +110,14 @@ class S4D(BlockModel):
     `real` A_n = −(n+1). The step Δ of each channel starts log-uniform in [dt_min, dt_max], so its
     memory is of the order 1/Δ.
 
+    Args:
+        hidden_size: channels of each block.
+        num_layers: blocks.
+        state_dim: eigenvalues of each channel, conjugates included.
+        initialisation: of the eigenvalues, complex (lin, inv) or real.
+        dt_min, dt_max: between which the step Δ of each channel starts.
+        dropout: share of a block's outputs that training leaves out.
+
     Raises ValueError for an unknown initialisation, an odd state_dim, steps not positive and in
     order, and sizes or dropout out of range.
     """

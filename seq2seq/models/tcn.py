@@ -35,6 +35,15 @@ class TCN(SequenceModel):
     activation `linear` the model is a linear filter; with kernel_size 2, dilation_base 2 and 4
     layers it reaches 16 steps with 8 weights per path of channels.
 
+    Args:
+        hidden_size: channels of each layer.
+        num_layers: layers; the dilation grows from one to the next.
+        kernel_size: inputs that a convolution reads.
+        dilation_base: factor by which the dilation grows.
+        variant: residual blocks of two convolutions, or plain layers of one.
+        activation: σ of each layer.
+        dropout: share of a layer's channels that training leaves out.
+
     Raises ValueError for an unknown variant or activation, and for sizes or dropout out of range.
     """
 

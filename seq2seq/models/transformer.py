@@ -165,6 +165,15 @@ class Transformer(SequenceModel):
     Peters and Cohan 2020, sec. 3.1), so that the step form has bounded memory; None: to all.
     `dropout` acts on the embedding and on each branch.
 
+    Args:
+        hidden_size: channels of each block.
+        num_layers: blocks.
+        num_heads: heads of attention; they share the channels.
+        positional: how positions are told apart; none: by the causal mask alone.
+        max_length: positions that a learned encoding knows.
+        window: latest positions that one attends to; None for all.
+        dropout: share of a branch's outputs that training leaves out.
+
     Raises ValueError when num_heads does not divide hidden_size (for `rotary`, into even parts),
     for an unknown encoding, for sizes or dropout out of range, and on calling a `learned` model
     beyond max_length.

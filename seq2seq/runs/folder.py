@@ -190,6 +190,27 @@ class Run:
         """Write `result.json`, the mark of a run that has ended."""
         data = json.dumps(result, indent=1).encode()
         write_atomically(self.folder / "result.json", data)
+        (self.folder / reading.NOTE).unlink(missing_ok=True)
+
+    def note_progress(self, step: int, of: int, first: int, left: float, loss: float) -> None:
+        """Note for others how far the training has come; gone when there is a result.
+
+        Args:
+            step: that has been taken, of `of`.
+            first: step that this process went on from.
+            left: seconds until the last one.
+            loss: of the step.
+        """
+        note = {"step": step, "of": of, "first": first, "left": left, "loss": loss}
+        write_atomically(self.folder / reading.NOTE, json.dumps(note).encode())
+
+    @property
+    def progress(self) -> dict[str, float]:
+        """What was noted last, with `left` as of now; empty if there is nothing to read."""
+        try:
+            return reading.progress(self.folder)
+        except (OSError, ValueError):
+            return {}
 
     def clear(self) -> None:
         """Remove what an earlier training left, keeping Hydra's record of the job."""

@@ -8,6 +8,7 @@ import functools
 import io
 import json
 import re
+import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,9 @@ AXES = {
     "kernel.npz": {"true": 0, "learned": 0},
     "eigenvalues.npz": {"step": 0, "eigenvalues": 2},
 }
+
+#: How far a run has come, while it is training.
+NOTE = ".progress"
 
 # Those in C, where there are such, take a tenth of the time.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -216,6 +220,22 @@ def provenance(folder: Path) -> dict[str, Any]:
         if not isinstance(loaded, dict):
             raise ValueError(f"it is {type(loaded).__name__}, not a provenance")
         return loaded
+
+
+def progress(folder: Path) -> dict[str, float]:
+    """What a training run has noted of its progress, the seconds left as of now.
+
+    Raises:
+        FileNotFoundError, ValueError: see `reading`.
+    """
+    path = folder / NOTE
+    with reading(path):
+        loaded = json.loads(read(path, folder, RESULT))
+        note = {key: float(loaded[key]) for key in ("step", "of", "first", "left", "loss")}
+        if not all(0 <= note[key] < 2**53 for key in ("step", "of", "first")):
+            raise ValueError("its steps are no counts")
+        note["left"] = max(0.0, note["left"] - max(0.0, time.time() - path.stat().st_mtime))
+        return note
 
 
 def arrays(folder: Path, name: str) -> dict[str, "np.ndarray"]:

@@ -14,7 +14,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ValidationError
 
 from seq2seq.errors import ConfigError, nearest
-from seq2seq.schema.components import CONFIGS, Config, choices
+from seq2seq.schema.catalogue import CONFIGS, choices
+from seq2seq.schema.components import Config
 from seq2seq.schema.criteria import check_criteria
 from seq2seq.schema.signatures import (
     NO_DEFAULT,

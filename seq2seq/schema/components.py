@@ -1,26 +1,21 @@
 """Schemas as Hydra wants them: a dataclass per class that a config may name, and the root's."""
 
-import argparse
 import contextlib
 import functools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import MISSING, ListConfig, OmegaConf
+from omegaconf import MISSING, OmegaConf
 
 from seq2seq.errors import ConfigError
-from seq2seq.schema.signatures import NO_DEFAULT, UNKNOWN, package_path, signature
+from seq2seq.schema.catalogue import groups
+from seq2seq.schema.signatures import NO_DEFAULT, UNKNOWN, signature
 from seq2seq.schema.training import steps
-
-PACKAGE = Path(__file__).parents[1]
-#: In a checkout the configs lie beside the package, in an installed wheel inside it.
-CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
 
 
 @dataclass
@@ -103,7 +98,7 @@ def register(arguments: Sequence[str] = ()) -> None:
     ConfigStore.__deepcopy__ = lambda store, _: store  # type: ignore[attr-defined]
     _store("train_schema", Config)
     # As Hydra takes the first of several files of one name, its schema is stored last.
-    for group, path in reversed([*_groups(arguments)]):
+    for group, path in reversed([*groups(arguments)]):
         with contextlib.suppress(ConfigError):
             if (node := _schema(path)) is not None:
                 _store(f"{path.stem}_schema", node, group)
@@ -119,7 +114,7 @@ def _store(name: str, node: type, group: str = "") -> None:
 
 def unread(group: str, name: str, arguments: Sequence[str] = ()) -> str | None:
     """What is wrong with the YAML of a choice, where its schema cannot be told."""
-    for path in (path for home, path in _groups(arguments) if (home, path.stem) == (group, name)):
+    for path in (path for home, path in groups(arguments) if (home, path.stem) == (group, name)):
         try:
             _schema(path)
         except ConfigError as error:
@@ -144,45 +139,3 @@ def _schema(path: Path) -> type[Component] | None:
     except (OSError, SyntaxError, ValueError) as error:
         reason = "it is no text in UTF-8" if isinstance(error, UnicodeError) else error
         raise ConfigError(f"{path}: {reason}") from None
-
-
-def choices(arguments: Sequence[str] = ()) -> dict[str, list[str]]:
-    """The groups of configs, as in `task` or `task/input`, and what can be chosen in each."""
-    found: dict[str, list[str]] = {}
-    for group, path in _groups(arguments):
-        found.setdefault(group, []).append(path.stem)
-    return dict(sorted(found.items()))
-
-
-def _groups(arguments: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    for folder in _folders(arguments):
-        for path in sorted(folder.glob("*/**/*.yaml")):
-            yield path.parent.relative_to(folder).as_posix(), path
-
-
-def _folders(arguments: Sequence[str]) -> list[Path]:
-    """Where Hydra looks for configs: the project's, `--config-dir`, and `hydra.searchpath`."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--config-dir", "-cd")
-    parser.add_argument("--config-name", "-cn", default="train")
-    given, overrides = parser.parse_known_args(list(arguments))
-    folders = [CONFIGS, *([Path(given.config_dir)] if given.config_dir else [])]
-    named = [text for text in overrides if re.match(r"\+{0,2}hydra\.searchpath=", text)]
-    if named:
-        further: Any = OverridesParser.create().parse_override(named[-1]).value()
-    else:
-        primary = [f / f"{given.config_name.removesuffix('.yaml')}.yaml" for f in folders]
-        cfg = OmegaConf.load(next((path for path in primary if path.exists()), primary[0]))
-        further = OmegaConf.select(cfg, "hydra.searchpath", default=None)
-    if not isinstance(further or [], list | ListConfig):
-        raise ConfigError(f"hydra.searchpath must be a list; write hydra.searchpath=[{further}]")
-    for place in further or ():
-        scheme, _, rest = str(place).rpartition("://")
-        if scheme == "pkg":
-            top, *below = rest.split(".")
-            folders.append(package_path(top).parent.joinpath(*below))
-        elif scheme in ("file", ""):
-            folders.append(Path(rest))
-        if not folders[-1].is_dir():
-            raise ConfigError(f"hydra.searchpath={place} is no folder; name one with configs")
-    return folders

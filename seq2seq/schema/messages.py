@@ -22,7 +22,8 @@ from omegaconf.errors import (
 )
 
 from seq2seq.errors import ConfigError, nearest
-from seq2seq.schema.components import Config, choices, unread
+from seq2seq.schema.catalogue import choices
+from seq2seq.schema.components import Config, unread
 from seq2seq.schema.signatures import type_name, whole
 
 

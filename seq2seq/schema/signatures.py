@@ -74,6 +74,16 @@ def class_attribute(target: str, name: str, default: Any) -> Any:
     return default
 
 
+@functools.cache
+def docstrings(target: str) -> tuple[str, ...]:
+    """What a class or function says of itself, its constructor too, then what its bases say."""
+    definition, path = locate(target)
+    if isinstance(definition, ast.FunctionDef):
+        return (ast.get_docstring(definition) or "",)
+    parts = (part for kind, _ in _ancestry(definition, path) for part in (kind, _init(kind)))
+    return tuple(ast.get_docstring(part) or "" for part in parts if part)
+
+
 # ----------------------------------------------------------------------- definitions by their name
 
 

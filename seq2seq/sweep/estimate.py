@@ -14,7 +14,8 @@ from seq2seq.build import build, threads
 from seq2seq.footprint import footprint
 from seq2seq.memory import shown
 from seq2seq.seeds import generator
-from seq2seq.sweep.jobs import Job, labels, print_table, what_is_built
+from seq2seq.sweep.jobs import FINISHED, Job, labels, what_is_built
+from seq2seq.sweep.table import print_table
 
 #: Seconds that one shape of task and model is timed, and all of them together.
 EACH, TOTAL = 1.0, 5.0
@@ -54,7 +55,7 @@ def show_estimate(jobs: Sequence[Job]) -> None:
         size, number = sizes[key], job.nodes["trainer"]["max_steps"]
         taken = np.zeros(3) if job.is_done else number * seconds[size.shape]
         total += taken
-        status = job.run.status.replace("new", "to do")
+        status = {"new": "to do", "finished": FINISHED[1]}.get(job.run.status, job.run.status)
         row = (f"{size.parameters:,}", shown(size.memory), str(number), status, _told(taken, "s"))
         rows.append((label, *row, str(job.folder)))
     columns = ("job", "parameters", "memory", "steps", "status", "estimated time", "folder")

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -33,6 +33,10 @@ from seq2seq.runs import (
     snake,
     varied,
 )
+from seq2seq.sweep.table import print_table
+
+#: What a table calls a finished run, and one that was before the command.
+FINISHED = ("finished", "already done")
 
 
 @dataclass(frozen=True)
@@ -242,59 +246,37 @@ def write_plan(jobs: Sequence[Job]) -> None:
             tabulate_again(parent)
 
 
-def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()
-) -> None:
-    """Print rows, a text per column, as wide as they need to be where there is no terminal.
-
-    Args:
-        columns: their names; those of them that are in `numbers` are aligned on the right.
-        rows: from top to bottom.
-        numbers: some of `columns`.
-    """
-    rows = [[*row] for row in rows]
-    if not sys.stdout.isatty():  # thousands of rows take rich seconds, and what its imports take
-        widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
-        for row in (columns, *rows):
-            cells = zip(columns, row, widths, strict=True)
-            line = (c.rjust(w) if name in numbers else c.ljust(w) for name, c, w in cells)
-            print("  ".join(line).rstrip())
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        justify: Literal["left", "right"] = "right" if name in numbers else "left"
-        table.add_column(name, justify=justify, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console(markup=False).print(table, highlight=False)
-
-
 def show(jobs: Sequence[Job]) -> None:
-    """Print for each job what it is, how it ended, its validation error, time and folder."""
+    """Print for each job what it is, how it ended, its validation error, time and folder.
+
+    What was complete before the command is `already done`.
+    """
     rows, errors = [], []
     for job, called in zip(jobs, labels(jobs), strict=True):
         outcome = job.run.result
         status = outcome.get("status") or job.run.status
         value, seconds = score(outcome), outcome.get("seconds")
-        rows.append(
-            (
-                called,
-                "to do" if status == "new" else status,
-                "" if value is None else f"{value:.3g}",
-                str(outcome.get("steps", "")),
-                "" if seconds is None else f"{seconds:.1f} s",
-                str(job.folder),
-            )
-        )
         if status == "failed":
             errors.append(f"{job.folder}: {outcome.get('error', '')}")
+        status = {"new": "to do", "finished": FINISHED[job.is_done]}.get(status, status)
+        time = "" if seconds is None else f"{seconds:.1f} s"
+        error = "" if value is None else f"{value:.3g}"
+        steps = str(outcome.get("steps", ""))
+        rows.append((called, status, error, steps, time, str(job.folder)))
     numbers = ("val nmse", "steps", "time")
     print_table(("job", "status", *numbers, "folder"), rows, numbers)
     for error in errors:
         print(error)
+
+
+def show_json(jobs: Sequence[Job]) -> None:
+    """Print for each job its overrides, its folder, whether it was already done, and its result."""
+    told = [
+        {"job": label, "folder": str(job.folder), "already_done": job.is_done}
+        | {"status": job.run.status, **job.run.result}
+        for job, label in zip(jobs, labels(jobs), strict=True)
+    ]
+    print(json.dumps(told, indent=1))
 
 
 def show_result(job: Job) -> None:

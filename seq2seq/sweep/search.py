@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,13 +19,14 @@ from optuna.distributions import (
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from seq2seq.runs import Run, ending
 from seq2seq.runs.locks import Claims
 from seq2seq.schema import ConfigError
-from seq2seq.sweep.jobs import Job, make_parent, plan, print_table, reserve
+from seq2seq.sweep.jobs import Job, make_parent, plan, reserve
 from seq2seq.sweep.sweeper import launch_jobs
+from seq2seq.sweep.table import print_table
 
 #: The study's storage, beside its runs.
 JOURNAL = "study.journal"
@@ -72,13 +74,19 @@ class Search:
         self.name = digest[:8]
 
     def run(
-        self, n_trials: int, parallel: int, startup_trials: int, prune_after: int | None
+        self,
+        n_trials: int,
+        parallel: int,
+        startup_trials: int,
+        prune_after: int | None,
+        as_json: bool = False,
     ) -> tuple[list[Run], int]:
         """Go on to `n_trials` runs and print the best; the runs, and how many failed.
 
         Raises:
             ConfigError: another process is at this study.
         """
+        self._told = sys.stderr if as_json else sys.stdout
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         make_parent(self.base)
         with Claims() as claims:
@@ -98,8 +106,8 @@ class Search:
                     break
                 self._try(study, trials[:parallel], startup_trials, prune_after)
                 del trials[:parallel]
-        self.show(study)
         tried = study.get_trials(deepcopy=False)
+        show_json(tried) if as_json else self.show(study)
         runs = [Run(t.user_attrs["folder"]) for t in tried if "folder" in t.user_attrs]
         return runs, sum(trial.state == TrialState.FAIL for trial in tried)
 
@@ -150,7 +158,8 @@ class Search:
                 study.tell(trial, state=TrialState.FAIL)
             else:
                 study.tell(trial, value)
-            print(f"trial {trial.number}: {run.status}  {_shown(trial.params)}  error {value}")
+            line = f"trial {trial.number}: {run.status}  {_shown(trial.params)}  error {value}"
+            print(line, file=self._told)
 
     def _job(self, overrides: Sequence[str]) -> Job:
         (job,) = plan([(overrides, self.compose(overrides))], shared=self.fixed)
@@ -178,6 +187,16 @@ class Search:
         ended = [trial.state.name.lower() for trial in study.get_trials(deepcopy=False)]
         counts = ", ".join(f"{ended.count(s)} {s}" for s in ("complete", "pruned", "fail"))
         print(f"{len(ended)} trials: {counts}; study in {self.folder / JOURNAL}")
+
+
+def show_json(trials: Sequence[FrozenTrial]) -> None:
+    """Print for each trial its values, its folder, how it ended and with which error."""
+    told = [
+        {"trial": trial.number, "values": trial.params, "folder": trial.user_attrs.get("folder")}
+        | {"status": trial.state.name.lower(), "error": trial.value}
+        for trial in trials
+    ]
+    print(json.dumps(told, indent=1))
 
 
 def _shown(params: dict[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """How far a sweep has come: a line per run, from the folders alone."""
 
+import functools
+import json
 import sys
 import time
 from collections import Counter
@@ -10,6 +12,8 @@ from typing import Any
 from seq2seq.errors import printable
 from seq2seq.files import read as read_bounded
 from seq2seq.runs import FINAL, PLAN, Run, checkpoint_step, find, natural, read_plan, score
+from seq2seq.sweep.progress import duration
+from seq2seq.sweep.table import lines
 
 #: Most bytes of a traceback.
 LARGEST = 2**20
@@ -23,25 +27,42 @@ ORDER = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One run, begun or wanted."""
+    """One run, begun or wanted; `job` is what it was called in its sweep."""
 
     folder: Path
     status: str
     result: dict[str, Any]
+    job: str = ""
 
-    def line(self, root: Path) -> str:
-        """Status, validation error, steps, time, and the folder below `root`."""
-        value = score(self.result)
-        steps, seconds = self.result.get("steps"), self.result.get("seconds")
-        if self.status not in (*FINAL, "missing") and (saved := Run(self.folder).checkpoints):
-            steps = checkpoint_step(saved[0])
-        columns = (
-            f"{self.status:<9}",
-            f"{'' if value is None else format(value, '.3g'):>9}",
-            f"{'' if steps is None else steps:>8}",
-            f"{'' if seconds is None else format(seconds, '.1f') + ' s':>10}",
+    @property
+    def told(self) -> dict[str, Any]:
+        """The result, and of a run without one the step that it has reached.
+
+        Of a running one that is `step` of `of`, and `left` seconds; of one that has stopped in
+        whatever way, the `step` of its last checkpoint.
+        """
+        if self.status in (*FINAL, "missing"):
+            return self.result
+        if self.status == "running" and (note := Run(self.folder).progress):
+            return {key: round(note[key]) for key in ("step", "of")} | {"left": note["left"]}
+        saved = Run(self.folder).checkpoints
+        return self.result | ({"step": checkpoint_step(saved[0])} if saved else {})
+
+    def row(self, root: Path) -> tuple[str, ...]:
+        """Status, validation error, steps, time, job, and the folder below `root`."""
+        told = self.told
+        value, seconds, steps = score(told), told.get("seconds"), told.get("steps")
+        if "step" in told:
+            steps = f"{told['step']}/{told['of']}" if "of" in told else told["step"]
+        time = "" if seconds is None else f"{seconds:.1f} s"
+        return (
+            self.status,
+            "" if value is None else f"{value:.3g}",
+            "" if steps is None else str(steps),
+            f"{duration(told['left'])} left" if "left" in told else time,
+            self.job,
+            str(self.folder.relative_to(root)),
         )
-        return printable(" ".join((*columns, f" {self.folder.relative_to(root)}")))
 
     def traceback(self, lines: int = 3) -> list[str]:
         """The end of what a failed run's `traceback.txt` says."""
@@ -54,46 +75,62 @@ class Entry:
 
 def read(root: Path) -> list[Entry]:
     """All runs below `root`, and those that a sweep wants there but has not begun."""
-    entries = []
+    entries, plans = [], functools.cache(read_plan)
     for run in find(root):
         result = run.result
         # Of a run that has ended, the result says how; the others are looked at.
         if not result and (reason := run.unreadable):
             result = {"status": "unreadable", "error": reason}
-        entries.append(Entry(run.folder, str(result.get("status") or run.status), result))
+        label = plans(run.folder.parent).get(run.name, "")
+        entries.append(Entry(run.folder, str(result.get("status") or run.status), result, label))
     begun = {entry.folder for entry in entries}
     for plan in (root / PLAN, *sorted(root.glob(f"*/{PLAN}"))):
-        for name in read_plan(plan.parent):
+        for name, label in plans(plan.parent).items():
             folder = plan.parent / name
             if folder not in begun:
                 status = "running" if Run(folder).status == "running" else "missing"
-                entries.append(Entry(folder, status, {}))
+                entries.append(Entry(folder, status, {}, label))
     order = {status: place for place, status in enumerate(ORDER)}
     return sorted(entries, key=lambda e: (order.get(e.status, 0), natural(e.folder.name)))
 
 
 def report(root: Path, entries: list[Entry]) -> str:
-    """The list, the ends of the tracebacks, and how many runs there are of each status."""
-    lines = ["status     val nmse    steps       time  folder"] if entries else []
-    for entry in entries:
-        lines.append(entry.line(root))
+    """The table, the ends of the tracebacks, and how many runs there are of each status."""
+    columns = ["status", "val nmse", "steps", "time", "job", "folder"]
+    rows = [[*entry.row(root)] for entry in entries]
+    if not any(entry.job for entry in entries):
+        for row in (columns, *rows):
+            del row[4]
+    heading, *told = lines(columns, rows, columns[1:4])
+    shown = [heading] if entries else []
+    for entry, line in zip(entries, told, strict=True):
+        shown.append(line)
         if entry.status in ("failed", "unreadable"):
-            lines += [f"    {line}" for line in entry.traceback()]
+            shown += [f"    {line}" for line in entry.traceback()]
     counts = Counter(entry.status for entry in entries)
     parts = [f"{counts[status]} {status}" for status in ORDER if counts[status]]
-    return "\n".join([*lines, f"{len(entries)} runs: {', '.join(parts) or 'none'}"])
+    return "\n".join([*shown, f"{len(entries)} runs: {', '.join(parts) or 'none'}"])
+
+
+def as_json(entries: list[Entry]) -> str:
+    """A list with an object for each run: its folder, its status, and what it has reached."""
+    told = [
+        {"job": entry.job} | entry.told | {"folder": str(entry.folder), "status": entry.status}
+        for entry in entries
+    ]
+    return json.dumps(told, indent=1)
 
 
 def watch(root: Path, seconds: float = 2.0) -> None:
-    """Show what is not complete, again and again, until nothing runs or is missing."""
+    """Show what is not complete, again and again, until nothing runs or is missing; then all."""
     while True:
         entries = read(root)
         left = [entry for entry in entries if entry.status not in FINAL]
-        done = len(entries) - len(left)
+        over = not any(entry.status in ("running", "missing") for entry in left)
         if sys.stdout.isatty():
             print("\x1b[H\x1b[2J", end="")  # clear
-        print(f"{time.strftime('%H:%M:%S')}  {done} of {len(entries)} complete")
-        print(report(root, left), flush=True)
-        if not any(entry.status in ("running", "missing") for entry in left):
+        print(f"{time.strftime('%H:%M:%S')}  {len(entries) - len(left)} of {len(entries)} complete")
+        print(report(root, entries if over else left), flush=True)
+        if over:
             return
         time.sleep(seconds)

@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from hydra.core.override_parser.types import Override, Quote, QuotedString
@@ -15,6 +16,7 @@ from omegaconf import DictConfig
 from seq2seq.runs import FINAL, Run, ends
 from seq2seq.schema import ConfigError
 from seq2seq.sweep import jobs as job_list
+from seq2seq.sweep import progress
 
 #: How often a job may be started: again when another process that had begun it was killed.
 LAUNCHES = 3
@@ -30,6 +32,7 @@ def run_jobs(
     compose: Callable[[Sequence[str]], Mapping[str, Any]],
     launch: Callable[[Sequence[Sequence[str]]], Any],
     shell: bool = True,
+    as_json: bool = False,
 ) -> tuple[list[Run], int]:
     """Run what is missing of a sweep; all its runs, and how many did not finish.
 
@@ -38,7 +41,8 @@ def run_jobs(
         overrides: as parsed from the command line and the experiment; later ones win.
         compose: gives a job's config from its overrides, as `schema.plain` does.
         launch: runs jobs, given the overrides of each.
-        shell: print how the jobs ended.
+        shell: tell how far the jobs have come, and print how they ended.
+        as_json: print that as JSON.
 
     Raises:
         ConfigError: a job cannot be run; none was started and nothing was written.
@@ -61,16 +65,21 @@ def run_jobs(
     missing = [job for job in jobs if not job.is_done]
     if missing:
         try:
-            run_missing(missing, launch)
+            with progress.told(jobs) if shell and not single else nullcontext():
+                run_missing(missing, launch)
         except ConfigError:  # of the launcher: nothing was begun
             job_list.give_up(missing)
             raise
     failed = sum(run.status not in FINAL for run in runs) if missing else 0
     if not shell:
         return runs, failed
-    if single:
-        if not missing:
-            print("nothing to do: this run is complete (force=true trains it again)")
+    if not missing:
+        which = "this run is" if single else f"all {len(jobs)} jobs are"
+        place = sys.stderr if as_json else sys.stdout
+        print(f"nothing to do: {which} complete (force=true trains again)", file=place)
+    if as_json:
+        job_list.show_json(jobs)
+    elif single:
         job_list.show_result(jobs[0])
     else:
         job_list.show(jobs)

@@ -32,6 +32,9 @@ BLOCK = 2**22
 class InputProcess(ABC):
     """A stationary random input; `scale` multiplies every sample.
 
+    Args:
+        scale: factor of every sample.
+
     Raises:
         ValueError: a parameter out of range, named by its config key.
     """
@@ -97,7 +100,9 @@ class Uniform(InputProcess):
 class GP(InputProcess):
     """Zero-mean Gaussian process with E[x_t x_t'] = scale² exp(−(t−t')²dt² / (2·length_scale²)).
 
-    `length_scale` and `dt`, the time between samples, are in the same unit of time.
+    Args:
+        length_scale: over which it changes, in the unit of time of dt.
+        dt: time between samples.
     """
 
     length_scale: float = 1.0

@@ -1,11 +1,13 @@
 """What a command says of its jobs before it trains them."""
 
 import io
+import re
 import sys
 
 import pytest
 
-from seq2seq.sweep import jobs
+from seq2seq.runs import Run
+from seq2seq.sweep import jobs, progress, table
 
 NODES = {
     "task": {"_target_": "seq2seq.tasks.LinearFunctional"},
@@ -46,3 +48,68 @@ def test_jobs_without_a_progress_bar_are_prepared_in_silence(tmp_path, capsys, c
     with jobs._telling([jobs.Job((), NODES | {"callbacks": callbacks}, tmp_path)]):
         pass
     assert capsys.readouterr().err == ""
+
+
+def some_jobs(tmp_path, number):
+    nodes = {"trainer": {"max_steps": 100}, "force": False}
+    return [
+        jobs.Job(("model=rnn", f"task.k={k}"), nodes, tmp_path / f"k={k}") for k in range(number)
+    ]
+
+
+def test_a_sweep_tells_which_job_it_is_at_and_when_all_will_end(tmp_path, monkeypatch):
+    clock = 1000.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock)
+    made = some_jobs(tmp_path, 4)
+    for job in made:
+        job.folder.mkdir()
+    Run(made[0].folder).write_result({"status": "finished"})
+    watch = progress.Watch(made)
+    assert watch.line() == ""
+    Run(made[1].folder).note_progress(20, 100, 0, 8.0, 0.25)
+    clock += 10
+    # 280 steps are left at 2 a second.
+    assert re.fullmatch(
+        r"job 2 of 4: task\.k=1  step 20/100  loss 0\.25  2 min left, until \d\d:\d\d", watch.line()
+    )
+    for job in made[2:]:
+        Run(job.folder).note_progress(60, 100, 50, 8.0, 0.25)
+    clock += 10
+    # 40 taken, 160 left
+    line = watch.line()
+    assert line.startswith("jobs 2 to 4 of 4  step 60/100 (2 runs)  step 20/100  80 s left, until ")
+    Run(made[1].folder).write_result({"status": "failed"})
+    assert watch.line().startswith("jobs 3 to 4 of 4  step 60/100 (2 runs)  ")
+    assert watch.line().endswith("  1 did not finish")
+    for job in made[2:]:
+        Run(job.folder).write_result({"status": "finished"})
+    assert watch.line() == "4 of 4 jobs done  1 did not finish"
+
+
+def test_what_is_noted_of_progress_may_be_damaged(tmp_path):
+    (job,) = some_jobs(tmp_path, 1)
+    job.folder.mkdir()
+    for text in ("", "{", "[]", '{"step": 1}', '{"step": NaN, "of": 1, "first": 0, "left": 1}'):
+        (job.folder / ".progress").write_text(text)
+        assert progress.Watch([job]).line() == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(3.2, "3 s"), (760, "13 min"), (12_000, "3 h 20 min")]
+)
+def test_times_are_said_as_one_says_them(seconds, said):
+    assert progress.duration(seconds) == said
+
+
+def test_a_table_fits_and_keeps_what_tells_a_run(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    row = ("model.hidden_size=16 " * 3, "finished", "0.1", f"outputs/{'k=4-' * 30}0123abcd")
+    heading, line = table.lines(("job", "status", "error", "folder"), [row], ("error",))
+    assert len(line) == 100
+    assert line.endswith("…-0123abcd")
+    assert line.startswith("model.hidden_size=16")
+    assert heading.index("folder") == line.index("outputs/")
+    (_, long) = table.lines(("job", "folder"), [("x" * 300, "y" * 300)])
+    assert len(long) == 100
+    (_, short) = table.lines(("job", "folder"), [("x", "y")])
+    assert short == "x    y"

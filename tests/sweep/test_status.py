@@ -8,6 +8,7 @@ from pathlib import Path
 
 import shell
 
+from seq2seq.runs import Run
 from seq2seq.runs.locks import Claims
 from seq2seq.sweep import status
 
@@ -46,8 +47,10 @@ def test_every_job_is_told_and_failures_last(tmp_path):
     (root / "jobs.txt").write_text("k=12\ttask.k=12\nk=8\ttask.k=8\nk=9\ttask.k=9\n")
     with Claims() as claims:
         assert claims.claim(running)
+        Run(running).note_progress(200, 1000, 0, 40_000.0, 0.5)
         assert claims.claim(root / "k=9")  # its process has not got to write the config
         done = call(root)
+        listed = json.loads(call(root, "--json").stdout)
     assert done.returncode == 1
     rows = [line.split() for line in done.stdout.splitlines()]
     told = [(row[0], row[-1]) for row in rows[1:8]]
@@ -60,8 +63,17 @@ def test_every_job_is_told_and_failures_last(tmp_path):
         ("killed", "k=6"),
         ("failed", "k=5"),
     ]
-    assert rows[1][1:5] == ["0.25", "30", "2.0", "s"]
+    assert rows[1][1:6] == ["0.25", "30", "2.0", "s", "task.k=12"]
+    assert rows[4][1:4] == ["200/1000", "11", "h"]
     assert "500" in rows[6]
+    told = {Path(run["folder"]).name: run for run in listed}
+    assert (told["k=12"]["job"], told["k=12"]["val/nmse"]) == ("task.k=12", 0.25)
+    assert {key: told["k=7"][key] for key in ("status", "step", "of")} == {
+        "status": "running",
+        "step": 200,
+        "of": 1000,
+    }
+    assert told["k=6"]["step"] == 500
     assert "RuntimeError: no targets" in done.stdout
     assert done.stdout.splitlines()[-1] == (
         "7 runs: 1 finished, 1 diverged, 1 missing, 2 running, 1 killed, 1 failed"
@@ -85,8 +97,8 @@ def test_watching_ends_when_nothing_is_left(tmp_path):
     done = call(tmp_path, "--watch")
     assert done.returncode == 0
     assert "1 of 2 complete" in done.stdout
-    assert "killed" in done.stdout
-    assert "finished" not in done.stdout
+    assert done.stdout.splitlines()[-1] == "2 runs: 1 finished, 1 killed"
+    assert "\x1b" not in done.stdout
 
 
 def test_ten_thousand_runs_are_read_in_seconds_of_processor_time(tmp_path):

@@ -1,0 +1,21 @@
+"""Write a page with the figures and numbers of a sweep.
+
+seq2seq report outputs/plateau_shift
+seq2seq report outputs/plateau_shift --latex                and its tables for a paper
+seq2seq report outputs/plateau_shift allow=[my_package]     if runs have classes of it
+"""
+
+from collections.abc import Sequence
+
+
+def main(sweep: str, /, *, allow: Sequence[str] = (), latex: bool = False) -> None:
+    """Write it and print its path.
+
+    Args:
+        sweep: folder that holds run folders
+        allow: packages
+        latex: also write tables.tex, with the rules of booktabs
+    """
+    from seq2seq.analysis.report import report
+
+    print(report(sweep, tuple(allow), latex))

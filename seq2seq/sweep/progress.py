@@ -1,0 +1,166 @@
+"""How far a sweep has come while it runs: `job 5 of 12`, and when all will have ended."""
+
+import os
+import shutil
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from seq2seq.processes import TOLD
+from seq2seq.runs import FINAL, Run
+from seq2seq.sweep.jobs import Job, labels
+from seq2seq.sweep.table import WIDTH, shortened
+
+#: Least seconds between two looks at the folders, and the most of the time that looking takes.
+EVERY, SHARE = 0.5, 0.05
+#: Groups of runs at the same step that are told apart.
+MOST_GROUPS = 3
+
+
+@contextmanager
+def told(jobs: Sequence[Job]) -> Iterator[None]:
+    """Tell on stderr how far the jobs have come, whatever launches them, until the block ends.
+
+    On a terminal one line at its bottom is drawn again and again, and the runs themselves are
+    silent; elsewhere a line is added whenever another job is at work.
+    """
+    watch, ended = Watch(jobs), threading.Event()
+    thread = threading.Thread(target=_draw, args=(watch, ended), name="progress", daemon=True)
+    os.environ[TOLD] = "1"
+    thread.start()
+    try:
+        yield
+    finally:
+        del os.environ[TOLD]
+        ended.set()
+        thread.join()
+
+
+def _draw(watch: "Watch", ended: threading.Event) -> None:
+    # Written past Python's own buffers: processes are forked meanwhile, and would wait for ever for
+    # a lock that this thread holds.
+    terminal, last, pause, over = sys.stderr.isatty(), "", 0.0, False
+    while not over:
+        over = ended.wait(pause)
+        begun = time.monotonic()
+        line = watch.line()
+        if terminal:  # the cursor stays at the left, so that what others print replaces the line
+            width = shutil.get_terminal_size((WIDTH, 24)).columns
+            _write(f"\r\x1b[K{'' if over else shortened(line, width - 1, 0)}\r")
+        elif line and watch.head != last:
+            _write(f"{line}\n")
+            last = watch.head
+        pause = max(EVERY, (time.monotonic() - begun) / SHARE)
+
+
+def _write(text: str) -> None:
+    with suppress(OSError):  # nobody reads it any more
+        os.write(2, text.encode())
+
+
+class Watch:
+    """What the folders of a sweep's jobs say of their progress.
+
+    Args:
+        jobs: all of them.
+
+    Attributes:
+        head: which job it is at, as the last `line` began.
+    """
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.total = len(jobs)
+        self.head = ""
+        self._labels = dict(zip((job.folder for job in jobs), labels(jobs), strict=True))
+        self._steps = {
+            job.folder: int(job.nodes["trainer"]["max_steps"]) for job in jobs if not job.is_done
+        }
+        self._begun = dict.fromkeys(self._steps, 0.0)
+        self._former = {folder: _written(folder) for folder in self._steps}
+        self._left = dict.fromkeys(self._steps)
+        self._failed = 0
+        self._start = time.monotonic()
+
+    def line(self) -> str:
+        """Which job of how many it is at, the steps of those that run, and when all will end.
+
+        Empty until one has begun.
+        """
+        notes: dict[Path, dict[str, float]] = {}
+        for folder in [*self._left]:
+            if _written(folder) != self._former[folder]:
+                del self._left[folder]
+                self._failed += Run(folder).result.get("status") not in FINAL
+            elif note := Run(folder).progress:
+                notes[folder] = note
+                self._begun[folder] = note["first"]
+        if not notes and self._left.keys() == self._steps.keys():
+            return ""
+        running = {folder: note for folder, note in notes.items() if note["step"] < note["of"]}
+        done = self.total - len(self._left)
+        if not self._left:
+            self.head = f"{done} of {self.total} jobs done"
+        elif len(running) > 1:
+            self.head = f"jobs {done + 1} to {done + len(running)} of {self.total}"
+        else:
+            self.head = f"job {done + 1} of {self.total}"
+        if len(running) == 1:
+            self.head += f": {shortened(self._labels[next(iter(running))], 40)}"
+        parts = [self.head, *_groups(running)]
+        if len(running) == 1:
+            (note,) = running.values()
+            parts.append(f"loss {note['loss']:.3g}")
+        parts.append(self._ending(notes))
+        if self._failed:
+            parts.append(f"{self._failed} did not finish")
+        return "  ".join(filter(None, parts))
+
+    def _ending(self, notes: dict[Path, dict[str, float]]) -> str:
+        """When all jobs will have ended, if the steps that are left go as those did until now."""
+        taken = left = 0.0
+        for folder, steps in self._steps.items():
+            step = notes[folder]["step"] if folder in notes else self._begun[folder]
+            step = step if folder in self._left else steps
+            taken += step - self._begun[folder]
+            left += steps - step
+        if not taken or not left:
+            return ""
+        seconds = (time.monotonic() - self._start) * left / taken
+        return f"{duration(seconds)} left, until {clock(time.time() + seconds)}"
+
+
+def _groups(running: dict[Path, dict[str, float]]) -> Iterator[str]:
+    """How many runs are at which step; those that are trained together are at the same."""
+    counts = Counter((int(note["step"]), int(note["of"])) for note in running.values())
+    told = counts.most_common(MOST_GROUPS)
+    for (step, of), runs in told:
+        yield f"step {step:,}/{of:,}" + f" ({runs} runs)" * (runs > 1)
+    if len(counts) > len(told):
+        yield "…"
+
+
+def _written(folder: Path) -> tuple[int, int] | None:
+    """What tells the result in a folder from another one; None where there is none."""
+    try:
+        found = os.stat(folder / "result.json")
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def duration(seconds: float) -> str:
+    """A time as one says it, `40 s`, `12 min` or `3 h 20 min`."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def clock(then: float) -> str:
+    """The time of day, and the day where it is not within the next 20 hours."""
+    near = then < time.time() + 20 * 3600
+    return time.strftime("%H:%M" if near else "%a %d %b %H:%M", time.localtime(then))

@@ -1,0 +1,65 @@
+"""Tables that fit into a terminal: the folder comes last, and gives way first."""
+
+import itertools
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from seq2seq.errors import printable
+
+#: Columns where there is no terminal to ask.
+WIDTH = 100
+#: Letters that a shortened folder keeps, how many of its last ones, which tell a run, and letters
+#: that another column keeps.
+LEAST, TAIL, NARROW = 24, 9, 12
+
+
+def lines(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()
+) -> Iterator[str]:
+    """The heading and the rows, as wide as they need to be but no wider than the terminal.
+
+    Args:
+        columns: their names; those of them that are in `numbers` are aligned on the right.
+        rows: from top to bottom, a text per column. The last column is shortened, and if that is
+            not enough the widest of the others.
+        numbers: some of `columns`.
+    """
+    width = shutil.get_terminal_size((WIDTH, 24)).columns
+    rows = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    widest = widths.index(max(widths[:-1]))
+    for column, least in ((-1, LEAST), (widest, NARROW)):
+        excess = sum(widths) + 2 * len(widths) - 2 - width
+        widths[column] = max(min(least, widths[column]), widths[column] - max(0, excess))
+    for row in itertools.chain([columns], rows):
+        cells = [shortened(cell, wide) for cell, wide in zip(row, widths, strict=True)]
+        placed = zip(columns, cells, widths, strict=True)
+        yield "  ".join(c.rjust(w) if n in numbers else c.ljust(w) for n, c, w in placed).rstrip()
+
+
+def shortened(text: str, width: int, tail: int = TAIL) -> str:
+    """A text in `width` letters, its last `tail` ones among them."""
+    if len(text) <= width:
+        return text
+    return f"{text[: max(0, width - 1 - tail)]}…{text[len(text) - tail :]}"
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()
+) -> None:
+    """Print `lines`, the heading bold on a terminal, and the folder that all folders are in.
+
+    Folders are those of the last column.
+    """
+    folders = [Path(row[-1]) for row in rows]
+    shared = os.path.commonpath([folder.parent for folder in folders]) if rows else ""
+    rows = [(*row[:-1], os.path.relpath(row[-1], shared or ".")) for row in rows]
+    heading, *told = lines(columns, rows, numbers)
+    print(f"\x1b[1m{heading}\x1b[0m" if sys.stdout.isatty() else heading)
+    for line in told:
+        print(line)
+    if rows:
+        print(f"folders: below {shared or '.'}")
