@@ -119,6 +119,13 @@ def _rounded(value: float) -> float | None:
     return float(f"{value:.4g}") if np.isfinite(value) else None
 
 
+def cut(label: str, width: int) -> str:
+    """The label, without letters of its middle where a legend of `width` pixels lacks the room."""
+    most = (width - 50) // 6
+    half = most // 2 - 1
+    return label if len(label) <= most else f"{label[:half]} … {label[-half:]}"
+
+
 def columns(width: int, labels: Sequence[str]) -> tuple[int, int]:
     """How many columns and rows a legend of these labels takes in `width` pixels."""
     count = max(1, min(len(labels), width // (40 + 6 * max(map(len, labels)))))
@@ -138,3 +145,11 @@ def svg(figure: Figure) -> str:
     for colour, property in COLOURS.items():
         text = text.replace(colour.lower(), property)
     return text
+
+
+def printed(text: str) -> str:
+    """What `svg` gives as a picture of its own: on white, its colours those of the palette."""
+    for colour, property in COLOURS.items():
+        text = text.replace(property, colour)
+    lent = "*{stroke-linejoin:round;stroke-linecap:butt}text{font-family:sans-serif}"
+    return re.sub(r"<svg[^>]*>", lambda start: f"{start[0]}<style>{lent}</style>", text, count=1)

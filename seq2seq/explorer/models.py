@@ -32,9 +32,10 @@ SMOOTH = (
 
 #: The columns of the table that need a word.
 COLUMNS = (
-    "A model sees back over its receptive field, and carries so many numbers from step to step. Its "
-    "effective memory is that of the best linear predictor with as low an error, its used memory "
-    "the steps back that hold 99% of its squared gradient."
+    "A model sees back over its receptive field, and carries so many numbers from step to step. "
+    "Its effective memory is that of the best linear predictor with as low an error, its used "
+    "memory the steps back that hold 99% of its squared gradient. Best without memory is the best "
+    "linear predictor that sees only the present input."
 )
 
 #: Lags of an impulse response that are drawn.
@@ -60,9 +61,10 @@ class Models(Page):
         from seq2seq.build import threads
 
         block, shown = divmod(seed, SEQUENCES)
+        labels = trained.labels([name.rpartition("/")[2] for name in values["model"]])
         compared, refused = [], []
         with threads(1):  # models this small are slower on more
-            for name, label in zip(values["model"], trained.labels(values["model"]), strict=True):
+            for name, label in zip(values["model"], labels, strict=True):
                 try:
                     one = trained.load(trained.find(self.outputs, name, self.allow))
                     if not compared:
@@ -85,7 +87,7 @@ class Models(Page):
             usual = values["input"] == "trained" and values["length"] == "1"
             if usual and "reference/memoryless" in run.result:
                 without = run.result["reference/memoryless"] / run.result["reference/zero"]
-                rows.append(["best linear answer without memory", "", _number(without), *[""] * 5])
+                rows.append(["best without memory", "", _number(without), *[""] * 5])
             colours = [drawing.property_of(colour) for _, colour in _coloured(compared)]
             yield Table("facts", TITLES, rows, [*colours, *[""] * (len(rows) - len(compared))])
             yield Note("columns", COLUMNS)
@@ -249,9 +251,9 @@ def _sequences(x: Any, y: Any, compared: Sequence[Compared], width: int) -> Any:
     above.plot(x, color=figures.GREY, lw=1.0, label="input")
     above.plot(y, color=figures.BLACK, lw=2.4, label="true output")
     for one, colour in _coloured(compared):
-        above.plot(one.answer, color=colour, lw=1.2, label=one.label)
+        above.plot(one.answer, color=colour, lw=1.2, label=drawing.cut(one.label, width - LEFT))
         error = one.answer - y
-        below.plot(error, color=colour, lw=1.2, label=f"{one.label} − true")
+        below.plot(error, color=colour, lw=1.2, label=f"{drawing.cut(one.label, width)} − true")
     above.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=across, borderaxespad=0.2)
     below.set_title("model − true", loc="left", y=1.0)
     below.set_xlabel("time (steps)")
@@ -266,7 +268,14 @@ def _impulse(true: Any, compared: Sequence[Compared], width: int) -> Any:
     axes.axhline(0, color=figures.GREY, lw=0.6)
     axes.plot(true, color=figures.BLACK, lw=2.4, marker="o", ms=6, mfc="none", label="true")
     for one, colour in _coloured(compared):
-        axes.plot(one.response, color=colour, lw=1.2, marker="o", ms=3, label=one.label)
+        axes.plot(
+            one.response,
+            color=colour,
+            lw=1.2,
+            marker="o",
+            ms=3,
+            label=drawing.cut(one.label, width - LEFT),
+        )
     axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=across, borderaxespad=0.2)
     axes.set_xlabel("steps after an impulse")
     return figure
