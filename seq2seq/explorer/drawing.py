@@ -100,7 +100,7 @@ def panels_of(figure: Figure) -> list[Mapping[str, Any]]:
 
 
 def _labelled(axes: Axes) -> list[Mapping[str, Any]]:
-    found = []
+    found: list[Mapping[str, Any]] = []
     for line in axes.lines:
         label, colour = str(line.get_label()), str(line.get_color())
         if not label.startswith("_"):

@@ -62,7 +62,8 @@ class Models(Page):
 
         block, shown = divmod(seed, SEQUENCES)
         labels = trained.labels([name.rpartition("/")[2] for name in values["model"]])
-        compared, refused = [], []
+        compared: list[Compared] = []
+        refused: list[Refused] = []
         with threads(1):  # models this small are slower on more
             for name, label in zip(values["model"], labels, strict=True):
                 try:
@@ -76,10 +77,10 @@ class Models(Page):
                 except Refused as error:
                     refused.append(error)
         if compared:
-            parts = [part[shown, :, 0].numpy() for part in (x, y)]
+            given, wanted = (part[shown, :, 0].numpy() for part in (x, y))
             yield drawing.block(
                 "prediction",
-                _sequences(*parts, compared, width),
+                _sequences(given, wanted, compared, width),
                 f"The input, the true output and what each model answers, over {x.shape[1]} steps, "
                 f"and the difference of the outputs. {_told(compared)}",
             )

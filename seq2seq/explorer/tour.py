@@ -55,9 +55,14 @@ def _kept(output: Any, states: Mapping[str, Any]) -> Iterator[Any]:
             yield new_output("display_data", shown)
         return
     if "image/svg+xml" in data:
-        svg = re.sub(r"<metadata>.*?</metadata>", "", data["image/svg+xml"], flags=re.DOTALL)
-        data["image/svg+xml"] = re.sub(r"(?<=\d\.\d\d)\d+", "", svg)
+        data["image/svg+xml"] = _brief(data["image/svg+xml"])
     yield output
+
+
+def _brief(svg: str) -> str:
+    """A picture without its date, to hundredths of a point, on one line."""
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    return " ".join(re.sub(r"(?<=\d\.\d\d)\d+", "", svg).split())
 
 
 def _shown(page: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -70,7 +75,7 @@ def _shown(page: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     for message in answer(explorer.build(page["name"]), request):
         if message["kind"] == "figure":
             about = message["description"]
-            yield {"image/svg+xml": printed(message["svg"]), "text/plain": about}
+            yield {"image/svg+xml": _brief(printed(message["svg"])), "text/plain": about}
         elif message["kind"] == "writing":
             text += message["text"]
     if text:

@@ -162,7 +162,7 @@ def test_refresh_draws_other_sequences(visit, settled):
 def test_models_share_a_plot_and_a_table(visit, settled):
     page = visit("models?model=shift-tcn")
     picture = page.locator("figure").first.inner_html()
-    settled(page, page.get_by_label("shift-rnn").check)
+    settled(page, page.get_by_role("checkbox", name="shift-rnn").check)
     found = rows(page)
     assert [found[name][2] for name in ("shift-rnn", "shift-tcn")] == ["4,289", "28,481"]
     assert float(found["best without memory"][1]) == 0.605
@@ -171,9 +171,9 @@ def test_models_share_a_plot_and_a_table(visit, settled):
         assert {"shift-rnn", "shift-tcn"} <= set(figure.locator("text").all_text_contents())
     response = page.get_by_role("img").nth(1).get_attribute("aria-label")
     assert "the true one is largest after 8" in response
-    settled(page, page.get_by_label("shift-tcn").uncheck)
+    settled(page, page.get_by_role("checkbox", name="shift-tcn").uncheck)
     assert "shift-tcn" not in rows(page)
-    settled(page, page.get_by_label("shift-rnn").uncheck)
+    settled(page, page.get_by_role("checkbox", name="shift-rnn").uncheck)
     assert page.locator(".problem:not(:empty)").inner_text() == "Models: choose at least one"
     assert page.locator("figure").count() == 0
 
