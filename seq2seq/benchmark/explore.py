@@ -48,7 +48,7 @@ def measure(moves: int = 15) -> None:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             url = server.stdout.readline().split(" at ")[1].split()[0]
-            page.goto(url)
+            page.goto(url + PAGES[0])
             for what, act in (
                 ("controls", lambda: page.wait_for_selector(FIRST)),
                 ("figure", lambda: None),

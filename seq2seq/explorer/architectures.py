@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from seq2seq import schema
 from seq2seq.explorer import trained
-from seq2seq.explorer.page import Blocks, Choice, Controls, Figure, Note, Page, Slider
+from seq2seq.explorer.page import Blocks, Choice, Controls, Note, Page, Slider
 
 if TYPE_CHECKING:
     from seq2seq.tasks import InputProcess
@@ -35,6 +35,7 @@ SLIDERS = (
 
 class Architectures(Page):
     title = "Architectures"
+    sentence = "Which inputs reach an output, through which layers, and how much each moves it."
     about = (
         "Which inputs can reach the last output <i>y<sub>T</sub></i>, and through which layers, "
         "read off a model with random weights, or a trained one. The bars are its "
@@ -44,7 +45,8 @@ class Architectures(Page):
 
     def controls(self) -> Controls:
         ours = [(name, f"{name}, trained") for name in trained.packaged(*trained.REAL)]
-        runs = trained.runs(self.outputs)
+        names = trained.runs(self.outputs)
+        runs = zip(names, trained.labels(names), strict=True)
         model = yield Choice("model", "Model", [*MODELS.items(), *ours, *runs])
         length = yield Slider("length", "Length", 8, 64, 32, step=4, unit="steps")
         if model not in MODELS:
@@ -82,17 +84,17 @@ class Architectures(Page):
         found = architecture.graph(model, length)
         reached = int(found.reached[0].sum())
         layers = len({row.name for row in found.rows}) - 1  # beside the outputs
-        yield Figure(
+        yield drawing.block(
             "architecture",
-            drawing.svg(architecture.draw(model, x, head, inches)),
+            architecture.draw(model, x, head, inches),
             f"{name} of {layers} layer{'s' * (layers > 1)}: {reached} of the last {length} "
             "inputs reach the last output.",
         )
         yield Note("numbers", _numbers(model))
         if architecture.attends(model):
-            yield Figure(
+            yield drawing.block(
                 "attention",
-                drawing.svg(architecture.draw_attention(model, x, head, inches)),
+                architecture.draw_attention(model, x, head, inches),
                 "The attention weights of each layer on one sequence, queries against keys.",
             )
 

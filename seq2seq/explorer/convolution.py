@@ -13,7 +13,6 @@ from seq2seq.explorer.page import (
     Blocks,
     Choice,
     Controls,
-    Figure,
     Note,
     Page,
     Refused,
@@ -48,6 +47,7 @@ LENGTH = 96
 
 class Convolution(Page):
     title = "Convolution"
+    sentence = "Tasks whose memory is a filter of your own: write its numbers or shape it."
     about = (
         "The output is a weighted sum of the past, "
         '<span class="formula"><i>y<sub>t</sub></i> = Σ<sub><i>s</i>≥0</sub> '
@@ -81,16 +81,16 @@ class Convolution(Page):
         x, y = (part[0, :, 0].numpy() for part in task.sample(1, generator(seed, "explorer")))
         rho, memory = task.kernel().numpy(), task.memory
         shown = min(LENGTH, max(6, memory + 2 + memory // 4))
-        yield Figure(
+        yield drawing.block(
             "filter",
-            drawing.svg(_filter(rho[:shown], width)),
+            _filter(rho[:shown], width),
             f"The filter at lags 0 to {shown - 1}: "
             + ", ".join(f"{value:.3g}" for value in rho[: min(shown, 12)])
             + (" …" if shown > 12 else ""),
         )
-        yield Figure(
+        yield drawing.block(
             "sequences",
-            drawing.svg(_sequences(x, y, width)),
+            _sequences(x, y, width),
             f"Input and output over {LENGTH} steps. The output runs from {y.min():.3g} to "
             f"{y.max():.3g} and ends at {y[-1]:.3g}.",
         )

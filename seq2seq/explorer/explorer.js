@@ -9,6 +9,8 @@
 const PATIENCE = 150;
 /** Milliseconds of rest before what is typed is asked for. */
 const REST = 250;
+/** Letters that a box of options shows. */
+const ROOM = 26;
 
 let mounted = 0;
 
@@ -92,12 +94,10 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
           // Where the reader has moved on, the controls of this answer would move things back.
           if (wanted === null) lay(message.controls);
         } else if (message.kind === "refused") {
-          refuse(message);
+          refuse(message, seen);
         } else if (message.kind === "done") {
           accept();
-          for (const child of [...blocks.children]) {
-            if (!seen.has(child.dataset.block)) child.remove();
-          }
+          keep(seen);
         } else {
           show(message, !seen.has(message.name));
           seen.add(message.name);
@@ -106,7 +106,7 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
       const shown = [...controls].filter(([, control]) => control.element.isConnected);
       changed(values(shown), request.seed);
     } catch (error) {
-      if (!signal.aborted) refuse({ name: "", message: error.message });
+      if (!signal.aborted) refuse({ name: "", message: error.message }, seen);
     } finally {
       clearTimeout(slow);
     }
@@ -135,9 +135,11 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
     });
   }
 
-  function refuse({ name, message }) {
+  function refuse({ name, message }, seen) {
     accept();
     const control = controls.get(name);
+    // Beside a text that is being written the last figure stays, elsewhere it would be another's.
+    if (!control?.typed) keep(seen);
     (control ? control.problem : problem).textContent = message;
     control?.input.setAttribute("aria-invalid", "true");
   }
@@ -153,13 +155,21 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
   // ------------------------------------------------------------------------------ blocks
 
   function show(message, first) {
-    let block = [...blocks.children].find((child) => child.dataset.block === message.name);
+    let block = blocks.querySelector(`:scope > * > [data-block="${message.name}"]`);
     if (!block) {
       const tag = message.kind === "figure" ? "figure" : "div";
       block = make(tag, { class: message.kind, "data-block": message.name });
-      blocks.append(block);
+      blocks.append(make("div", { class: "block" }, block));
     }
     BLOCKS[message.kind](block, message, first);
+    if (message.kind === "figure") equip(block.parentElement, message, `${page.name}-`);
+  }
+
+  /** Only the blocks of these names. */
+  function keep(names) {
+    for (const { firstElementChild: block } of [...blocks.children]) {
+      if (!names.has(block.dataset.block)) block.parentElement.remove();
+    }
   }
 
   function width() {
@@ -175,7 +185,7 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
     if (!writing) update();
   });
   observer.observe(blocks);
-  update();
+  update(Boolean(page.start));
   return () => {
     observer.disconnect();
     stop();
@@ -192,7 +202,7 @@ function field(id, spec, input, ...more) {
   input.id = id;
   input.setAttribute("aria-describedby", problem.id);
   // `h_x` in a label is h with the index x.
-  const parts = spec.label.split(/_(\w)/).map((part, i) => (i % 2 ? make("sub", {}, part) : part));
+  const parts = spec.label.split(/_(\w)\b/).map((part, i) => (i % 2 ? make("sub", {}, part) : part));
   const label = make("label", { for: id }, ...parts);
   const element = make("div", { class: `control ${spec.kind}`, "data-control": spec.name });
   element.append(label, ...more, input, problem);
@@ -241,8 +251,17 @@ const KINDS = {
   choice(id, spec, changed) {
     const input = make("select", {});
     const made = field(id, spec, input);
+    const whole = make("p", { class: "hint" }); // what the box has no room for
+    input.after(whole);
     let options = "";
-    input.addEventListener("change", () => changed());
+    const tell = () => {
+      const text = input.selectedOptions[0]?.text ?? "";
+      whole.textContent = text.length > ROOM ? text : "";
+    };
+    input.addEventListener("change", () => {
+      tell();
+      changed();
+    });
     return {
       ...made,
       value: () => input.value,
@@ -254,6 +273,44 @@ const KINDS = {
           );
         }
         input.value = next.value;
+        tell();
+      },
+    };
+  },
+
+  several(id, spec, changed) {
+    const input = make("div", { role: "group", "aria-labelledby": `${id}-label` });
+    const made = field(id, spec, input);
+    const label = made.element.querySelector("label");
+    label.replaceWith(make("span", { class: "label", id: `${id}-label` }, ...label.childNodes));
+    let options = "";
+    let most = spec.most;
+    const boxes = () => [...input.querySelectorAll("input")];
+    const value = () => boxes().filter((box) => box.checked).map((box) => box.value);
+    const limit = () => {
+      const full = value().length >= most;
+      for (const box of boxes()) box.disabled = full && !box.checked;
+    };
+    input.addEventListener("change", () => {
+      limit();
+      changed();
+    });
+    return {
+      ...made,
+      value,
+      set(next) {
+        most = next.most;
+        if (options !== JSON.stringify(next.options)) {
+          options = JSON.stringify(next.options);
+          input.replaceChildren(
+            ...next.options.map(([value, text], place) => {
+              const box = make("input", { type: "checkbox", id: `${id}-${place}`, value });
+              return make("label", { for: box.id }, box, make("span", {}, text));
+            }),
+          );
+        }
+        for (const box of boxes()) box.checked = next.value.includes(box.value);
+        limit();
       },
     };
   },
@@ -270,6 +327,7 @@ const KINDS = {
     input.value = spec.value;
     return {
       ...made,
+      typed: true,
       value: () => input.value,
       set() {}, // what the reader typed is theirs
     };
@@ -296,19 +354,122 @@ const BLOCKS = {
     block.append(text);
   },
 
-  table(block, { columns, rows }) {
-    const isNumber = (text) => /^[−+-]?[\d.,]+(e[−+-]?\d+)?%?$/.test(text);
-    const cell = (kind) => (text) => make(kind, isNumber(text) ? { class: "number" } : {}, text);
-    block.replaceChildren(
-      make(
-        "table",
-        {},
-        make("thead", {}, make("tr", {}, ...columns.map((text) => make("th", {}, text)))),
-        make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map(cell("td"))))),
-      ),
-    );
+  table(block, { columns, rows, colours }) {
+    const line = (kind, cells) => make("tr", {}, ...cells.map((text) => make(kind, {}, text)));
+    const body = rows.map((row) => line("td", row));
+    body.forEach((row, place) => {
+      if (colours[place]) row.firstElementChild.prepend(swatch(colours[place]));
+    });
+    const head = make("thead", {}, line("th", columns));
+    block.replaceChildren(make("table", {}, head, make("tbody", {}, ...body)));
   },
 };
+
+// ------------------------------------------------------- what can be done with a figure
+
+/**
+ * Beside the figure in `place`: buttons that save it, and, over its curves, their values where the
+ * reader points. `message` is a figure's; files are called by `prefix` and its name.
+ */
+function equip(place, { name, svg, panels = [] }, prefix = "") {
+  place.querySelectorAll(".tools, .tip, .cursor").forEach((old) => old.remove());
+  const button = (text, label, type, content) => {
+    const one = make("button", { type: "button", "aria-label": label }, text);
+    one.addEventListener("click", () => {
+      save(`${prefix}${name}.${text.toLowerCase()}`, type, content());
+    });
+    return one;
+  };
+  const tools = make("div", { class: "tools" });
+  tools.append(button("SVG", "Save as SVG", "image/svg+xml", () => printed(svg, place)));
+  if (panels.length) {
+    tools.append(button("CSV", "Save as CSV", "text/csv", () => table(panels)));
+  }
+  place.append(tools);
+  if (panels.length) point(place, panels);
+}
+
+/** Tell the values of the curves where the reader points at the figure in `place`. */
+function point(place, panels) {
+  const drawing = place.querySelector("svg");
+  const [cursor, tip] = ["cursor", "tip"].map((kind) => make("div", { class: kind, hidden: "" }));
+  place.append(cursor, tip);
+  const hide = () => (cursor.hidden = tip.hidden = true);
+  drawing.onpointerleave = hide;
+  drawing.onpointermove = drawing.onpointerdown = (event) => {
+    const frame = drawing.getBoundingClientRect();
+    const outer = place.getBoundingClientRect();
+    const x = (event.clientX - frame.left) / frame.width;
+    const y = (event.clientY - frame.top) / frame.height;
+    const inside = ({ box }) => box[0] <= x && x <= box[2] && box[1] <= y && y <= box[3];
+    const panel = panels.find(inside);
+    if (!panel) return hide();
+    const scale = panel.log ? Math.log : Number;
+    const [left, top, right, bottom] = panel.box;
+    const [low, high] = panel.limits.map(scale);
+    const across = (value) => left + ((scale(value) - low) / (high - low)) * (right - left);
+    const at = nearest(panel.lines.flatMap((line) => line.x), x, across);
+    const values = panel.lines
+      .map((line) => [line, nearest(line.x, across(at), across)])
+      .filter(([line, own]) => line.x.length && Math.abs(across(own) - across(at)) < 0.01)
+      .map(([line, own]) => [line, line.y[line.x.indexOf(own)]]);
+    tip.replaceChildren(
+      make("p", {}, `${panel.x} ${shortly(at)}`),
+      ...values.map(([{ label, colour }, value]) =>
+        make("p", {}, swatch(colour), `${label} `, make("b", {}, shortly(value))),
+      ),
+    );
+    cursor.hidden = tip.hidden = false;
+    const [dx, dy] = [frame.left - outer.left, frame.top - outer.top];
+    const middle = dx + across(at) * frame.width;
+    cursor.style.cssText = `left: ${middle}px; top: ${dy + top * frame.height}px;
+      height: ${(bottom - top) * frame.height}px`;
+    const beside = middle + 12 + tip.offsetWidth > outer.width;
+    const start = beside ? Math.max(0, middle - 12 - tip.offsetWidth) : middle + 12;
+    tip.style.cssText = `left: ${start}px; top: ${dy + top * frame.height}px`;
+  };
+}
+
+/** That of the `values` whose place `across` lies nearest to `x`. */
+function nearest(values, x, across) {
+  const distance = (value) => Math.abs(across(value) - x);
+  return values.reduce((best, one) => (distance(one) < distance(best) ? one : best), values[0]);
+}
+
+const shortly = (value) =>
+  value === null ? "not finite" : String(Number(value.toPrecision(4))).replace("-", "−");
+
+const swatch = (colour) => make("span", { class: "swatch", style: `background: ${colour}` });
+
+/** The figure as a file of its own: light, and with the styles that the page lends it. */
+function printed(svg, place) {
+  const lent = "*{stroke-linejoin:round;stroke-linecap:butt}text{font-family:sans-serif}";
+  const light = (_, name) => {
+    const value = getComputedStyle(place).getPropertyValue(name);
+    return value.match(/light-dark\(([^,]+),/)?.[1] ?? value;
+  };
+  return svg
+    .replace(/var\((--\w+)\)/g, light)
+    .replaceAll("currentColor", "#000000")
+    .replace(/<svg[^>]*>/, (start) => `${start}<style>${lent}</style>`);
+}
+
+/** The curves as comma-separated values: a line for each place on the axis, blank where none is. */
+function table(panels) {
+  const lines = panels.flatMap((panel) => panel.lines);
+  const columns = lines.map((line) => new Map(line.x.map((x, place) => [x, line.y[place]])));
+  const places = [...new Set(lines.flatMap((line) => line.x))].sort((a, b) => a - b);
+  const quoted = (text) => (/[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const head = [panels[0].x, ...lines.map((line) => line.label)].map(quoted);
+  const rows = places.map((x) => [x, ...columns.map((column) => column.get(x) ?? "")]);
+  return [head, ...rows].map((row) => `${row.join(",")}\n`).join("");
+}
+
+function save(name, type, text) {
+  const href = URL.createObjectURL(new Blob([text], { type }));
+  make("a", { href, download: name }).click();
+  URL.revokeObjectURL(href);
+}
 
 function make(tag, attributes, ...children) {
   const element = document.createElement(tag);
@@ -409,6 +570,10 @@ for (const root of document.querySelectorAll("[data-explorer]")) {
   };
   const ask = answers ? recorded(answers) : server;
   mount(root, JSON.parse(page), ask, answers ? {} : { seed, changed });
+}
+
+for (const place of document.querySelectorAll("[data-figure]")) {
+  equip(place, { name: place.dataset.figure, svg: place.querySelector("svg").outerHTML });
 }
 
 // The switch between light and dark, remembered; the reader's system decides until it is used.

@@ -69,7 +69,9 @@ def scenes() -> Iterator[Scene]:
     )
     real = trained.packaged(*trained.REAL)
     text = trained.packaged("text-")
-    yield Scene("models", {"task": [*trained.REAL], "model": real, "input": ("trained", "white")})
+    together = [",".join(trained.packaged(task)) for task in trained.REAL]
+    sets = {"task": [*trained.REAL], "model": [*real, *together], "input": ("trained", "white")}
+    yield Scene("models", sets)
     yield Scene("training", {"task": [*trained.REAL, "text-"], "model": [*real, *text]})
     yield Scene(
         "text",
@@ -109,7 +111,7 @@ def record(scene: Scene, outputs: str | Path = "outputs") -> tuple[Message, list
     if missing := set(scene.grid) - {name for one in answers.values() for name in one["values"]}:
         raise ValueError(f"{scene.page} has no control {', '.join(missing)}")
     # The page's own values are shown first.
-    own = {c["name"]: str(c["value"]) for c in settle(page, scene.fixed)[0]}
+    own = {c["name"]: _written(c["value"]) for c in settle(page, scene.fixed)[0]}
     found = sorted(
         answers.values(),
         key=lambda one: sum(str(value) != own.get(name) for name, value in one["values"].items()),
@@ -119,9 +121,19 @@ def record(scene: Scene, outputs: str | Path = "outputs") -> tuple[Message, list
     return described(page) | own_words | {"controls": controls}, found
 
 
+def _written(value: Any) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
 def _narrowed(control: Message, values: Sequence[Any]) -> Message:
     """The control with `values` as its only ones: a slider if they are evenly spaced."""
     value, unit = control["value"], control.get("unit", "")
+    if control["kind"] == "several":  # each set of them is a choice
+        offered = {option for option, _ in control["options"]}
+        sets = [one for one in values if offered.issuperset(one.split(","))]
+        options = [(one, "all of them" if "," in one else one) for one in sets]
+        value = _written(value)
+        control = control | {"kind": "choice", "value": value, "options": options}
     if value not in values:
         raise ValueError(f"{control['label']} is {value}, which is none of {list(values)}")
     if control["kind"] == "choice":

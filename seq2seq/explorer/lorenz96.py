@@ -7,13 +7,14 @@ from matplotlib.figure import Figure as Drawing
 
 from seq2seq.analysis import figures
 from seq2seq.explorer import drawing
-from seq2seq.explorer.page import Blocks, Controls, Figure, Page, Slider
+from seq2seq.explorer.page import Blocks, Controls, Page, Slider
 
 LENGTH = 128
 
 
 class Lorenz96(Page):
     title = "Lorenz 96"
+    sentence = "A nonlinear task with hidden fast variables that no model sees."
     about = (
         "<i>K</i> slow variables <i>y</i> on a circle, driven by the input <i>x</i>, each coupled "
         "to <i>J</i> fast ones <i>z</i>. A model sees <i>x</i> and must answer <i>y</i>; it never "
@@ -46,18 +47,18 @@ class Lorenz96(Page):
         task = Task(**parameters, length=LENGTH, input=process)
         x = process.sample(1, LENGTH, task.K, generator(seed, "explorer"))[0]
         y, z = task.trajectory(x)
-        yield Figure(
+        yield drawing.block(
             "curves",
-            drawing.svg(_curves(x[:, 0], y[:, 0], z[:, 0, 0], task.dt, width)),
+            _curves(x[:, 0], y[:, 0], z[:, 0, 0], task.dt, width),
             f"The forcing, slow variable and one fast variable of the first place over "
             f"{LENGTH} steps of {task.dt}. The slow one runs from {y[:, 0].min():.3g} to "
             f"{y[:, 0].max():.3g}, the fast one from {z[:, 0, 0].min():.3g} to "
             f"{z[:, 0, 0].max():.3g}.",
         )
         if task.K > 1:
-            yield Figure(
+            yield drawing.block(
                 "space-time",
-                drawing.svg(_space_time(y, task.dt, width)),
+                _space_time(y, task.dt, width),
                 f"All {task.K} slow variables over time, as an image: from {y.min():.3g} to "
                 f"{y.max():.3g}.",
             )

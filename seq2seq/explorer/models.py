@@ -1,14 +1,14 @@
-"""The page of trained models: what they answer, beside the truth."""
+"""The page of trained models: what they answer, beside the truth and beside each other."""
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seq2seq.analysis import figures
 from seq2seq.explorer import drawing, inputs, trained
-from seq2seq.explorer.page import Blocks, Choice, Controls, Figure, Note, Page, Refused, Table
+from seq2seq.explorer.page import Blocks, Choice, Controls, Note, Page, Refused, Several, Table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,8 +26,16 @@ LEFT = 58
 
 #: Why the responses to an impulse may differ where the outputs do not.
 SMOOTH = (
-    "The model was trained on smooth inputs. They hold next to nothing of what an impulse is made "
-    "of, so that the responses may differ here where the outputs above do not."
+    "Training was on smooth inputs. They hold next to nothing of what an impulse is made of, so "
+    "that the responses may differ here where the outputs above do not."
+)
+
+#: The columns of the table that need a word.
+COLUMNS = (
+    "A model sees back over its receptive field, and carries so many numbers from step to step. "
+    "Its effective memory is that of the best linear predictor with as low an error, its used "
+    "memory the steps back that hold 99% of its squared gradient. Best without memory is the best "
+    "linear predictor that sees only the present input."
 )
 
 #: Lags of an impulse response that are drawn.
@@ -36,57 +44,114 @@ LAGS = 48
 
 class Models(Page):
     title = "Models on tasks"
+    sentence = "What trained models answer to new inputs, beside the truth and each other."
     about = (
-        "What a trained model answers to inputs that it has never seen. Its NMSE is the mean of "
+        "What trained models answer to inputs that they have never seen. Their NMSE is the mean of "
         "(<i>ŷ<sub>t</sub></i>&nbsp;−&nbsp;<i>y<sub>t</sub></i>)<sup>2</sup> over the mean of "
         "<i>y<sub>t</sub></i><sup>2</sup>: always answering 0 gives 1."
     )
 
     def controls(self) -> Controls:
-        yield from trained.choices(trained.REAL, trained.runs(self.outputs))
+        yield from trained.choices(trained.REAL, trained.runs(self.outputs), Several)
         yield Choice("input", "Input", (("trained", "as in training"), *inputs.INPUTS.items()))
         lengths = (("1", "as in training"), ("2", "twice as long"), ("4", "four times as long"))
         yield Choice("length", "Length", lengths)
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Blocks:
-        import torch
-
         from seq2seq.build import threads
 
-        run, task, model = trained.load(trained.find(self.outputs, values["model"], self.allow))
         block, shown = divmod(seed, SEQUENCES)
+        labels = trained.labels([name.rpartition("/")[2] for name in values["model"]])
+        compared: list[Compared] = []
+        refused: list[Refused] = []
         with threads(1):  # models this small are slower on more
-            x, y = _sample(task, values["input"], int(values["length"]), block)
-            with trained.refusing(run):
-                with torch.no_grad():
-                    prediction = model(x)
-                used, responses = _probed(task, model)
-        parts = [part[shown, :, 0].numpy() for part in (x, y, prediction)]
-        one, all_of_them = _nmse(prediction[shown], y[shown]), _nmse(prediction, y)
-        yield Figure(
-            "prediction",
-            drawing.svg(_sequences(parts, width)),
-            f"The input, the true output and what the model answers, over {x.shape[1]} steps, and "
-            f"the difference of the two outputs. The NMSE of this answer is {one:.3g}.",
-        )
-        rows = [("NMSE of this answer", _number(one))]
-        rows.append((f"NMSE over {SEQUENCES} sequences", _number(all_of_them)))
-        usual = values["input"] == "trained" and values["length"] == "1"
-        if usual and "reference/memoryless" in run.result:
-            without = run.result["reference/memoryless"] / run.result["reference/zero"]
-            rows.append(("NMSE of the best linear answer without memory", _number(without)))
-        rows += _facts(run, model, used)
-        yield Table("facts", ("", "this model"), rows)
-        if responses is not None:
-            true, learned = responses
-            yield Figure(
-                "response",
-                drawing.svg(_impulse(true, learned, width)),
-                f"The response to an impulse over {len(true)} steps: the true one is largest "
-                f"after {abs(true).argmax()}, the model's after {abs(learned).argmax()}.",
+            for name, label in zip(values["model"], labels, strict=True):
+                try:
+                    one = trained.load(trained.find(self.outputs, name, self.allow))
+                    if not compared:
+                        run, task, _ = one
+                        x, y = _sample(task, values["input"], int(values["length"]), block)
+                        if not x.is_floating_point():
+                            raise Refused("model", f"{label} cannot be shown: it reads tokens")
+                    compared.append(_answer(label, one, task, x, y, shown))
+                except Refused as error:
+                    refused.append(error)
+        if compared:
+            given, wanted = (part[shown, :, 0].numpy() for part in (x, y))
+            yield drawing.block(
+                "prediction",
+                _sequences(given, wanted, compared, width),
+                f"The input, the true output and what each model answers, over {x.shape[1]} steps, "
+                f"and the difference of the outputs. {_told(compared)}",
             )
-            if _is_smooth(task.input):
-                yield Note("smooth", SMOOTH)
+            rows = [one.row for one in compared]
+            usual = values["input"] == "trained" and values["length"] == "1"
+            if usual and "reference/memoryless" in run.result:
+                without = run.result["reference/memoryless"] / run.result["reference/zero"]
+                rows.append(["best without memory", "", _number(without), *[""] * 5])
+            colours = [drawing.property_of(colour) for _, colour in _coloured(compared)]
+            yield Table("facts", TITLES, rows, [*colours, *[""] * (len(rows) - len(compared))])
+            yield Note("columns", COLUMNS)
+            if others := [one.label for one in compared if not one.same]:
+                yield Note("others", f"Trained on another task: {', '.join(others)}.")
+            true = compared[0].true
+            if true is not None:
+                yield drawing.block(
+                    "response",
+                    _impulse(true, compared, width),
+                    f"The response to an impulse over {len(true)} steps: the true one is largest "
+                    f"after {abs(true).argmax()}. {_peaks(compared)}",
+                )
+                if _is_smooth(task.input):
+                    yield Note("smooth", SMOOTH)
+        if refused:
+            raise Refused(refused[0].name, "; ".join(map(str, refused)))
+
+
+class Compared(NamedTuple):
+    """What is shown of a model: its answer and responses (time,), and its row of the table."""
+
+    label: str
+    answer: Any
+    nmse: float
+    row: list[str]
+    true: Any
+    response: Any
+    #: Whether it was trained on the task that is shown.
+    same: bool
+
+
+def _answer(
+    label: str, one: trained.Loaded, task: "SequenceTask", x: "Tensor", y: "Tensor", shown: int
+) -> Compared:
+    """What a model answers to `x`, of which the sequence `shown` is drawn."""
+    import torch
+
+    run, own, model = one
+    if (own.input_dim, own.output_dim) != (task.input_dim, task.output_dim):
+        raise Refused("model", f"{label} has not as many channels as the first model")
+    with trained.refusing(run):
+        with torch.no_grad():
+            prediction = model(x)
+        used, true, response = _probed(task, model)
+        same = own is task or torch.equal(own.targets(x), y)
+    here, all_of_them = _nmse(prediction[shown], y[shown]), _nmse(prediction, y)
+    row = [label, _number(here), _number(all_of_them), *_facts(run, model, used)]
+    return Compared(label, prediction[shown, :, 0].numpy(), here, row, true, response, same)
+
+
+def _coloured(compared: Sequence[Compared]) -> Iterator[tuple[Compared, str]]:
+    return zip(compared, drawing.LINES, strict=False)
+
+
+def _told(compared: Sequence[Compared]) -> str:
+    return " ".join(f"The NMSE of {one.label} is {one.nmse:.3g}." for one in compared)
+
+
+def _peaks(compared: Sequence[Compared]) -> str:
+    return " ".join(
+        f"That of {one.label} is largest after {abs(one.response).argmax()}." for one in compared
+    )
 
 
 @functools.lru_cache(maxsize=8)
@@ -121,32 +186,42 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if math.isfinite(value) else "not finite"
 
 
-def _facts(run: Any, model: Any, used: int) -> list[tuple[str, str]]:
+#: Of the table.
+TITLES = (
+    "",
+    "NMSE of this answer",
+    f"NMSE over {SEQUENCES} sequences",
+    "parameters",
+    "sees back (steps)",
+    "carries (numbers)",
+    "effective memory",
+    "used memory",
+)
+
+
+def _facts(run: Any, model: Any, used: int) -> Iterator[str]:
+    """The cells of the table that do not depend on the input."""
     from seq2seq.analysis import memory
 
-    rows = [("Parameters", f"{sum(p.numel() for p in model.parameters()):,}")]
+    yield f"{sum(p.numel() for p in model.parameters()):,}"
     field, state = (getattr(model, name, None) for name in ("receptive_field", "state_size"))
-    if field is not None:
-        rows.append(("Receptive field (steps)", f"{field}"))
-    elif state is not None:
-        rows.append(("Numbers carried from step to step", f"{state:,}"))
-    elif hasattr(model, "receptive_field"):
-        rows.append(("Receptive field (steps)", "all"))
+    yield "all" if field is None else f"{field:,}"
+    yield "all seen" if state is None else f"{state:,}"
     bracket = memory.effective(run.result)
-    if bracket is not None:
+    if bracket is None:
+        yield ""
+    else:
         low, high = bracket
-        text = f"> {low:.0f}" if math.isinf(high) else f"{low:.0f} to {high:.0f}"
-        rows.append(("Effective memory (steps that a linear predictor as good sees)", text))
-    rows.append(("Steps back that hold 99% of its squared gradient", f"{used}"))
-    return rows
+        yield f"> {low:.0f}" if math.isinf(high) else f"{low:.0f} to {high:.0f}"
+    yield f"{used}"
 
 
-@functools.lru_cache(maxsize=8)
-def _probed(task: "SequenceTask", model: Any) -> tuple[int, Any]:
+@functools.lru_cache(maxsize=16)
+def _probed(task: "SequenceTask", model: Any) -> tuple[int, Any, Any]:
     """The lags that a model uses, and the true and its own response to an impulse, (lags,) each.
 
     The first channel answers an impulse on it, as large as the inputs usually are: a nonlinear
-    system answers others otherwise.
+    system answers others otherwise. Both are None where the task has no process of inputs.
     """
     import torch
 
@@ -156,36 +231,52 @@ def _probed(task: "SequenceTask", model: Any) -> tuple[int, Any]:
     x, _ = task.sample(PROBED, generator(0, "explorer"))
     used = memory.used(memory.gradient_profile(model, x))
     if task.input is None:
-        return used, None
+        return used, None, None
     size = float(task.input.covariance(1)) ** 0.5
     x = torch.zeros(2, min(task.length, LAGS), task.input_dim)
     x[0, 0, 0] = size
     with torch.no_grad():
         answers = [answer(x)[..., 0] for answer in (task.targets, model)]
-    return used, [((y[0] - y[1]) / size).numpy() for y in answers]
+    true, learned = (((y[0] - y[1]) / size).numpy() for y in answers)
+    return used, true, learned
 
 
 @figures.style()
-def _sequences(shown: list[Any], width: int) -> Any:
-    """Input, true output and prediction, (time,) each."""
-    x, y, prediction = shown
-    figure, (above, below) = drawing.panels(width, (190, 70), left=LEFT)
+def _sequences(x: Any, y: Any, compared: Sequence[Compared], width: int) -> Any:
+    """Input, true output and what models answer, (time,) each."""
+    labels = ["input", "true output", *(one.label for one in compared)]
+    across, rows = drawing.columns(width - LEFT, labels)
+    figure, (above, below) = drawing.panels(width, (190, 70), left=LEFT, top=12 + 16 * rows)
     above.axhline(0, color=figures.GREY, lw=0.6)
-    above.plot(x, color=figures.SKY, lw=1.0, label="input")
+    below.axhline(0, color=figures.GREY, lw=0.6)
+    above.plot(x, color=figures.GREY, lw=1.0, label="input")
     above.plot(y, color=figures.BLACK, lw=2.4, label="true output")
-    above.plot(prediction, color=figures.VERMILION, lw=1.2, label="model")
-    above.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=3, borderaxespad=0.2)
-    drawing.curve(below, prediction - y, figures.VERMILION, "model − true")
+    for one, colour in _coloured(compared):
+        above.plot(one.answer, color=colour, lw=1.2, label=drawing.cut(one.label, width - LEFT))
+        error = one.answer - y
+        below.plot(error, color=colour, lw=1.2, label=f"{drawing.cut(one.label, width)} − true")
+    above.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=across, borderaxespad=0.2)
+    below.set_title("model − true", loc="left", y=1.0)
     below.set_xlabel("time (steps)")
     return figure
 
 
 @figures.style()
-def _impulse(true: Any, learned: Any, width: int) -> Any:
-    figure, (axes,) = drawing.panels(width, (170,), left=LEFT)
+def _impulse(true: Any, compared: Sequence[Compared], width: int) -> Any:
+    labels = ["true", *(one.label for one in compared)]
+    across, rows = drawing.columns(width - LEFT, labels)
+    figure, (axes,) = drawing.panels(width, (170,), left=LEFT, top=12 + 16 * rows)
     axes.axhline(0, color=figures.GREY, lw=0.6)
     axes.plot(true, color=figures.BLACK, lw=2.4, marker="o", ms=6, mfc="none", label="true")
-    axes.plot(learned, color=figures.VERMILION, lw=1.2, marker="o", ms=3, label="model")
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2, borderaxespad=0.2)
+    for one, colour in _coloured(compared):
+        axes.plot(
+            one.response,
+            color=colour,
+            lw=1.2,
+            marker="o",
+            ms=3,
+            label=drawing.cut(one.label, width - LEFT),
+        )
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=across, borderaxespad=0.2)
     axes.set_xlabel("steps after an impulse")
     return figure

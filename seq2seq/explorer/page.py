@@ -84,6 +84,24 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Several(Choice):
+    """Up to `most` of `options`, a list of values; also written as one text, with commas.
+
+    Values that are not (or no longer) among them are left out. Where none is left, `value` stands.
+    """
+
+    most: int = 6
+
+    def parse(self, raw: Any) -> list[str]:  # type: ignore[override]
+        if isinstance(raw, list | tuple) and not raw:
+            raise Refused(self.name, f"{self.label}: choose at least one")
+        values = [value for value, _ in self.pairs()]
+        named = raw if isinstance(raw, list | tuple) else str(raw).split(",")
+        found = [one for one in dict.fromkeys(map(str, named)) if one in values]
+        return found[: self.most] or [super().parse(self.value)]
+
+
+@dataclass(frozen=True)
 class TextBox:
     """A text of one line, or of several `rows`; `hint` stands below it."""
 
@@ -112,20 +130,32 @@ Controls = Generator[Control, Any, None]
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing: `svg` as `drawing.svg` makes it, `description` what it says to who cannot see."""
+    """A drawing, as `drawing.block` makes it.
+
+    Attributes:
+        svg: as `drawing.svg` writes it.
+        description: what it says to readers who cannot see it.
+        panels: what is drawn, for who points at it and to be saved: see `drawing.panels_of`.
+    """
 
     name: str
     svg: str
     description: str
+    panels: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells already written as text; numbers among them are aligned to the right."""
+    """Cells already written as text: in the first column names, in the others numbers.
+
+    Attributes:
+        colours: of the curves that rows belong to, "" for none; empty where no row has one.
+    """
 
     name: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    colours: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -156,11 +186,13 @@ class Page(ABC):
     """
 
     title: ClassVar[str]
+    #: What a reader finds there, in a sentence.
+    sentence: ClassVar[str]
     #: One or two sentences and the formula, in HTML.
     about: ClassVar[str]
     #: Whether there is a Refresh button, which raises `seed`.
     refresh: ClassVar[bool] = True
-    #: The label of a button that must be pressed before `update` runs; "" runs it at every change.
+    #: The label of a button that runs `update`, as opening the page does; "": every change does.
     start: ClassVar[str] = ""
 
     def __init__(self, outputs: str | Path = "outputs", allow: Sequence[str] = ()) -> None:
@@ -191,7 +223,8 @@ class Page(ABC):
             width: of the figures in CSS pixels.
 
         Raises:
-            Refused: a value that cannot be used; what the page shows stays as it is.
+            Refused: a value that cannot be used. What was yielded before it is shown; what the
+                page showed for other values is not, but beside a text that is being written.
             ValueError: the same, not owed to one control; one line.
         """
 
@@ -203,8 +236,8 @@ def answer(page: Page, request: Mapping[str, Any]) -> Generator[Message, None, N
     as matplotlib's settings belong to all its threads.
 
     Args:
-        request: `values` by the controls' names, `seed`, `width`, and `started`: whether the start
-            button was pressed, where there is one.
+        request: `values` by the controls' names, `seed`, `width`, and `started`: whether the page
+            is opened or its start button was pressed, where there is one.
 
     Raises:
         KeyError, OverflowError, TypeError, ValueError: it is no such request; raised at once.
@@ -282,6 +315,7 @@ def described(page: Page, values: Mapping[str, Any] | None = None) -> Message:
     return {
         "name": page.name,
         "title": page.title,
+        "sentence": page.sentence,
         "about": page.about,
         "refresh": page.refresh,
         "start": page.start,

@@ -79,8 +79,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
-        name = path.removeprefix("/") or next(iter(self.server.pages))
-        if name in FILES:
+        name = path.removeprefix("/")
+        if not name:
+            self._send(HTTPStatus.OK, "text/html", index(self.server.pages))
+        elif name in FILES:
             self._send(HTTPStatus.OK, FILES[name], (FOLDER / name).read_text())
         elif name in self.server.pages:
             self._send(HTTPStatus.OK, "text/html", document(self.server.pages, name, query))
@@ -151,6 +153,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the terminal is for what the reader must know."""
+
+
+def index(pages: Mapping[str, Page]) -> str:
+    """The HTML document that says what the pages are."""
+    return TEMPLATES.get_template("index.html.jinja").render(
+        pages=pages.values(), page={}, root="/"
+    )
 
 
 def document(pages: Mapping[str, Page], name: str, query: str = "") -> str:

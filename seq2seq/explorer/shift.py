@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from seq2seq.analysis import figures
 from seq2seq.explorer import drawing, inputs
-from seq2seq.explorer.page import Blocks, Controls, Figure, Page, Slider
+from seq2seq.explorer.page import Blocks, Controls, Page, Slider
 
 
 class Shift(Page):
     title = "Shift"
+    sentence = "The simplest task with a memory: repeat the input of k steps ago."
     about = (
         "The output is the input of <i>k</i> steps ago: "
         '<span class="formula"><i>y<sub>t</sub></i> = <i>x</i><sub><i>t</i>−<i>k</i></sub></span>, '
@@ -30,9 +31,9 @@ class Shift(Page):
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Blocks:
         k, t = values["k"], values["t"]
         x, y = sequences(values, seed)
-        yield Figure(
+        yield drawing.block(
             "sequences",
-            drawing.svg(_drawn(x, y, k, t, width)),
+            _drawn(x, y, k, t, width),
             f"Input and output over {len(x)} steps. The output repeats the input {k} steps later. "
             f"The steps from {t - k} to {t} are shaded: the output at {t} is {y[t]:.2f}, "
             f"the input at {t - k}.",

@@ -18,6 +18,7 @@ PIECE = 10
 
 class Text(Page):
     title = "Text"
+    sentence = "A model of Shakespeare's characters or words continues what you type."
     about = (
         "A model that has learnt to predict the next character or word continues what you type. "
         "Each is drawn with a probability proportional to <i>p</i><sup>1/<i>T</i></sup>: a low "
@@ -28,7 +29,7 @@ class Text(Page):
     def controls(self) -> Controls:
         level = yield Choice("level", "It writes", LEVELS)
         models = [*trained.packaged(f"text-{level}-"), *trained.runs(self.outputs, level)]
-        yield Choice("model", "Model", models)
+        yield Choice("model", "Model", [*zip(models, trained.labels(models), strict=True)])
         yield TextBox("prompt", "Prompt", "ROMEO:\n", rows=3)
         yield Slider("temperature", "Temperature", 0, 1.5, 0.7, step=0.05)
         units = dict(LEVELS)[level]

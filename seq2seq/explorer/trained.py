@@ -57,12 +57,22 @@ def packaged(*prefixes: str) -> list[str]:
     return [name for name in pretrained.names() if name.startswith(prefixes)]
 
 
-def choices(tasks: dict[str, str], runs: list[str]) -> Controls:
-    """The choices of a task and of a model on it; where there are `runs`, they stand for a task."""
+def choices(tasks: dict[str, str], runs: list[str], kind: type[Choice] = Choice) -> Controls:
+    """The choices of a task and of a model on it, of that `kind`; `runs` stand for a task."""
     own = {RUNS: "Your own runs"} if runs else {}
     task = yield Choice("task", "Task", [*(tasks | own).items()])
     models = runs if task == RUNS else packaged(task)
-    yield Choice("model", "Run" if task == RUNS else "Model", models)
+    word = "Run" if task == RUNS else "Model"
+    label = word if kind is Choice else f"{word}s"
+    yield kind("model", label, [*zip(models, labels(models), strict=True)])
+
+
+def labels(names: Sequence[str]) -> list[str]:
+    """What to show of the names of models and runs: what ends a run's, where it tells nothing."""
+    short = [re.sub(r"-steps=\d+-\w{8}$", "", name) for name in names]
+    return [
+        brief if short.count(brief) == 1 else name for name, brief in zip(names, short, strict=True)
+    ]
 
 
 def runs(outputs: Path, level: str = "") -> list[str]:

@@ -1,5 +1,6 @@
 """The page of training curves: a model's, the published ones, and the predictors to beat."""
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -7,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seq2seq.analysis import figures, plateau, published
-from seq2seq.analysis.figures.curves import draw_references
+from seq2seq.analysis.figures.curves import merged
 from seq2seq.explorer import drawing, trained
-from seq2seq.explorer.page import Blocks, Controls, Figure, Page, Table
+from seq2seq.explorer.page import Blocks, Controls, Page, Table
 
 #: Of the figure's axes, in pixels.
 HEIGHT = 330
@@ -28,6 +29,7 @@ class Curve(NamedTuple):
 
 class Training(Page):
     title = "Training curve"
+    sentence = "How losses fell, where they rested, and which predictors they had to beat."
     about = (
         "The loss of a model while it was trained, beside the losses that were published for its "
         "task and those of predictors that know it: <i>memoryless</i> is the best linear one that "
@@ -64,9 +66,9 @@ class Training(Page):
         name = "NMSE" if "zero" in references else "cross-entropy (nats per token)"
         rows = [_row(curve) for curve in curves]
         told = [f"{one}: {loss} after {n} steps, on a plateau: {at}." for one, n, loss, at in rows]
-        yield Figure(
+        yield drawing.block(
             "curves",
-            drawing.svg(_drawn(curves, lines, name, width)),
+            _drawn(curves, lines, name, width),
             f"Losses against steps, both logarithmic. {' '.join(told)}",
         )
         yield Table("numbers", ("", "steps", f"last {name}", "plateau (steps)"), rows)
@@ -92,9 +94,25 @@ def _drawn(curves: list[Curve], lines: Mapping[str, float], unit: str, width: in
     low, high = axes.get_ylim()
     shown = {name: loss for name, loss in lines.items() if low < loss < 2 * high}
     axes.set_ylim(low, max([high, *(1.3 * loss for loss in shown.values())]))
-    draw_references(axes, shown, size=8)
+    _name_references(axes, shown)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), borderaxespad=0.2)
     return figure
+
+
+def _name_references(axes: Any, references: Mapping[str, float]) -> None:
+    """A dashed line per group of coinciding references, named at its right end beside the axes."""
+    lines = [(loss, textwrap.wrap(names, 13)) for loss, names in merged(references)]
+    low, high = axes.get_ylim()
+    heights = [float(np.log(loss / low) / np.log(high / low)) for loss, _ in lines]
+    gap = 14 * max((len(names) for _, names in lines), default=1) / HEIGHT
+    places = figures.spread(heights, gap)
+    for (loss, names), height, place in zip(lines, heights, places, strict=True):
+        axes.axhline(loss, color=figures.GREY, lw=0.9, ls=figures.DASHED, zorder=1)
+        look = {"color": figures.GREY, "lw": 0.6, "clip_on": False, "transform": axes.transAxes}
+        axes.plot([1, 1 + 8 / axes.bbox.width], [height, place], **look)
+        text = {"va": "center", "fontsize": 8, "color": figures.DARK, "annotation_clip": False}
+        at = {"xycoords": "axes fraction", "textcoords": "offset points"}
+        axes.annotate("\n".join(names), (1, place), (9, 0), **at, **text)
 
 
 def _last(one: plateau.Plateau) -> int:

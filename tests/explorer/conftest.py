@@ -12,6 +12,13 @@ import shell
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "explore.py"
 
+#: The texts of figures that reach over their edges.
+CUT = """all => all.flatMap(svg => [...svg.querySelectorAll("text")].filter(text => {
+    const [inner, outer] = [text, svg].map(element => element.getBoundingClientRect());
+    return inner.left < outer.left - 1 || inner.right > outer.right + 1
+        || inner.top < outer.top - 1 || inner.bottom > outer.bottom + 1;
+}).map(text => text.textContent))"""
+
 
 @pytest.fixture(scope="session")
 def outputs(tmp_path_factory):
@@ -61,7 +68,7 @@ def tab(browser):
         page.goto(address)
         page.wait_for_function(
             """() => { const roots = [...document.querySelectorAll("[data-explorer]")];
-            return roots.length && roots.every(root => root.dataset.state === "ready") }"""
+            return roots.every(root => root.dataset.state === "ready") }"""
         )
         return page
 
@@ -91,3 +98,9 @@ def settled():
         )
 
     return settled
+
+
+@pytest.fixture
+def cut():
+    """The texts of a page's figures that reach over their edges."""
+    return lambda page: page.locator("figure svg").evaluate_all(CUT)

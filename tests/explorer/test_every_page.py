@@ -3,7 +3,7 @@
 import pytest
 
 from seq2seq.explorer import PAGES, build
-from seq2seq.explorer.page import Choice, Slider, TextBox
+from seq2seq.explorer.page import Choice, Refused, Several, Slider, TextBox
 
 #: The texts whose contrast against the page is below 4.5, as WCAG 2 defines it.
 PALE = """all => {
@@ -23,13 +23,6 @@ PALE = """all => {
     };
     return all.filter(element => contrast(element) < 4.5).map(element => element.textContent);
 }"""
-
-#: The texts of figures that reach over their edges.
-CUT = """all => all.flatMap(svg => [...svg.querySelectorAll("text")].filter(text => {
-    const [inner, outer] = [text, svg].map(element => element.getBoundingClientRect());
-    return inner.left < outer.left - 1 || inner.right > outer.right + 1
-        || inner.top < outer.top - 1 || inner.bottom > outer.bottom + 1;
-}).map(text => text.textContent))"""
 
 
 def test_a_late_answer_does_not_move_a_slider_back(visit):
@@ -99,13 +92,13 @@ def test_refresh_draws_anew_and_a_link_brings_it_back(visit, settled, name):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_text_is_readable_and_nothing_is_cut_off(visit, name, scheme):
+def test_text_is_readable_and_nothing_is_cut_off(visit, cut, name, scheme):
     for width, height in ((1280, 800), (390, 844)):
         page = visit(name, viewport={"width": width, "height": height}, color_scheme=scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         texts = page.locator("nav a, h1, .explorer-about p, label, output, button, figure text")
         assert texts.evaluate_all(PALE) == []
-        assert page.locator("figure svg").evaluate_all(CUT) == []
+        assert cut(page) == []
 
 
 def test_the_switch_between_light_and_dark_is_remembered(visit):
@@ -120,6 +113,16 @@ def test_the_switch_between_light_and_dark_is_remembered(visit):
     assert page.evaluate(paper) == dark
     page.get_by_role("button", name="Light").click()
     assert page.evaluate(paper) == light
+
+
+def test_the_first_page_says_what_the_others_are(visit):
+    for width in (1280, 390):
+        page = visit("", viewport={"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        said = [page.locator(f"main {part}").all_inner_texts() for part in ("dt", "dd")]
+        pages = [build(name) for name in PAGES]
+        assert said == [[one.title for one in pages], [one.sentence for one in pages]]
+        assert page.locator("nav a, main :is(p, a, dd)").evaluate_all(PALE) == []
 
 
 def test_the_menu_leads_to_every_page(visit):
@@ -158,3 +161,22 @@ def test_controls_are_of_the_three_kinds_and_have_names_of_their_own(name):
             control = None
     assert all(isinstance(control, Slider | Choice | TextBox) for control in controls)
     assert len({control.name for control in controls}) == len(controls) > 0
+
+
+@pytest.mark.parametrize(
+    ("raw", "values"),
+    [
+        ("b,a", ["b", "a"]),
+        (["c", "c", "a"], ["c", "a"]),
+        (["a", "b", "c"], ["a", "b"]),
+        ("elsewhere", ["b"]),
+        (7, ["b"]),
+    ],
+)
+def test_several_values_are_those_that_there_are(raw, values):
+    assert Several("model", "Models", ["a", "b", "c"], "b", most=2).parse(raw) == values
+
+
+def test_none_of_several_is_refused():
+    with pytest.raises(Refused, match="Models: choose at least one"):
+        Several("model", "Models", ["a"]).parse([])

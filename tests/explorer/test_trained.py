@@ -1,9 +1,11 @@
 """The pages of trained models, as a reader meets them, and the run folders they refuse."""
 
+import csv
 import pickle
 import re
 import shutil
 import time
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -129,10 +131,11 @@ def test_a_hostile_run_is_refused_in_one_line(run, visit, settled, tmp_path, kin
         (folder / "model.safetensors").write_bytes(pickled.read_bytes())
     try:
         time.sleep(trained.FRESH)  # for so long the server may offer the runs that it saw before
-        page = visit("models?task=runs")
-        wanted = f"shift/hostile-{kind}"
-        if page.get_by_label("Run", exact=True).input_value() != wanted:
-            settled(page, lambda: page.get_by_label("Run", exact=True).select_option(wanted))
+        page = visit("models")
+        assert page.locator("figure").count() == 2
+        settled(page, lambda: page.get_by_label("Task", exact=True).select_option("runs"))
+        assert page.get_by_label(f"shift/hostile-{kind}").is_checked()  # the newest
+        assert page.locator(".blocks > *").count() == 0  # nothing that another model answered
         (line,) = [text for text in page.locator(".problem").all_inner_texts() if text]
         assert line.startswith(f"hostile-{kind} cannot be shown: ")
         assert "\n" not in line
@@ -147,48 +150,83 @@ def test_a_hostile_run_is_refused_in_one_line(run, visit, settled, tmp_path, kin
 
 def test_refresh_draws_other_sequences(visit, settled):
     page = visit("models?model=shift-tcn")
-    before = rows(page)
-    assert before["Parameters"] == ["28,481"]
-    assert before["Receptive field (steps)"] == ["125"]
-    assert float(before["NMSE over 64 sequences"][0]) < 1e-3
+    here, over_all, parameters, sees, *_ = rows(page)["shift-tcn"]
+    assert (parameters, sees) == ("28,481", "125")
+    assert float(over_all) < 1e-3
     settled(page, lambda: page.get_by_role("button", name="Refresh").click())
-    after = rows(page)
-    assert after["NMSE of this answer"] != before["NMSE of this answer"]
-    assert after["Parameters"] == before["Parameters"]
+    after = rows(page)["shift-tcn"]
+    assert after[0] != here
+    assert after[2:4] == [parameters, sees]
 
 
-def test_another_model_gives_another_answer(visit, settled):
+def test_models_share_a_plot_and_a_table(visit, settled):
     page = visit("models?model=shift-tcn")
     picture = page.locator("figure").first.inner_html()
-    settled(page, lambda: page.get_by_label("Model", exact=True).select_option("shift-rnn"))
-    assert rows(page)["Parameters"] == ["4,289"]
+    settled(page, page.get_by_role("checkbox", name="shift-rnn").check)
+    found = rows(page)
+    assert [found[name][2] for name in ("shift-rnn", "shift-tcn")] == ["4,289", "28,481"]
+    assert float(found["best without memory"][1]) == 0.605
     assert page.locator("figure").first.inner_html() != picture
+    for figure in page.locator("figure").all():
+        assert {"shift-rnn", "shift-tcn"} <= set(figure.locator("text").all_text_contents())
     response = page.get_by_role("img").nth(1).get_attribute("aria-label")
     assert "the true one is largest after 8" in response
+    settled(page, page.get_by_role("checkbox", name="shift-tcn").uncheck)
+    assert "shift-tcn" not in rows(page)
+    settled(page, page.get_by_role("checkbox", name="shift-rnn").uncheck)
+    assert page.locator(".problem:not(:empty)").inner_text() == "Models: choose at least one"
+    assert page.locator("figure").count() == 0
+
+
+def test_a_figure_tells_its_values_and_can_be_saved(visit):
+    page = visit("models?model=shift-rnn,shift-tcn")
+    page.locator("figure svg").first.hover(position={"x": 400, "y": 100})
+    time_, *told = page.locator(".tip:visible p").all_inner_texts()
+    saved = {}
+    for kind in ("CSV", "SVG"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"Save as {kind}").first.click()
+        assert download.value.suggested_filename == f"models-prediction.{kind.lower()}"
+        saved[kind] = download.value.path().read_text("utf-8")
+    head, *lines = csv.reader(saved["CSV"].splitlines())
+    assert head[:5] == ["time (steps)", "input", "true output", "shift-rnn", "shift-tcn"]
+    assert [line[0] for line in lines] == [str(t) for t in range(32)]
+    shown = dict(zip(head, lines[int(time_.split()[-1])], strict=True))
+    assert len(told) == 4
+    for text in told:
+        label, _, value = text.rpartition(" ")
+        assert float(value.replace("−", "-")) == pytest.approx(float(shown[label]), rel=1e-3)
+    ElementTree.fromstring(saved["SVG"])
+    assert "var(" not in saved["SVG"]
+    assert "shift-tcn" in saved["SVG"]
 
 
 def test_another_task_brings_its_models(visit, settled):
     page = visit("models")
     settled(page, lambda: page.get_by_label("Task", exact=True).select_option("Lorenz 96"))
-    models = page.get_by_label("Model", exact=True).locator("option").all_inner_texts()
+    models = page.locator("[data-control=model] label").all_inner_texts()
     assert {"lorenz96-lstm", "lorenz96-tcn", "lorenz96-transformer"} <= set(models)
     assert all(model.startswith("lorenz96-") for model in models)
-    assert float(rows(page)["NMSE over 64 sequences"][0]) < 0.1
+    assert float(rows(page)["lorenz96-lstm"][1]) < 0.1
 
 
 def test_noise_and_longer_sequences_are_harder(visit, settled):
     page = visit("models?model=shift-rnn")
-    usual = float(rows(page)["NMSE over 64 sequences"][0])
+    usual = float(rows(page)["shift-rnn"][1])
     settled(page, lambda: page.get_by_label("Input", exact=True).select_option("white"))
-    assert float(rows(page)["NMSE over 64 sequences"][0]) > 3 * usual
+    assert float(rows(page)["shift-rnn"][1]) > 3 * usual
     settled(page, lambda: page.get_by_label("Length", exact=True).select_option("twice as long"))
     assert "over 64 steps" in page.get_by_role("img").first.get_attribute("aria-label")
 
 
-def test_a_run_of_ones_own_is_shown(visit, run):
-    page = visit(f"models?task=runs&model=shift/{run.name}")
-    assert page.get_by_label("Run", exact=True).input_value() == f"shift/{run.name}"
-    assert rows(page)["Parameters"] == [f"{run.result['parameters']:,}"]
+def test_a_run_of_ones_own_is_shown(visit, cut, run):
+    page = visit(f"models?task=runs&model=shift/{run.name}", viewport={"width": 400, "height": 800})
+    name = page.get_by_role("checkbox", checked=True).evaluate("box => box.value")
+    assert name == f"shift/{run.name}"
+    ((_, cells),) = [row for row in rows(page).items() if row[0] != "best without memory"]
+    assert cells[2] == f"{run.result['parameters']:,}"
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    assert cut(page) == []
 
 
 # ------------------------------------------------------------------------------------ training
@@ -230,6 +268,7 @@ def test_a_model_continues_what_one_types(visit, settled, level):
     page = visit("text?length=200")
     if level == "words":
         settled(page, lambda: page.get_by_label("It writes", exact=True).select_option(level))
+    assert len(written(page)) >= 200  # it does not start empty
     prompt = "KING HENRY:\nMy lord,"
     settled(page, lambda: page.get_by_label("Prompt", exact=True).fill(prompt))
     text = write(page, settled)
