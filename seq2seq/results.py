@@ -1,0 +1,127 @@
+"""Numbers as they were measured: files of rows, and the Markdown that shows them.
+
+A file `results/<name>.json` is written by the command that measures its rows, and holds its
+provenance. In Markdown a table and a number stand between marks that say how they are filled, with
+the fields of `str.format`:
+
+    <!-- rows results/bounds.json: | {kernel} | {recurrence_bound:.2g} | -->
+    <!-- /rows -->
+    <!-- = {memory[growth]:.1f} --><!-- /= -->
+"""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import string
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import seq2seq
+from seq2seq.files import place, write_atomically
+
+ROOT = Path(__file__).parents[1]
+
+#: Packages whose version numbers depend on.
+PACKAGES = ("torch", "lightning", "numpy", "scipy")
+
+_ROWS = re.compile(r"(<!-- rows (\S+?)(?:\[(\w+)\])?: (.*?) -->\n)(.*?)(<!-- /rows -->)", re.DOTALL)
+_NUMBER = re.compile(r"(<!-- = (.*?) -->)(.*?)(<!-- /= -->)", re.DOTALL)
+
+
+def store(
+    path: str | Path | None, rows: Sequence[Mapping[str, Any]], **further: Sequence[Any]
+) -> None:
+    """Write rows and their provenance; None writes nothing.
+
+    Args:
+        path: the file.
+        rows: what was measured, a mapping for each line of a table.
+        further: other lists of the file, by name.
+    """
+    if path is None:
+        return
+    lists = ",\n".join(
+        f' "{name}": [\n'
+        + ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in many)
+        + "\n ]"
+        for name, many in {"rows": rows, **further}.items()
+    )
+    origin = json.dumps(provenance(), indent=1, ensure_ascii=False).replace("\n", "\n ")
+    write_atomically(place(path), f'{{\n "provenance": {origin},\n{lists}\n}}\n'.encode())
+
+
+def provenance() -> dict[str, Any]:
+    """What ran, when and where: command, version, commit, date, machine, its load, threads, packages."""
+    program = Path(sys.argv[0])
+    name = (
+        program.resolve().relative_to(ROOT) if program.resolve().is_relative_to(ROOT) else program
+    )
+    found = {package: importlib.metadata.version(package) for package in PACKAGES}
+    return {
+        "command": " ".join(["python", name.as_posix(), *sys.argv[1:]]),
+        "version": seq2seq.__version__,
+        "commit": _git("rev-parse", "--short=12", "HEAD"),
+        "clean": _git("status", "--porcelain", "--", ".", ":!results", ":!*.md") == "",
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "load": round(os.getloadavg()[0], 1),
+        "threads": os.environ.get("OMP_NUM_THREADS", "default"),
+        "packages": {"python": platform.python_version(), **found},
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the tree that the package lies in; None outside of one."""
+    if not (ROOT / ".git").exists():
+        return None
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def render(text: str) -> str:
+    """Markdown with what stands between its marks filled anew.
+
+    Raises:
+        OSError: a file of rows that a mark names is not there.
+        KeyError: no row has what a mark asks for.
+    """
+    return _NUMBER.sub(_number, _ROWS.sub(_rows, text))
+
+
+def _rows(mark: re.Match[str]) -> str:
+    before, path, name, template, _, after = mark.groups()
+    content = json.loads((ROOT / path).read_text(encoding="utf-8"))
+    rows = content[name or "rows"]
+    blank = dict.fromkeys(key for row in rows for key in row)
+    lines = [_TEXT.vformat(template, (), blank | row | {"file": content}) for row in rows]
+    return before + "".join(f"{line}\n" for line in lines) + after
+
+
+def _number(mark: re.Match[str]) -> str:
+    before, template, _, after = mark.groups()
+    return before + _TEXT.vformat(template, (), _Files()) + after
+
+
+class _Files(dict[str, Any]):
+    """The content of `results/<name>.json` under each name."""
+
+    def __missing__(self, name: str) -> Any:
+        return json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+class _Text(string.Formatter):
+    """Fields as tables have them: nothing for None, and 7e-5 for 7e-05."""
+
+    def format_field(self, value: Any, spec: str) -> str:
+        if value is None:
+            return ""
+        return re.sub(r"(?<=\de)(-?)\+?0*(?=\d)", r"\1", format(value, spec))
+
+
+_TEXT = _Text()
