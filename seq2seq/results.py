@@ -34,30 +34,34 @@ _ROWS = re.compile(r"(<!-- rows (\S+?)(?:\[(\w+)\])?: (.*?) -->\n)(.*?)(<!-- /ro
 _NUMBER = re.compile(r"(<!-- = (.*?) -->)(.*?)(<!-- /= -->)", re.DOTALL)
 
 
-def store(
-    path: str | Path | None, rows: Sequence[Mapping[str, Any]], **further: Sequence[Any]
-) -> None:
+def store(path: str | Path | None, rows: Sequence[Mapping[str, Any]], **further: Any) -> None:
     """Write rows and their provenance; None writes nothing.
 
     Args:
         path: the file.
         rows: what was measured, a mapping for each line of a table.
-        further: other lists of the file, by name.
+        further: what else the file says, by name; other lists of rows, too.
     """
     if path is None:
         return
-    lists = ",\n".join(
-        f' "{name}": [\n'
-        + ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in many)
-        + "\n ]"
-        for name, many in {"rows": rows, **further}.items()
-    )
-    origin = json.dumps(provenance(), indent=1, ensure_ascii=False).replace("\n", "\n ")
-    write_atomically(place(path), f'{{\n "provenance": {origin},\n{lists}\n}}\n'.encode())
+    content = {"provenance": provenance(), **further, "rows": rows}
+    entries = ",\n".join(f" {_dump(name)}: {_lines(value)}" for name, value in content.items())
+    write_atomically(place(path), f"{{\n{entries}\n}}\n".encode())
+
+
+def _lines(value: Any) -> str:
+    """JSON with a line for each row."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return _dump(value)
+    return "[\n" + ",\n".join(f"  {_dump(row)}" for row in value) + "\n ]"
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def provenance() -> dict[str, Any]:
-    """What ran, when and where: command, version, commit, date, machine, its load, threads, packages."""
+    """What ran, when and where: command, version and commit, date, machine, load, packages."""
     program = Path(sys.argv[0])
     name = (
         program.resolve().relative_to(ROOT) if program.resolve().is_relative_to(ROOT) else program

@@ -13,13 +13,14 @@ from jinja2 import Environment
 from seq2seq.analysis import laws, memory
 from seq2seq.analysis.figures import number, png, svg
 from seq2seq.analysis.intervals import interval, log_interval
+from seq2seq.analysis.report import numbers
 from seq2seq.analysis.report.growth import Growth, growth
 from seq2seq.analysis.report.panels import figures
 from seq2seq.analysis.report.sweep import Sweep, arrays, plain, timed
 from seq2seq.runs import Run
 
 
-def report(root: str | Path, allow: Sequence[str] = ()) -> Path:
+def report(root: str | Path, allow: Sequence[str] = (), json: Path | None = None) -> Path:
     """Write `report.html` and `figures/*.svg|png` into `root`; returns the page.
 
     Figures of an earlier report that this one has no longer are removed.
@@ -27,12 +28,14 @@ def report(root: str | Path, allow: Sequence[str] = ()) -> Path:
     Args:
         root: the folder of the sweep.
         allow: packages outside the project whose classes the runs' configs may name.
+        json: a file for the numbers of the page's tables.
 
     Raises:
         ValueError: no runs below `root`.
     """
     sweep = Sweep(root, allow)
     fits = growth(sweep)
+    numbers.write(json, sweep, fits)
     folder = sweep.root / "figures"
     folder.mkdir(exist_ok=True)
     panels = []
