@@ -27,11 +27,12 @@ def main(*arguments: str, keep: bool = False, json: Path | None = None) -> None:
     rows = []
     for name in names:
         made = pretrained.find(name) if keep else publish.rebuild(name, overrides)
-        rows.append({"name": name} | {k: v for k, v in made.card.items() if k != "curve"})
         size = sum(file.stat().st_size for file in made.folder.iterdir()) / 1000
         numbers = f"{made.result['parameters']:>9,} parameters {size:>6,.0f} kB"
         metric = "test/nmse" if "test/nmse" in made.result else "test/loss"
         print(f"{name:<22} {numbers}  {metric} {made.result[metric]:.4g}")
+        kept = {key: value for key, value in made.card.items() if key != "curve"}
+        rows.append({"name": name, metric: made.result[metric], **kept})
     results.store(json, rows)
 
 

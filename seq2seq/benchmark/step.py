@@ -58,7 +58,7 @@ def measure(blocks: int = 12, block: int = 50, json: Path | None = None) -> None
             ours += _framework([*overrides], blocks // 3, block)
         a, b = statistics.median(raw) * 1e6, statistics.median(ours) * 1e6
         print(f"{name:<24} {a:9.0f} µs {b:9.0f} µs   {b / a:6.2f}× {b - a:+8.0f} µs")
-        rows.append({"case": name, "by hand": a, "train.py": b, "ratio": b / a})
+        rows.append({"case": name, "by hand": a, "program": b, "ratio": b / a})
     store(json, rows)
 
 
