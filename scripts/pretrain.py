@@ -26,14 +26,12 @@ def main(*arguments: str, keep: bool = False, json: Path | None = None) -> None:
         publish.recipe(name)
     rows = []
     for name in names:
-        one = pretrained.find(name) if keep else publish.rebuild(name, overrides)
-        size = sum(file.stat().st_size for file in one.folder.iterdir()) / 1000
-        numbers = f"{one.result['parameters']:>9,} parameters {size:>6,.0f} kB"
-        metric = "test/nmse" if "test/nmse" in one.result else "test/loss"
-        print(f"{name:<22} {numbers}  {metric} {one.result[metric]:.4g}")
-        rows.append(
-            {"name": name, "train": one.card["train"], **one.card["versions"], **one.result}
-        )
+        made = pretrained.find(name) if keep else publish.rebuild(name, overrides)
+        size = sum(file.stat().st_size for file in made.folder.iterdir()) / 1000
+        numbers = f"{made.result['parameters']:>9,} parameters {size:>6,.0f} kB"
+        metric = "test/nmse" if "test/nmse" in made.result else "test/loss"
+        print(f"{name:<22} {numbers}  {metric} {made.result[metric]:.4g}")
+        rows.append({"name": name, "train": made.card["train"], **made.result})
     results.store(json, rows)
 
 
