@@ -10,13 +10,14 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from latex2mathml.converter import convert
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
-from mkdocs.structure.pages import Page
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
@@ -24,8 +25,10 @@ EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
 log = logging.getLogger("mkdocs.hooks")
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
+def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     """Add the pages that no one writes."""
+    from mkdocs.structure.files import File
+
     for path in EXPERIMENTS:
         text = claim_page(path.stem)
         files.append(File.generated(config, f"experiments/{path.stem}.md", content=text))
@@ -34,15 +37,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
+def on_config(config: "MkDocsConfig") -> "MkDocsConfig":
     """List the claims behind their overview."""
     (section,) = (entry for entry in config.nav if "Experiments" in entry)
     section["Experiments"] += [{p.stem: f"experiments/{p.stem}.md"} for p in EXPERIMENTS]
     return config
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Lead to a claim's page where the repository leads to its file."""
+def on_page_markdown(markdown: str, page: "Page", **_: Any) -> str:
+    """Without marks; a claim's page where the repository has its file; no menu of one entry."""
+    markdown = re.sub(r"<!-- .*? -->", "", markdown)
+    if page.parent is None:
+        page.meta["hide"] = ["navigation", "toc"] if page.is_homepage else ["navigation"]
     return re.sub(r"\(\.\./configs/experiment/(\w+)\.yaml\)", r"(experiments/\1.md)", markdown)
 
 
@@ -53,11 +59,13 @@ def on_page_content(text: str, **_: Any) -> str:
 
 
 def _formula(tag: str, tex: str) -> str:
+    from latex2mathml.converter import convert
+
     display = "block" if tag == "div" else "inline"
     return f'<{tag} class="arithmatex">{convert(tex, display=display)}</{tag}>'
 
 
-def on_post_page(output: str, page: Page, **_: Any) -> str:
+def on_post_page(output: str, page: "Page", **_: Any) -> str:
     """Warn of what the page would load from elsewhere."""
     for found in re.findall(
         r"<(?:script|img|link|iframe)\b[^>]*?(?:src|href)=\"?(https?:[^\" >]+)", output

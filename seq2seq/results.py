@@ -5,8 +5,13 @@ provenance. In Markdown a table and a number stand between marks that say how th
 the fields of `str.format`:
 
     <!-- rows results/bounds.json: | {kernel} | {recurrence_bound:.2g} | -->
+
+    | kernel | bound |
+    |---|---:|
+
     <!-- /rows -->
-    <!-- = {memory[growth]:.1f} --><!-- /= -->
+
+    grows by <!-- = {memory[growth]:.1f} --><!-- /= --> MB
 """
 
 import datetime
@@ -30,8 +35,13 @@ ROOT = Path(__file__).parents[1]
 #: Packages whose version numbers depend on.
 PACKAGES = ("torch", "lightning", "numpy", "scipy")
 
-_ROWS = re.compile(r"(<!-- rows (\S+?)(?:\[(\w+)\])?: (.*?) -->\n)(.*?)(<!-- /rows -->)", re.DOTALL)
-_NUMBER = re.compile(r"(<!-- = (.*?) -->)(.*?)(<!-- /= -->)", re.DOTALL)
+#: A table between its marks.
+ROWS = re.compile(
+    r"^(<!-- rows (?P<path>\S+?)(?:\[(?P<name>\w+)\])?: (?P<row>.*) -->\n\n\|.*\n\|.*\n)"
+    r"(?:\|.*\n)*(\n<!-- /rows -->)",
+    re.MULTILINE,
+)
+_NUMBER = re.compile(r"(<!-- = (.*?) -->)(.*?)(<!-- /= -->)")
 
 
 def store(path: str | Path | None, rows: Sequence[Mapping[str, Any]], **further: Any) -> None:
@@ -95,16 +105,15 @@ def render(text: str) -> str:
         OSError: a file of rows that a mark names is not there.
         KeyError: no row has what a mark asks for.
     """
-    return _NUMBER.sub(_number, _ROWS.sub(_rows, text))
+    return _NUMBER.sub(_number, ROWS.sub(_rows, text))
 
 
 def _rows(mark: re.Match[str]) -> str:
-    before, path, name, template, _, after = mark.groups()
-    content = json.loads((ROOT / path).read_text(encoding="utf-8"))
-    rows = content[name or "rows"]
+    content = json.loads((ROOT / mark["path"]).read_text(encoding="utf-8"))
+    rows = content[mark["name"] or "rows"]
     blank = dict.fromkeys(key for row in rows for key in row)
-    lines = [_TEXT.vformat(template, (), blank | row | {"file": content}) for row in rows]
-    return before + "".join(f"{line}\n" for line in lines) + after
+    lines = [_TEXT.vformat(mark["row"], (), blank | row | {"file": content}) for row in rows]
+    return mark[1] + "".join(f"{line}\n" for line in lines) + mark[5]
 
 
 def _number(mark: re.Match[str]) -> str:
