@@ -2,7 +2,8 @@
 
 A file `results/<name>.json` is written by the command that measures its rows, and holds its
 provenance. In Markdown a table and a number stand between marks that say how they are filled, with
-the fields of `str.format`:
+the fields of `str.format`; `*` in a path takes the rows of several files, and `[laws]` behind it
+another list than `rows`:
 
     <!-- rows results/bounds.json: | {kernel} | {recurrence_bound:.2g} | -->
 
@@ -109,10 +110,15 @@ def render(text: str) -> str:
 
 
 def _rows(mark: re.Match[str]) -> str:
-    content = json.loads((ROOT / mark["path"]).read_text(encoding="utf-8"))
-    rows = content[mark["name"] or "rows"]
+    files = sorted(ROOT.glob(mark["path"]))
+    if not files:
+        raise FileNotFoundError(f"{mark['path']} is not there, which a table shows; store it first")
+    rows = []
+    for file in files:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        rows += [{"file": content} | row for row in content[mark["name"] or "rows"]]
     blank = dict.fromkeys(key for row in rows for key in row)
-    lines = [_TEXT.vformat(mark["row"], (), blank | row | {"file": content}) for row in rows]
+    lines = [_TEXT.vformat(mark["row"], (), blank | row) for row in rows]
     return mark[1] + "".join(f"{line}\n" for line in lines) + mark[5]
 
 
