@@ -115,7 +115,7 @@ def commands(title: str) -> Iterator[list[str]]:
     section = HOWTO.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     assert section
     for block in re.findall(r"^```bash\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
-        for line in block.splitlines():
+        for line in block.replace("\\\n", " ").splitlines():
             python, program, *arguments = shlex.split(re.sub(r"range\(\d+\)", "range(2)", line))
             assert python == "python"
             if program == "train.py":
