@@ -164,6 +164,7 @@ def test_resume_what_was_interrupted(tmp_path):
     assert sorted(run.result["steps"] for run in runs) == [10] * 2 + [20] * 2
 
 
+@pytest.mark.slow
 def test_run_on_slurm(tmp_path):
     pytest.importorskip("submitit")
     follow("Run on Slurm", tmp_path)
