@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from seq2seq.explorer import PAGES
+from seq2seq.results import store
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "explore.py"
 
@@ -34,8 +35,14 @@ MOVE = """selector => new Promise(done => {
 })"""
 
 
-def measure(moves: int = 15) -> None:
-    """Seconds from the command to its first page, ms from a slider's movement to the new figure."""
+def measure(moves: int = 15, json: Path | None = None) -> None:
+    """Seconds from the command to its first page, ms from a slider's movement to the new figure.
+
+    Args:
+        moves: of a slider of each page
+        json: write the rows to this file, too
+    """
+    rows, first = [], {}
     from playwright.sync_api import sync_playwright
 
     path = shutil.which("chromium") or shutil.which("google-chrome")
@@ -57,7 +64,8 @@ def measure(moves: int = 15) -> None:
                 act()
                 if what != "controls":
                     page.wait_for_selector("[data-state=ready]")
-                print(f"first {what} after {time.perf_counter() - start:.2f} s", flush=True)
+                first[what] = time.perf_counter() - start
+                print(f"first {what} after {first[what]:.2f} s", flush=True)
             print("\npage             median     90%")
             for name in PAGES:
                 page.goto(f"{url}{name}{QUERIES.get(name, '')}")
@@ -70,5 +78,7 @@ def measure(moves: int = 15) -> None:
                     page.wait_for_selector("[data-state=ready]")
                 half, most = np.quantile(taken, [0.5, 0.9])
                 print(f"{name:<16} {half:4.0f} ms {most:4.0f} ms", flush=True)
+                rows.append({"page": name, "median": half, "90%": most})
             server.terminate()
         browser.close()
+    store(json, rows, first=[first])

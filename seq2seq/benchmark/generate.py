@@ -2,16 +2,24 @@
 
 import statistics
 import time
+from pathlib import Path
 from typing import cast
 
 from seq2seq.build import build, threads
 from seq2seq.generate import stream
 from seq2seq.models.token import TokenModel
+from seq2seq.results import store
 from seq2seq.training import configure
 
 
-def measure(characters: int = 1000) -> None:
-    """Characters per second that the text presets write, one at a time, on one core."""
+def measure(characters: int = 1000, json: Path | None = None) -> None:
+    """Characters per second that the text presets write, one at a time, on one core.
+
+    Args:
+        characters: of each of three texts
+        json: write the rows to this file, too
+    """
+    rows = []
     print("experiment               characters/s")
     with threads(1):
         for name in ("text_char", "text_char_transformer", "text_char_tcn", "text_word"):
@@ -24,3 +32,5 @@ def measure(characters: int = 1000) -> None:
                     length += len(piece)
                 rates.append(length / (time.perf_counter() - start))
             print(f"{name:<24} {statistics.median(rates):12,.0f}", flush=True)
+            rows.append({"experiment": name, "characters/s": statistics.median(rates)})
+    store(json, rows)

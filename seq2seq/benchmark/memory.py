@@ -4,10 +4,11 @@ import os
 import tempfile
 from pathlib import Path
 
+from seq2seq.results import store
 from seq2seq.training import train
 
 
-def measure(runs: int = 100, steps: int = 20, skipped: int = 10) -> float:
+def measure(runs: int = 100, steps: int = 20, skipped: int = 10, json: Path | None = None) -> float:
     """Print the resident memory after every tenth run; the value is its growth in MB.
 
     The first runs do not count: they load what all others use.
@@ -16,6 +17,7 @@ def measure(runs: int = 100, steps: int = 20, skipped: int = 10) -> float:
         runs: how many.
         steps: of each, with the default callbacks and TensorBoard.
         skipped: runs after which growth is counted.
+        json: write the row to this file, too.
     """
     memory = []
     with tempfile.TemporaryDirectory() as folder:
@@ -37,6 +39,7 @@ def measure(runs: int = 100, steps: int = 20, skipped: int = 10) -> float:
                 print(f"{number + 1:4} runs {memory[-1]:7.1f} MB", flush=True)
     growth = memory[-1] - memory[skipped - 1]
     print(f"growth after the first {skipped} runs: {growth:.1f} MB")
+    store(json, [{"runs": runs, "steps": steps, "skipped": skipped, "growth": growth}])
     return growth
 
 

@@ -3,12 +3,14 @@
 import statistics
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback
 
 from seq2seq.build import build, threads
+from seq2seq.results import store
 from seq2seq.runs import Run
 from seq2seq.seeds import generator
 from seq2seq.training import configure, fit
@@ -36,8 +38,15 @@ class _Stopwatch(Callback):
             self._then = now
 
 
-def measure(blocks: int = 12, block: int = 50) -> None:
-    """µs per optimisation step: `train.py` against a hand-written loop doing the same work."""
+def measure(blocks: int = 12, block: int = 50, json: Path | None = None) -> None:
+    """µs per optimisation step: `train.py` against a hand-written loop doing the same work.
+
+    Args:
+        blocks: that are timed
+        block: steps
+        json: write the rows to this file, too
+    """
+    rows = []
     print("case                     hand-written     train.py     ratio   difference")
     for name, overrides in {
         "tcn (default)": ["model=tcn"],
@@ -49,6 +58,8 @@ def measure(blocks: int = 12, block: int = 50) -> None:
             ours += _framework([*overrides], blocks // 3, block)
         a, b = statistics.median(raw) * 1e6, statistics.median(ours) * 1e6
         print(f"{name:<24} {a:9.0f} µs {b:9.0f} µs   {b / a:6.2f}× {b - a:+8.0f} µs")
+        rows.append({"case": name, "by hand": a, "program": b, "ratio": b / a})
+    store(json, rows)
 
 
 def _framework(overrides: list[str], blocks: int, block: int) -> list[float]:

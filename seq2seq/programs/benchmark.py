@@ -2,6 +2,7 @@
 
 step        a training step against a hand-written loop
 data        sequences per second that tasks draw
+sizes       parameters and memory of the models
 models      a pass over long sequences
 generate    characters per second that models of text write
 explore     the explorer's start and its answers to a slider
@@ -16,7 +17,7 @@ from importlib import import_module
 from seq2seq import checks
 from seq2seq.command import call
 
-KINDS = ("step", "data", "models", "generate", "explore", "books", "memory", "sweep")
+KINDS = ("step", "data", "sizes", "models", "generate", "explore", "books", "memory", "sweep")
 
 
 def main(arguments: Sequence[str], called: str) -> None:

@@ -5,8 +5,9 @@ seq2seq bounds power_law:rate=0.05 impulse:k=24 length=64 sizes=2,4,8,16
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from seq2seq import checks
+from seq2seq import checks, results
 from seq2seq.errors import ConfigError
 from seq2seq.theory import bounds
 from seq2seq.theory.kernels import response
@@ -14,13 +15,16 @@ from seq2seq.theory.kernels import response
 DEFAULT = ("impulse:k=12", "exponential:rate=0.2", "gaussian:centre=12", "power_law", "random")
 
 
-def main(*kernels: str, length: int = 32, sizes: Sequence[int] = (1, 2, 4, 8)) -> None:
+def main(
+    *kernels: str, length: int = 32, sizes: Sequence[int] = (1, 2, 4, 8), json: Path | None = None
+) -> None:
     """Print the table.
 
     Args:
         kernels: family:parameter=value:…, or random:seed=… for white noise
         length: lags
         sizes: states, or channels between the layers
+        json: write the rows to this file, too
     """
     for key, size in (("length", length), *(("sizes", size) for size in sizes)):
         checks.integer(key, size)
@@ -29,6 +33,7 @@ def main(*kernels: str, length: int = 32, sizes: Sequence[int] = (1, 2, 4, 8)) -
         if not rho.any():
             raise ConfigError(f"{name} is zero at all of length={length} lags; raise length")
     table = bounds.compare(responses, sizes)
+    results.store(json, table.to_dict("records"))
     print("Relative errors Σ(ρ − ρ̂)² / Σρ²; size: states, or channels between the layers.\n")
     # Two digits; 0 for what is rounding.
     print(table.to_string(index=False, float_format=lambda e: f"{e:.2g}" if e > 1e-12 else "0"))

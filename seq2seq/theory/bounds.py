@@ -320,6 +320,9 @@ def compare(
     `convolution_found` (`tail_bounds`, `train_approximation`), the higher-order SVD's upper bound
     `hosvd` (its ranks end at the filter size), and the free numbers of both models,
     `recurrence_parameters` (2n) and `convolution_parameters`.
+
+    Raises:
+        ValueError: a kernel is zero.
     """
     import pandas as pd
 
@@ -327,6 +330,8 @@ def compare(
     for name, kernel in kernels.items():
         rho = np.asarray(kernel, dtype=np.float64)
         energy = float(rho @ rho)
+        if not energy:
+            raise ValueError(f"{name} is zero at all of length={len(rho)} lags; raise length")
         unfoldings, modes = train_spectra(rho, filter_size), mode_spectra(rho, filter_size)
         recurrences = best_recurrences(rho, max(sizes), starts=starts)
         for size in sizes:

@@ -11,7 +11,7 @@ from jinja2 import Environment
 
 from seq2seq.analysis.figures import files, number
 from seq2seq.analysis.intervals import interval, log_interval
-from seq2seq.analysis.report import tables
+from seq2seq.analysis.report import numbers, tables
 from seq2seq.analysis.report.comparison import bracketed, comparisons
 from seq2seq.analysis.report.growth import Growth, growth
 from seq2seq.analysis.report.panels import PANELS, figures
@@ -20,7 +20,12 @@ from seq2seq.analysis.report.sweep import Sweep, plain
 from seq2seq.analysis.report.verdict import Verdict, verdicts
 
 
-def report(root: str | Path, allow: Sequence[str] = (), latex: bool = False) -> Path:
+def report(
+    root: str | Path,
+    allow: Sequence[str] = (),
+    latex: bool = False,
+    store: str | Path | None = None,
+) -> Path:
     """Write `report.html`, `report.json` and `figures/` into `root`; returns the page.
 
     Every figure is there as SVG, PDF and PNG, and its data as CSV. Figures of an earlier report
@@ -30,6 +35,7 @@ def report(root: str | Path, allow: Sequence[str] = (), latex: bool = False) -> 
         root: the folder of the sweep.
         allow: packages outside the project whose classes the runs' configs may name.
         latex: also write `tables.tex`.
+        store: a file for the numbers of the page, as rows with their provenance.
 
     Raises:
         ValueError: no runs below `root`.
@@ -49,6 +55,7 @@ def report(root: str | Path, allow: Sequence[str] = (), latex: bool = False) -> 
         if old.suffix in (".svg", ".png", ".pdf", ".csv") and old.stem not in drawn:
             old.unlink()  # of an earlier state of the sweep
     found = verdicts(sweep, fits)
+    numbers.write(store, sweep, fits, worst(found))
     said = content(sweep, fits, found)
     page = sweep.root / "report.html"
     template = Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8")
@@ -92,14 +99,18 @@ def content(sweep: Sweep, fits: Sequence[Growth], found: Sequence[Verdict]) -> d
     }
 
 
+def worst(found: Sequence[Verdict]) -> str | None:
+    """The one word for several claims: a refuted one decides, then an undecided one."""
+    words = [one.word for one in found]
+    return next((word for word in ("refuted", "undecided", "supported") if word in words), None)
+
+
 def as_json(sweep: Sweep, said: dict[str, Any], found: Sequence[Verdict]) -> dict[str, Any]:
     """The page for programs."""
-    words = [one.word for one in found]
-    worst = next((word for word in ("refuted", "undecided", "supported") if word in words), None)
     every = {table.name: table for table in (*said["tables"], said["runs"])}
     return {
         "name": said["title"],
-        "verdict": worst,
+        "verdict": worst(found),
         "claims": [one.plain() for one in found],
         "sentences": said["sentences"],
         "runs": len(sweep.runs),

@@ -1,0 +1,150 @@
+"""What mkdocs adds to the site: a page for each claim, the changelog, formulas as MathML.
+
+Nothing that a page loads may come from the network: what would is a warning, and so an error under
+`mkdocs build --strict`.
+"""
+
+import html
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
+
+log = logging.getLogger("mkdocs.hooks")
+
+
+def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
+    """Add the pages that no one writes."""
+    from mkdocs.structure.files import File
+
+    for path in EXPERIMENTS:
+        text = claim_page(path.stem)
+        files.append(File.generated(config, f"experiments/{path.stem}.md", content=text))
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").replace("(docs/", "(")
+    files.append(File.generated(config, "changelog.md", content=changes))
+    return files
+
+
+def on_config(config: "MkDocsConfig") -> "MkDocsConfig":
+    """List the claims behind their overview."""
+    (section,) = (entry for entry in config.nav if "Experiments" in entry)
+    section["Experiments"] += [{p.stem: f"experiments/{p.stem}.md"} for p in EXPERIMENTS]
+    return config
+
+
+def on_page_markdown(markdown: str, page: "Page", **_: Any) -> str:
+    """Without marks; a claim's page where the repository has its file; no menu of one entry."""
+    markdown = re.sub(r"<!-- .*? -->", "", markdown)
+    if page.parent is None:
+        page.meta["hide"] = ["navigation", "toc"] if page.is_homepage else ["navigation"]
+    return re.sub(r"\(\.\./configs/experiment/(\w+)\.yaml\)", r"(experiments/\1.md)", markdown)
+
+
+def on_page_content(text: str, **_: Any) -> str:
+    """Formulas as MathML, which browsers draw without a script."""
+    mark = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+    return mark.sub(lambda m: _formula(m[1], html.unescape(m[2])), text)
+
+
+def _formula(tag: str, tex: str) -> str:
+    from latex2mathml.converter import convert
+
+    display = "block" if tag == "div" else "inline"
+    return f'<{tag} class="arithmatex">{convert(tex, display=display)}</{tag}>'
+
+
+def on_post_page(output: str, page: "Page", **_: Any) -> str:
+    """Warn of what the page would load from elsewhere."""
+    for found in re.findall(
+        r"<(?:script|img|link|iframe)\b[^>]*?(?:src|href)=\"?(https?:[^\" >]+)", output
+    ):
+        log.warning("%s loads %s", page.file.src_uri, found)
+    return output
+
+
+def claim_page(name: str) -> str:
+    """The page of one experiment: its claim, what came out, its commands and its file."""
+    source = (ROOT / "configs" / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+    claim, refuted, rest = str(yaml.safe_load(source).get("claim", "")).partition("Refuted")
+    folder = yaml.safe_load(source).get("name", name)
+    parts = [f"# {name}", claim.strip()]
+    if refuted:
+        parts.append(f"**What would refute it.** {refuted}{rest}")
+    if (ROOT / "docs" / f"{name}.png").exists():
+        parts.append(f"![The figure of {name}](../{name}.png)")
+    parts += ["## What came out", *outcome(name), "## Run it"]
+    commands = [
+        f"python train.py experiment={name}",
+        f"python scripts/report.py outputs/{folder} json=results/{name}.json",
+    ]
+    parts += ["\n".join(["```bash", *commands, "```"])]
+    parts += [f"## `configs/experiment/{name}.yaml`", f"```yaml\n{source}```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def outcome(name: str) -> Iterator[str]:
+    """What is stored of an experiment's results, or what has been reported of them."""
+    path = ROOT / "results" / f"{name}.json"
+    if path.exists():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        yield from (law["sentence"] for law in stored["laws"] if "exponential" in law)
+        yield from settings(stored["rows"])
+        origin = stored["provenance"]
+        yield (
+            f"*Stored on {origin['date']} by `{origin['command']}`, version {origin['version']}, "
+            f"commit {origin['commit']}, {origin['machine']}.*"
+        )
+        return
+    reported = json.loads((ROOT / "results" / "reported.json").read_text(encoding="utf-8"))
+    rows = [row for row in reported["claims"] if row["experiment"] == name]
+    for row in rows:
+        yield f"**Does it hold?** {row['agrees']}."
+        yield f"{row['number']}."
+    others = [row for row in reported["published"] + reported["text"] if row["experiment"] == name]
+    if others:
+        yield table(others)
+    origin = "Reported in 0.2.0" if rows or others else "No number of it is known"
+    yield f"*{origin}; not yet stored by a command.*"
+
+
+def settings(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """A table of the runs that differ by the seed only."""
+    shown = []
+    for row in rows:
+        line = {"setting": row["setting"] or "all runs", "runs": row["runs"]}
+        for key in ("plateau", "test/nmse", "test/loss"):
+            if key in row:
+                mean, low, high = (row[key][end] for end in ("mean", "low", "high"))
+                line[key] = f"{mean:.3g} ({low:.3g} to {high:.3g})"
+        shown.append(line | {"censored": row["censored"], "parameters": row["parameters"]})
+    yield table(shown)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows as Markdown."""
+    keys = list(
+        dict.fromkeys(key for row in rows for key in row if key not in ("experiment", "source"))
+    )
+    lines = [keys, ["---"] * len(keys), *([show(row.get(key)) for key in keys] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def show(value: Any) -> str:
+    """A value in a table."""
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.2g}"
+    return (
+        "" if value is None else f"{value:,.0f}" if isinstance(value, int | float) else str(value)
+    )
