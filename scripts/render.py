@@ -4,6 +4,7 @@ python scripts/render.py               what a mark stands for; seq2seq/results.p
 python scripts/render.py --check       exit code 1 if a page and its files differ; writes nothing
 """
 
+import sys
 from pathlib import Path
 
 from seq2seq import results
@@ -32,4 +33,4 @@ def main(*pages: Path, check: bool = False) -> int:
 
 
 if __name__ == "__main__":
-    command(main)
+    sys.exit(command(main, sys.argv[1:], "render.py"))

@@ -3,6 +3,8 @@
 python scripts/tour.py                     notebooks/tour.ipynb
 """
 
+import sys
+
 from seq2seq.command import command
 
 
@@ -19,4 +21,4 @@ def main(path: str = "notebooks/tour.ipynb", /) -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    sys.exit(command(main, sys.argv[1:], "tour.py"))

@@ -1,6 +1,5 @@
 """The page of training curves: a model's, the published ones, and the predictors to beat."""
 
-import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -8,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seq2seq.analysis import figures, plateau, published
-from seq2seq.analysis.figures.curves import merged
 from seq2seq.explorer import drawing, trained
 from seq2seq.explorer.page import Blocks, Controls, Page, Table
 
@@ -94,35 +92,6 @@ def _drawn(curves: list[Curve], lines: Mapping[str, float], unit: str, width: in
     low, high = axes.get_ylim()
     shown = {name: loss for name, loss in lines.items() if low < loss < 2 * high}
     axes.set_ylim(low, max([high, *(1.3 * loss for loss in shown.values())]))
-    _name_references(axes, shown)
+    figures.draw_references(axes, shown, 8)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), borderaxespad=0.2)
     return figure
-
-
-def _name_references(axes: Any, references: Mapping[str, float]) -> None:
-    """A dashed line per group of coinciding references, named at its right end beside the axes."""
-    lines = [(loss, textwrap.wrap(names, 13)) for loss, names in merged(references)]
-    low, high = axes.get_ylim()
-    heights = [float(np.log(loss / low) / np.log(high / low)) for loss, _ in lines]
-    gap = 14 * max((len(names) for _, names in lines), default=1) / HEIGHT
-    places = figures.spread(heights, gap)
-    for (loss, names), height, place in zip(lines, heights, places, strict=True):
-        axes.axhline(loss, color=figures.GREY, lw=0.9, ls=figures.DASHED, zorder=1)
-        look = {"color": figures.GREY, "lw": 0.6, "clip_on": False, "transform": axes.transAxes}
-        axes.plot([1, 1 + 8 / axes.bbox.width], [height, place], **look)
-        text = {"va": "center", "fontsize": 8, "color": figures.DARK, "annotation_clip": False}
-        at = {"xycoords": "axes fraction", "textcoords": "offset points"}
-        axes.annotate("\n".join(names), (1, place), (9, 0), **at, **text)
-
-
-def _last(one: plateau.Plateau) -> int:
-    return one.end if one.escape is None else one.escape
-
-
-def _row(curve: Curve) -> tuple[str, str, str, str]:
-    """Label, steps, last loss and where the plateaus lie."""
-    step, loss = curve.history["step"], curve.history["loss"]
-    spans = [
-        f"{one.start:,} to {_last(one):,}{', not left' * one.censored}" for one in curve.plateaus
-    ]
-    return curve.label, f"{step[-1]:,.0f}", f"{loss[-1]:.3g}", ", ".join(spans) or "none"

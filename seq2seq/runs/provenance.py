@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import seq2seq
-from seq2seq.schema.components import PACKAGE
+from seq2seq.schema.catalogue import PACKAGE
 
 #: The packages whose versions decide about numbers.
 PACKAGES = ("torch", "lightning", "numpy", "scipy", "hydra-core", "omegaconf")
