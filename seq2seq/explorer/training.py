@@ -95,3 +95,16 @@ def _drawn(curves: list[Curve], lines: Mapping[str, float], unit: str, width: in
     figures.draw_references(axes, shown, 8)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), borderaxespad=0.2)
     return figure
+
+
+def _last(one: plateau.Plateau) -> int:
+    return one.end if one.escape is None else one.escape
+
+
+def _row(curve: Curve) -> tuple[str, str, str, str]:
+    """Label, steps, last loss and where the plateaus lie."""
+    step, loss = curve.history["step"], curve.history["loss"]
+    spans = [
+        f"{one.start:,} to {_last(one):,}{', not left' * one.censored}" for one in curve.plateaus
+    ]
+    return curve.label, f"{step[-1]:,.0f}", f"{loss[-1]:.3g}", ", ".join(spans) or "none"

@@ -21,6 +21,7 @@ from seq2seq.analysis.figures.canvas import plain_ticks as plain_ticks
 from seq2seq.analysis.figures.canvas import png as png
 from seq2seq.analysis.figures.canvas import style as style
 from seq2seq.analysis.figures.canvas import svg as svg
+from seq2seq.analysis.figures.curves import draw_references as draw_references
 from seq2seq.analysis.figures.curves import impulse_response as impulse_response
 from seq2seq.analysis.figures.curves import plateaus as plateaus
 from seq2seq.analysis.figures.curves import prediction as prediction
