@@ -91,6 +91,7 @@ ALLOWED = {
         "models",
         "pretrained",
         "publish",
+        "results",
         "sweep",
         "explorer",
         "benchmark",

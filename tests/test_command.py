@@ -280,7 +280,7 @@ def test_a_sweep_runs_what_is_missing_and_tells_how_all_ended(tmp_path):
     assert {str(tmp_path / job["folder"]): job["val/nmse"] for job in told} == (
         pytest.approx(results)
     )
-    assert told[0]["job"] == "model=rnn task.k=1"
+    assert told[0]["job"] == "rnn-k=1"
     assert all(job["already_done"] for job in told)
 
 

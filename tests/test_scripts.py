@@ -17,7 +17,9 @@ from seq2seq.programs import main as dispatch
 from seq2seq.schema import ConfigError
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = sorted(path.name for path in (ROOT / "scripts").glob("*.py"))
+#: For those who write the documentation; the package does without them.
+WRITERS = {"render.py", "tour.py"}
+SCRIPTS = sorted({path.name for path in (ROOT / "scripts").glob("*.py")} - WRITERS)
 TEXT = "run=text-char-lstm"
 
 
@@ -42,6 +44,12 @@ def test_every_script_answers_help_and_is_short(name, monkeypatch, capsys):
     again = capsys.readouterr().out
     assert again.partition("\n\n")[2] == own.partition("\n\n")[2]
     assert again.startswith((f"usage: seq2seq {name[:-3]} ", own[:20]))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_writes_the_documentation_answers_help(name, monkeypatch, capsys):
+    assert program(name, ["--help"], monkeypatch) == 0
+    assert name in capsys.readouterr().out
 
 
 def test_every_program_has_a_face_in_a_checkout():

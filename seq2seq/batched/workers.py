@@ -222,7 +222,9 @@ def train_chunk(members: Sequence[Member], to_the_end: bool = True) -> bool:
                         member.close()
                 if not to_the_end:
                     reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-                    what = f"{len(left)} runs cannot be trained as one program"
+                    what = (
+                        f"{len(left)} run{'s' * (len(left) > 1)} cannot be trained as one program"
+                    )
                     print(f"{what} ({reason}); training them one by one", file=sys.stderr)
                 return to_the_end
     del chunk

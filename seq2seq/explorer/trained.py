@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from seq2seq import pretrained
+from seq2seq.errors import printable
 from seq2seq.explorer.page import Choice, Controls, Refused
 from seq2seq.files import read
 from seq2seq.runs import Run
+from seq2seq.runs.identity import END
 from seq2seq.schema import explain
 
 if TYPE_CHECKING:
@@ -69,7 +71,8 @@ def choices(tasks: dict[str, str], runs: list[str], kind: type[Choice] = Choice)
 
 def labels(names: Sequence[str]) -> list[str]:
     """What to show of the names of models and runs: what ends a run's, where it tells nothing."""
-    short = [re.sub(r"-steps=\d+-\w{8}$", "", name) for name in names]
+    names = [printable(name) for name in names]
+    short = [END.sub("", name) for name in names]
     return [
         brief if short.count(brief) == 1 else name for name, brief in zip(names, short, strict=True)
     ]

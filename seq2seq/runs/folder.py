@@ -306,6 +306,8 @@ def by_unit(result: Mapping[str, Any]) -> dict[str, Any]:
 
     def unit(key: str) -> int:
         group, _, name = key.partition("/")
-        return 0 if not name else 1 if name == "loss" or group == "reference" else 2
+        if not name or group == "plateau":
+            return 0
+        return 1 if name == "loss" or group == "reference" else 2
 
     return {key: result[key] for key in sorted(result, key=unit)}

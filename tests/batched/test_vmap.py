@@ -349,7 +349,7 @@ def test_a_chunk_killed_at_its_first_checkpoint_ends_where_it_would_have(
     made = configs(tmp_path / "killed", *EVERY_FOUR, members=members)
     for number in lost:
         (run_folder(made[number]) / "checkpoints/step=4.ckpt").unlink()
-    monkeypatch.setattr(workers, "chunk_size", lambda group, workers: 1)  # there is less memory now
+    monkeypatch.setattr(workers, "chunk_size", lambda *_: 1)  # there is less memory now
     assert_resumed(whole, made)
 
 

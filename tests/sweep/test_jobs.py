@@ -53,7 +53,8 @@ def test_jobs_without_a_progress_bar_are_prepared_in_silence(tmp_path, capsys, c
 def some_jobs(tmp_path, number):
     nodes = {"trainer": {"max_steps": 100}, "force": False}
     return [
-        jobs.Job(("model=rnn", f"task.k={k}"), nodes, tmp_path / f"k={k}") for k in range(number)
+        jobs.Job(("model=rnn", f"task.k={k}"), nodes, tmp_path / f"k={k}", f"rnn-k={k}")
+        for k in range(number)
     ]
 
 
@@ -70,7 +71,7 @@ def test_a_sweep_tells_which_job_it_is_at_and_when_all_will_end(tmp_path, monkey
     clock += 10
     # 280 steps are left at 2 a second.
     assert re.fullmatch(
-        r"job 2 of 4: task\.k=1  step 20/100  loss 0\.25  2 min left, until \d\d:\d\d", watch.line()
+        r"job 2 of 4: rnn-k=1  step 20/100  loss 0\.25  2 min left, until \d\d:\d\d", watch.line()
     )
     for job in made[2:]:
         Run(job.folder).note_progress(60, 100, 50, 8.0, 0.25)

@@ -136,8 +136,8 @@ def test_a_launcher_gives_the_numbers_and_failures_of_a_single_run(launcher, pac
     arguments += [f"hydra.searchpath=[file://{tmp_path}/conf]", f"hydra/launcher={launcher}"]
     code, output, error = call(tmp_path, *arguments, PYTHONPATH=str(tmp_path))
     assert code == 1, error
-    rows = [line.split()[:2] for line in output.splitlines() if line.startswith("task=")]
-    assert rows == [["task=broken", "failed"], ["task=shift", "finished"]]
+    rows = [line.split()[:2] for line in output.splitlines()[1:3]]
+    assert rows == [["broken/rnn", "failed"], ["shift/rnn", "finished"]]
     (traceback,) = tmp_path.glob("outputs/*/*/traceback.txt")
     assert "RuntimeError: no targets today" in traceback.read_text()
 
@@ -184,14 +184,14 @@ def test_a_task_of_submitit_trains_a_group_and_leaves_checkpoints(name, code, tm
     (log,) = tmp_path.glob("outputs/.submitit/*/*_log.err")
     told = log.read_text()
     assert told.count("3 runs in 1 group as one program") == 2 - code
-    assert len(steps) == 1  # all left at the step of the signal
+    assert len(steps) < len(folders)  # those trained together left at the same step
     assert {Run(folder).status for folder in folders} == {"stopped" if code else "finished"}
     if code:
         code, output, error = call(tmp_path, *arguments)
         assert code == 0, error
     assert output.count("finished") == 3
     alone = train([*TINY, "seed=2", "trainer.max_steps=600", f"paths.outputs={tmp_path}/alone"])
-    run = Run(tmp_path / "outputs" / alone.folder.relative_to(tmp_path / "alone"))
+    run = next(Run(f) for f in folders if f.name.endswith(alone.folder.name[-8:]))
     assert np.allclose(run.history["loss"], alone.history["loss"], rtol=1e-4)
 
 

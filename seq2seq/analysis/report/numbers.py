@@ -10,6 +10,9 @@ from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.sweep import Sweep, plain, timed
 from seq2seq.results import store
 
+#: What a row gives the median of, where any run has it.
+MEDIANS = ("parameters", "steps", "seconds")
+
 
 def write(
     path: str | Path | None, sweep: Sweep, fits: Sequence[Growth], verdict: str | None
@@ -39,7 +42,7 @@ def _setting(sweep: Sweep, label: str, rows: Any) -> dict[str, Any]:
         "runs": len(rows),
         "finished": int((rows["status"] == "finished").sum()),
         "censored": int(seen["plateau/censored"].astype(bool).sum()),
-        **{key: _finite(rows[key].median()) for key in ("parameters", "steps", "seconds")},
+        **{key: _finite(rows[key].median()) for key in MEDIANS if key in rows},
         **means,
     }
 
