@@ -57,15 +57,15 @@ def answers(port: int) -> bool:
 
 def rows(page) -> list[dict[str, str]]:
     """The table of the HParams page."""
-    cells = [text.strip() for text in page.locator(CELLS).all_inner_texts()]
-    header = cells[: cells.index("parameters") + 1]
-    first = next(i for i, text in enumerate(cells) if re.search(r"-steps=4-\w{8}$", text))
-    width = len(header)
-    table = [cells[i : i + width] for i in range(first, len(cells) - width + 1, width)]
-    return [dict(zip(header, row, strict=True)) for row in table if row[0]]
+    header, *table = page.locator("tf-hparams-table-view vaadin-grid").evaluate(READ)
+    return [dict(zip(header, row, strict=True)) for row in table]
 
 
-CELLS = "tf-hparams-table-view vaadin-grid-cell-content"
+#: The cells of all rows that are shown, the one for a row's details left out.
+READ = """grid => [...grid.shadowRoot.querySelectorAll("tr")]
+    .map(row => [...row.querySelectorAll("th, td:not([part~=details-cell])")]
+        .map(cell => cell.querySelector("slot").assignedNodes()[0].innerText.trim()))
+    .filter(cells => cells[0])"""
 
 
 def test_the_page_compares_what_the_sweeps_vary(board, browser):

@@ -157,6 +157,9 @@ def _shared(nodes: str) -> tuple[lightning.Trainer, dict[str, lightning.Callback
 
 def _check_logger(key: str, node: DictConfig, folder: Path) -> None:
     """Build a logger of a run in `folder`, which writes nothing yet and may write nowhere else."""
+    # MLflow 3 keeps runs in files only where it is told so; a store of one file is no place for
+    # processes on several machines.
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     checks.integer(f"{key}.flush_logs_every_n_steps", node.get("flush_logs_every_n_steps", 1))
     logger = instantiate(node, save_dir=str(folder))
     place = Path(getattr(logger, "log_dir", None) or folder)

@@ -1,6 +1,5 @@
 """TensorBoard and other loggers of a run: what it is called there, its config, its result."""
 
-import os
 import shlex
 import textwrap
 import time
@@ -17,10 +16,6 @@ from omegaconf import DictConfig
 from seq2seq.runs import ending, resolved
 from seq2seq.runs.locks import Claims
 from seq2seq.training.hparams import settings
-
-# MLflow 3 keeps runs in files only where it is told so; a store of one file is no place for
-# processes on several machines.
-os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
 
 
 def build_loggers(cfg: DictConfig, folder: Path, step: int) -> list[Logger]:
