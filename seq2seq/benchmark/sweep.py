@@ -1,11 +1,8 @@
 """Sweeps under each launcher, the same jobs for all."""
 
 import contextlib
-import datetime
 import functools
-import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -20,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from seq2seq.batched.chunk import Chunk
 from seq2seq.batched.member import Member
-from seq2seq.files import write_atomically
+from seq2seq.results import store
 from seq2seq.runs import Run, find
 from seq2seq.training import configure, quiet
 
@@ -123,23 +120,6 @@ def peak_rate(seconds: float = 1.0) -> float:
     return 2 * 2048.0**3 / timer.blocked_autorange(min_run_time=seconds).mean
 
 
-def machine() -> dict[str, Any]:
-    """What times depend on: when, where and with what they were measured."""
-    processors = Path("/proc/cpuinfo")
-    lines = processors.read_text().splitlines() if processors.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "processor": next(names, platform.processor()),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "peak_gflops": peak_rate() / 1e9,
-    }
-
-
 def measure(
     cases: Sequence[str] = tuple(CASES),
     members: Sequence[int] = (1, 8, 32, 128),
@@ -156,14 +136,13 @@ def measure(
         launchers: which to compare; ratios are to `basic`.
         steps: of each run.
         most: runs of `basic` and `joblib` that are trained; for more, the time is extrapolated.
-        json: file to write the rows to, with the machine, the date and the versions.
+        json: write the rows to this file, too.
     """
-    found = machine()
-    peak = found["peak_gflops"]
+    peak = peak_rate() / 1e9
     print(
-        f"{found['cores']} cores, {peak:.0f} GFLOP/s in matrix products, {steps} steps, load "
-        f"{found['load']:.1f} at the start; where fewer runs were trained than there are, their "
-        f"time is extrapolated\n"
+        f"{os.cpu_count()} cores, {peak:.0f} GFLOP/s in matrix products, {steps} steps, load "
+        f"{os.getloadavg()[0]:.1f} at the start; where fewer runs were trained than "
+        f"there are, their time is extrapolated\n"
     )
     columns = ("runs/min", "ratio", "GFLOP/s", "of peak", "MB")
     print(f"| case | runs | launcher | trained | seconds | {' | '.join(columns)} |")
@@ -199,10 +178,5 @@ def measure(
                         "megabytes": memory,
                     }
                 )
-                if json:  # after each row, as the whole takes long
-                    _write(json, {"machine": found, "steps": steps, "rows": rows})
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+                # After each row, as the whole takes long.
+                store(json, rows, steps=steps, peak_gflops=peak)
