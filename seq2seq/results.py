@@ -57,7 +57,9 @@ def store(path: str | Path | None, rows: Sequence[Mapping[str, Any]], **further:
         return
     content = {"provenance": provenance(), **further, "rows": rows}
     entries = ",\n".join(f" {_dump(name)}: {_lines(value)}" for name, value in content.items())
-    write_atomically(place(path), f"{{\n{entries}\n}}\n".encode())
+    file = place(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, f"{{\n{entries}\n}}\n".encode())
 
 
 def _lines(value: Any) -> str:
