@@ -24,3 +24,8 @@ def test_rows_of_sweeps_say_how_many_runs_were_trained(
     assert [row["seconds"] for row in kept["rows"]] == pytest.approx([323, 163, 35])
     assert kept["rows"][2]["ratio_to_basic"] == pytest.approx(323 / 35)
     assert "| tcn 16 | 32 | auto | 32 | 35.0 |" in capsys.readouterr().out
+
+
+def test_an_unknown_case_is_refused_before_anything_is_measured() -> None:
+    with pytest.raises(ValueError, match=r"cases must be one of tanh rnn 8, .*got cases='tanh'"):
+        sweep.measure(["tcn 16", "tanh"])

@@ -15,6 +15,7 @@ import torch
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
+from seq2seq import checks
 from seq2seq.batched.chunk import Chunk
 from seq2seq.batched.member import Member
 from seq2seq.results import store
@@ -138,6 +139,10 @@ def measure(
         most: runs of `basic` and `joblib` that are trained; for more, the time is extrapolated.
         json: write the rows to this file, too.
     """
+    for case in cases:
+        checks.one_of("cases", case, tuple(CASES))
+    for launcher in launchers:
+        checks.one_of("launchers", launcher, (*LAUNCHERS, "vmap"))
     peak = peak_rate() / 1e9
     print(
         f"{os.cpu_count()} cores, {peak:.0f} GFLOP/s in matrix products, {steps} steps, load "
@@ -149,9 +154,9 @@ def measure(
     print("|---|---:|---|---:|---:|---:|---:|---:|---:|---:|", flush=True)
     rows: list[dict[str, Any]] = []
     for name in cases:
-        case = CASES[name]
-        flops = operations(case)
-        arguments = (*COMMON, *case, f"trainer.max_steps={steps}")
+        settings = CASES[name]
+        flops = operations(settings)
+        arguments = (*COMMON, *settings, f"trainer.max_steps={steps}")
         for number in sorted(members):
             basic = None
             for launcher in launchers:
