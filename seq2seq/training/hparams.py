@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from seq2seq.analysis.plateau import RULE, Rule, find
+from seq2seq.analysis import plateau
 from seq2seq.runs import Run, choices, flatten, read_plan, replacing, tells, varied
 
 #: What is compared even where no run of a folder sets it.
@@ -131,14 +131,10 @@ def metrics(nodes: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, st
 def worked(run: Run, nodes: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, float]:
     """What a run took, and how long its plateau was, where `stop_after_escape` names one."""
     found = {name: result[name] for name in ("steps", "seconds", "parameters") if name in result}
-    stop = (nodes.get("callbacks") or {}).get("stop_after_escape") or {}
-    level = stop.get("reference")
-    if isinstance(level, str):
-        level = result.get(f"reference/{level}")
-    if level:
-        rule = Rule(stop.get("tolerance", RULE.tolerance), stop.get("drop", RULE.drop))
+    if (nodes.get("callbacks") or {}).get("stop_after_escape"):
         with suppress(ValueError):  # no history, as of a run that failed at once
-            found.update(("plateau", one.length) for one in find(run.history, level, rule))
+            first = plateau.reading(run.history, nodes, result)[:1]
+            found.update(("plateau", one.length) for one in first)
     return found
 
 
