@@ -194,9 +194,7 @@ def result(folder: Path) -> dict[str, Any]:
     """
     path = folder / "result.json"
     with reading(path):
-        loaded = json.loads(read(path, folder, RESULT))
-        if not isinstance(loaded, dict):
-            raise ValueError(f"it is {type(loaded).__name__}, not a result")
+        loaded = _mapping(path, "result")
         for key, value in loaded.items():
             if key in ("status", "error"):
                 if not isinstance(value, str):
@@ -208,6 +206,14 @@ def result(folder: Path) -> dict[str, Any]:
         return loaded
 
 
+def _mapping(path: Path, what: str) -> dict[str, Any]:
+    """What a JSON file of a run holds, by names."""
+    loaded = json.loads(read(path, path.parent, RESULT))
+    if not isinstance(loaded, dict):
+        raise ValueError(f"it is {type(loaded).__name__}, not a {what}")
+    return loaded
+
+
 def provenance(folder: Path) -> dict[str, Any]:
     """What the `provenance.json` of a run holds: anything that JSON can, under names.
 
@@ -216,10 +222,7 @@ def provenance(folder: Path) -> dict[str, Any]:
     """
     path = folder / "provenance.json"
     with reading(path):
-        loaded = json.loads(read(path, folder, RESULT))
-        if not isinstance(loaded, dict):
-            raise ValueError(f"it is {type(loaded).__name__}, not a provenance")
-        return loaded
+        return _mapping(path, "provenance")
 
 
 def progress(folder: Path) -> dict[str, float]:
@@ -230,7 +233,7 @@ def progress(folder: Path) -> dict[str, float]:
     """
     path = folder / NOTE
     with reading(path):
-        loaded = json.loads(read(path, folder, RESULT))
+        loaded = _mapping(path, "progress")
         note = {key: float(loaded[key]) for key in ("step", "of", "first", "left", "loss")}
         if not all(0 <= note[key] < 2**53 for key in ("step", "of", "first")):
             raise ValueError("its steps are no counts")
