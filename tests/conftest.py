@@ -32,6 +32,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker("browser")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Refuse parameters in a set: its order, another in each process, would part the workers."""
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        assert not isinstance(mark.args[1], set | frozenset), f"{metafunc.definition.nodeid}: a set"
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()  # else a run's collection of garbage looks through all tests and imports
 

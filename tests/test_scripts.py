@@ -18,8 +18,8 @@ from seq2seq.schema import ConfigError
 
 ROOT = Path(__file__).parents[1]
 #: For those who write the documentation; the package does without them.
-WRITERS = {"render.py", "tour.py"}
-SCRIPTS = sorted({path.name for path in (ROOT / "scripts").glob("*.py")} - WRITERS)
+WRITERS = ["render.py", "tour.py"]
+SCRIPTS = sorted({path.name for path in (ROOT / "scripts").glob("*.py")} - {*WRITERS})
 TEXT = "run=text-char-lstm"
 
 
