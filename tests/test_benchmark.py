@@ -12,7 +12,11 @@ def test_rows_of_sweeps_say_how_many_runs_were_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pace = {"basic": 10.0, "joblib": 5.0, "auto": 1.0}
-    monkeypatch.setattr(sweep, "trained", lambda name, _, runs: (3 + pace[name] * runs, 99.0))
+
+    def trained(name, _, runs):
+        return 3 + pace[name] * runs, 99.0, [pace[name] * run for run in range(runs)]
+
+    monkeypatch.setattr(sweep, "trained", trained)
     monkeypatch.setattr(sweep, "operations", lambda case: 1e6)
     monkeypatch.setattr(sweep, "peak_rate", lambda: 1e11)
     path = tmp_path / "results" / "sweep.json"
@@ -24,6 +28,11 @@ def test_rows_of_sweeps_say_how_many_runs_were_trained(
     assert [row["seconds"] for row in kept["rows"]] == pytest.approx([323, 163, 35])
     assert kept["rows"][2]["ratio_to_basic"] == pytest.approx(323 / 35)
     assert "| tcn 16 | 32 | auto | 32 | 35.0 |" in capsys.readouterr().out
+
+
+def test_a_further_run_takes_what_lies_between_the_ends_of_those_before() -> None:
+    assert sweep.seconds_each([0, 3, 6, 9], 1) == 3
+    assert sweep.seconds_each([0, 0.5, 6, 6.5], 2) == 3
 
 
 def test_an_unknown_case_is_refused_before_anything_is_measured() -> None:

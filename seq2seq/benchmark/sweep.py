@@ -1,7 +1,6 @@
 """Sweeps under each launcher, the same jobs for all."""
 
 import contextlib
-import functools
 import os
 import subprocess
 import sys
@@ -49,9 +48,10 @@ def jobs(members: int) -> list[str]:
     ]
 
 
-@functools.cache
-def trained(launcher: str, arguments: tuple[str, ...], members: int) -> tuple[float, float]:
-    """Seconds from the command's start to its end, and the MB that its processes took.
+def trained(
+    launcher: str, arguments: Sequence[str], members: int
+) -> tuple[float, float, list[float]]:
+    """Seconds from the command's start to its end, the MB that it took, and when each run ended.
 
     Args:
         launcher: its name.
@@ -69,21 +69,22 @@ def trained(launcher: str, arguments: tuple[str, ...], members: int) -> tuple[fl
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(0.5)
         seconds = time.perf_counter() - start
-        ended = sum(run.status == "finished" for run in find(folder))
-    if ended != members:
-        raise RuntimeError(f"{ended} of {members} runs finished: {' '.join(command)}")
-    return seconds, peak
+        ended = [run for run in find(folder) if run.status == "finished"]
+        times = sorted((run.folder / "result.json").stat().st_mtime for run in ended)
+    if len(times) != members:
+        raise RuntimeError(f"{len(times)} of {members} runs finished: {' '.join(command)}")
+    return seconds, peak, [at - times[0] for at in times]
 
 
-def extrapolated(
-    launcher: str, arguments: tuple[str, ...], members: int, most: int
-) -> tuple[float, float]:
-    """As `trained`, above `most` members by what the last of these took."""
-    if members <= most:
-        return trained(launcher, arguments, members)
-    few = max(1, most // 2)  # so that both keep two cores busy
-    (early, _), (late, memory) = (trained(launcher, arguments, some) for some in (few, most))
-    return late + (members - most) * (late - early) / (most - few), memory
+def seconds_each(times: Sequence[float], side_by_side: int) -> float:
+    """Seconds by which a sweep is longer for one more run, its start-up left out.
+
+    Args:
+        times: when each run ended, in order.
+        side_by_side: how many were trained at once; less than all.
+    """
+    first, last = sum(times[:side_by_side]), sum(times[-side_by_side:])
+    return (last - first) / side_by_side / (len(times) - side_by_side)
 
 
 def memory_of_tree(pid: int) -> float:
@@ -136,9 +137,11 @@ def measure(
         members: numbers of runs.
         launchers: which to compare; ratios are to `basic`.
         steps: of each run.
-        most: runs of `basic` and `joblib` that are trained; for more, the time is extrapolated.
+        most: runs of `basic` and `joblib` that are trained, at least 2; for more, the time is
+            extrapolated.
         json: write the rows to this file, too.
     """
+    checks.integer("most", most, least=2)
     for case in cases:
         checks.one_of("cases", case, tuple(CASES))
     for launcher in launchers:
@@ -161,7 +164,10 @@ def measure(
             basic = None
             for launcher in launchers:
                 limit = number if launcher in TOGETHER else min(most, number)
-                seconds, memory = extrapolated(launcher, arguments, number, limit)
+                seconds, memory, times = trained(launcher, arguments, limit)
+                if limit < number:
+                    cores = 1 if launcher == "basic" else min(os.cpu_count() or 1, limit // 2)
+                    seconds += (number - limit) * seconds_each(times, cores)
                 basic = seconds if launcher == "basic" else basic
                 ratio = basic / seconds if basic else None
                 achieved = flops * steps * number / seconds / 1e9
