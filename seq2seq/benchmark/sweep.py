@@ -137,7 +137,7 @@ def measure(
         members: numbers of runs.
         launchers: which to compare; ratios are to `basic`.
         steps: of each run.
-        most: runs of `basic` and `joblib` that are trained, at least 2; for more, the time is
+        most: runs of `basic` and `joblib` that are trained, at least 2; of more, the time is
             extrapolated.
         json: write the rows to this file, too.
     """
