@@ -222,6 +222,24 @@ def test_two_swept_keys_give_heat_maps_and_groups(tmp_path):
     assert len(panels["heat_map_error"].axes[0].texts) == 6
 
 
+def test_settings_are_called_by_what_was_chosen(tmp_path):
+    """Both choices are the class SGD, and what they differ in follows from the rate."""
+    chosen = {"sgd": {"lr": 0.05, "momentum": 0.0}, "momentum": {"lr": 0.005, "momentum": 0.9}}
+    for name, own in chosen.items():
+        for k in (4, 6, 8):
+            folder = write_run(tmp_path / name, k, 0, 100.0)
+            config = yaml.safe_load((folder / "config.yaml").read_text())
+            config["optimizer"] = {"_target_": "torch.optim.SGD", **own}
+            config["command"] = {"choices": {"model": "rnn", "optimizer": name, "logger": "none"}}
+            (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    found = Sweep(tmp_path)
+    assert set(found.keys) == {"task.k", "optimizer"}
+    assert [label for label, _ in found.groups()] == ["momentum", "sgd"]
+    assert growth(found)[0].sentence("k").startswith("momentum: ")
+    assert found.chosen({"optimizer": "sgd", "model": "RNN"}).sum() == 3
+    assert found.chosen({"task": "shift"}).all()  # by its class, where no choice is told
+
+
 def test_runs_that_failed_are_named_with_their_reason(tmp_path):
     write_run(tmp_path, 4, 0, 100)
     write_run(tmp_path, 16, 0, 100, status="failed", error="k must be <smaller>", steps=50)

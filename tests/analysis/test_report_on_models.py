@@ -67,7 +67,7 @@ def test_a_sweep_over_kernels_and_widths_shows_spectra_and_envelopes(sweep):
     panels = {panel.name: panel for panel in figures(sweep, growth(sweep))}
     assert {"spectra", "perturbation", "means"} <= set(panels)
     spectra = [axes.get_title(loc="left") for axes in panels["spectra"].figure.axes]
-    assert set(spectra) >= {"Exponential", "PowerLaw"}
+    assert set(spectra) >= {"exponential", "power_law"}
     caption = panels["perturbation"].caption
     assert caption.count("no verdict") == 3  # fewer than three models tell nothing
     assert panels["means"].figure.axes[0].get_xlabel() == sweep.label("model.hidden_size")
@@ -76,8 +76,8 @@ def test_a_sweep_over_kernels_and_widths_shows_spectra_and_envelopes(sweep):
 def test_errors_stand_beside_the_bound_of_their_number_of_states(sweep):
     panel = next(p for p in figures(sweep, growth(sweep)) if p.name == "order_bounds")
     axes = panel.figure.axes[0]
-    assert axes.get_title(loc="left") == "Exponential"
-    rows = sweep.table[sweep.table["task.filter"] == "Exponential"]
+    assert axes.get_title(loc="left") == "exponential"
+    rows = sweep.table[sweep.table["task.filter"] == "exponential"]
     drawn = {
         (round(n), e)
         for line in axes.lines

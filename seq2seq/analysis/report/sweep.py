@@ -43,6 +43,9 @@ LIMIT = 0.1
 #: The statuses of runs that have not ended, and may go on.
 UNENDED = ("running", "stopped", "killed")
 
+#: The config groups that decide what is trained.
+COMPONENTS = ("task", "model", "objective", "optimizer", "scheduler")
+
 #: What no axis is: the words of an experiment.
 WORDS = ("name", "claim", "refuted_if")
 
@@ -98,6 +101,7 @@ class Sweep:
             f"plateau/{name}": [getattr(one, name) if one else np.nan for one in self.plateaus]
             for name in ("level", "length", "censored")
         }
+        _name_choices(table, [run.plain_config for run in self.runs])
         config = {key for run in self.runs for key, _ in flatten(run.plain_config)}
         candidates = [c for c in table.columns if c in config and c not in WORDS]
         for column in candidates:
@@ -172,11 +176,18 @@ class Sweep:
         return [dict(flatten(run.plain_config)) for run in self.runs]
 
     def chosen(self, where: Mapping[str, Any]) -> "pd.Series[bool]":
-        """Which runs have these values, or one of a list of them; classes as files name them."""
+        """Which runs have these values, or one of a list of them.
+
+        Of a component that is the name of what was chosen, or else of its class as files name it.
+        """
         kept = pd.Series(True, index=self.table.index)
         for key, wanted in where.items():
             names = {_name(one) for one in (wanted if isinstance(wanted, list) else [wanted])}
-            kept &= self.column(key).map(plain).map(_name).isin(names)
+            found = _named(self.column(key), names)
+            if not found.any():
+                classes = pd.Series([config.get(key) for config in self._configs], dtype=object)
+                found = _named(classes, names)
+            kept &= found
         return kept
 
     @property
@@ -261,6 +272,26 @@ def _plateaus(run: Run, history: Arrays | None) -> list[Plateau]:
     return plateau.reading(history, run.plain_config, references)
 
 
+def _name_choices(table: "pd.DataFrame", configs: Sequence[Mapping[str, Any]]) -> None:
+    """Call components by what was chosen, `momentum` or `lstm`, where all runs tell of it.
+
+    Their classes tell less: that of both `sgd` and `momentum` is `SGD`.
+    """
+    told = [(config.get("command") or {}).get("choices") or {} for config in configs]
+    if not all(told):
+        return
+    for group in dict.fromkeys(group for one in told for group in one):
+        key, names = group.replace("/", "."), [one.get(group) for one in told]
+        place = next((i for i, c in enumerate(table) if c == key or c.startswith(f"{key}.")), None)
+        if group.partition("/")[0] not in COMPONENTS or place is None:
+            continue
+        if key in table:  # a list, as of a filter, is no choice
+            is_choice = table[key].map(lambda value: value is None or isinstance(value, str))
+            table[key] = table[key].where(~is_choice, names)
+        elif len({*names}) > 1:
+            table.insert(place, key, names)
+
+
 def _axes(table: "pd.DataFrame", candidates: Sequence[str]) -> list[str]:
     """The candidates that vary and follow neither from the seed nor from earlier ones."""
     text = table[list(candidates)].astype(str)
@@ -300,6 +331,10 @@ def _comparable(value: Any) -> Any:
 def _shown(value: Any) -> Any:
     """A text as figures can take it: one short line without the sign of mathematics."""
     return printable(value)[:60].replace("$", "") if isinstance(value, str) else value
+
+
+def _named(column: "pd.Series[Any]", names: set[str]) -> "pd.Series[bool]":
+    return column.map(plain).map(_name).isin(names)
 
 
 def _name(value: Any) -> str:
