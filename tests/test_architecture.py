@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "seq2seq"
 
 #: Rooms that each room may import, lazy imports included; what lies on the `GROUND` may be by all.
-GROUND = {"checks", "errors", "files", "memory", "processes", "seeds"}
+GROUND = {"checks", "errors", "files", "memory", "processes", "seeds", "times"}
 ALLOWED = {
     **{part: set() for part in GROUND},
     "theory": set(),

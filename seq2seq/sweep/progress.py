@@ -14,6 +14,7 @@ from seq2seq.processes import TOLD
 from seq2seq.runs import FINAL, Run
 from seq2seq.sweep.jobs import Job, labels
 from seq2seq.sweep.table import WIDTH, shortened
+from seq2seq.times import clock, duration
 
 #: Least seconds between two looks at the folders, and the most of the time that looking takes.
 EVERY, SHARE = 0.5, 0.05
@@ -150,17 +151,3 @@ def _written(folder: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns
-
-
-def duration(seconds: float) -> str:
-    """A time as one says it, `40 s`, `12 min` or `3 h 20 min`."""
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def clock(then: float) -> str:
-    """The time of day, and the day where it is not within the next 20 hours."""
-    near = then < time.time() + 20 * 3600
-    return time.strftime("%H:%M" if near else "%a %d %b %H:%M", time.localtime(then))

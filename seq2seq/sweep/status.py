@@ -12,8 +12,8 @@ from typing import Any
 from seq2seq.errors import printable
 from seq2seq.files import read as read_bounded
 from seq2seq.runs import FINAL, PLAN, Run, checkpoint_step, find, natural, read_plan, score
-from seq2seq.sweep.progress import duration
 from seq2seq.sweep.table import lines
+from seq2seq.times import duration
 
 #: Most bytes of a traceback.
 LARGEST = 2**20

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from seq2seq import times
 from seq2seq.runs import Run
 from seq2seq.sweep import jobs, progress, table
 
@@ -99,7 +100,7 @@ def test_what_is_noted_of_progress_may_be_damaged(tmp_path):
     ("seconds", "said"), [(3.2, "3 s"), (760, "13 min"), (12_000, "3 h 20 min")]
 )
 def test_times_are_said_as_one_says_them(seconds, said):
-    assert progress.duration(seconds) == said
+    assert times.duration(seconds) == said
 
 
 def test_a_table_fits_and_keeps_what_tells_a_run(monkeypatch):

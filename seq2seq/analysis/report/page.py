@@ -18,6 +18,7 @@ from seq2seq.analysis.report.panels import PANELS, figures
 from seq2seq.analysis.report.search import search
 from seq2seq.analysis.report.sweep import Sweep, plain
 from seq2seq.analysis.report.verdict import Verdict, verdicts
+from seq2seq.times import duration
 
 
 def report(
@@ -90,7 +91,7 @@ def content(sweep: Sweep, fits: Sequence[Growth], found: Sequence[Verdict]) -> d
         + f", {len(sweep.unreadable)} unreadable" * bool(sweep.unreadable),
         "seeds": sweep.table["seed"].nunique(),
         "axes": [f"{axis}: {', '.join(_values(sweep.table[axis]))}" for axis in sweep.keys],
-        "hours": _duration(float(sweep.table.get("seconds", pd.Series(dtype=float)).sum())),
+        "hours": duration(float(sweep.table.get("seconds", pd.Series(dtype=float)).sum())),
         "sentences": sentences,
         "tables": [*tables.tables(sweep, found, fits, compared, searched)],
         "runs": tables.every_run(sweep),
@@ -171,12 +172,6 @@ def _order(value: Any) -> tuple[bool, Any]:
     """Numbers by their size, then texts and others as they are written."""
     is_text = not isinstance(value, int | float | np.number)
     return is_text, str(value) if is_text else value
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def provenance(sweep: Sweep) -> list[tuple[str, dict[str, int]]]:
