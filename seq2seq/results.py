@@ -22,7 +22,6 @@ import os
 import platform
 import re
 import string
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from typing import Any
 
 import seq2seq
 from seq2seq.files import place, write_atomically
+from seq2seq.runs.provenance import checkout
 
 ROOT = Path(__file__).parents[1]
 
@@ -80,25 +80,18 @@ def provenance() -> dict[str, Any]:
         program.resolve().relative_to(ROOT) if program.resolve().is_relative_to(ROOT) else program
     )
     found = {package: importlib.metadata.version(package) for package in PACKAGES}
+    commit, clean = checkout("results", "*.md")  # these are what it writes
     return {
         "command": " ".join(["python", name.as_posix(), *sys.argv[1:]]),
         "version": seq2seq.__version__,
-        "commit": _git("rev-parse", "--short=12", "HEAD"),
-        "clean": _git("status", "--porcelain", "--", ".", ":!results", ":!*.md") == "",
+        "commit": commit and commit[:12],
+        "clean": clean,
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "load": round(os.getloadavg()[0], 1),
         "threads": os.environ.get("OMP_NUM_THREADS", "default"),
         "packages": {"python": platform.python_version(), **found},
     }
-
-
-def _git(*arguments: str) -> str | None:
-    """What git says of the tree that the package lies in; None outside of one."""
-    if not (ROOT / ".git").exists():
-        return None
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def render(text: str) -> str:

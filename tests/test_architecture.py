@@ -23,7 +23,7 @@ ALLOWED = {
     "schema": set(),
     "runs": {"schema"},
     "command": {"schema"},
-    "results": set(),
+    "results": {"runs"},
     "build": {"schema", "runs", "models", "module"},
     "footprint": {"schema", "build"},
     "evaluate": {"schema", "runs", "build", "module"},

@@ -40,12 +40,13 @@ def test_the_commit_is_that_of_the_package_not_of_what_lies_around_it(tmp_path, 
     git("commit", "-qm", "first")
     commit = git("rev-parse", "HEAD")
     monkeypatch.setattr(provenance, "PACKAGE", home / "seq2seq")
-    assert provenance._described() == commit
+    assert provenance.checkout() == (commit, True)
     (home / "seq2seq" / "code.py").write_text("2")
-    assert provenance._described() == f"{commit}-dirty"
+    assert provenance.checkout() == (commit, False)
+    assert provenance.checkout("*.py") == (commit, True)
     monkeypatch.setattr(provenance, "PACKAGE", home / "venv" / "seq2seq")
     (home / "venv" / "seq2seq").mkdir(parents=True)
-    assert provenance._described() == ""
+    assert provenance.checkout() == (None, None)
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"a":', "[" * 9999])

@@ -6,6 +6,7 @@ It is no part of what a run is, which is its config alone.
 import functools
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -32,11 +33,11 @@ def provenance(config: Mapping[str, Any]) -> dict[str, Any]:
 @functools.cache
 def _of_process(arguments: tuple[str, ...]) -> dict[str, Any]:
     """What is the same for all runs of a process."""
-    commit, _, dirty = _described().partition("-")
+    commit, clean = checkout()
     return {
         "version": seq2seq.__version__,
-        "commit": commit or None,
-        "clean": not dirty if commit else None,
+        "commit": commit,
+        "clean": clean,
         "machine": {
             "host": platform.node(),
             "system": platform.platform(),
@@ -57,22 +58,29 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _described() -> str:
-    """The commit of the checkout that the package lies in, `-dirty` if files of it were changed.
+def checkout(*left_out: str) -> tuple[str | None, bool | None]:
+    """The commit of the checkout that the package lies in, and whether its files are as committed.
 
-    Empty for an installed package, whatever repository it lies in.
+    Both are None for an installed package, whatever repository it lies in.
+
+    Args:
+        left_out: patterns of files that do not count.
     """
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    excluded = [f":!{pattern}" for pattern in left_out]
+    command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no", "--", "."]
     root = PACKAGE.parent
     own = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     own |= {"GIT_CEILING_DIRECTORIES": str(root.parent), "GIT_OPTIONAL_LOCKS": "0"}
     try:
         told = subprocess.run(
-            command, cwd=root, env=own, capture_output=True, text=True, timeout=10
+            [*command, *excluded], cwd=root, env=own, capture_output=True, text=True, timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return told.stdout.strip()
+        return None, None
+    commit = re.search(r"^# branch\.oid (\w+)$", told.stdout, re.MULTILINE)
+    if commit is None:
+        return None, None
+    return commit[1], not re.search(r"^[^#]", told.stdout, re.MULTILINE)
 
 
 def _processor() -> str:
