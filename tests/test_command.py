@@ -222,7 +222,7 @@ def test_one_run_leaves_a_complete_folder_and_is_not_repeated(tmp_path):
     assert [*decibels] == [*errors][:-1] == [50, 100]
     assert decibels[100] == pytest.approx(10 * math.log10(errors[100]), abs=1e-3)
     assert [event.step for event in events.Scalars("test/nmse")][-1] == 120
-    assert {"predictions", "kernel"} <= set(events.Tags()["images"])
+    assert {"view/predictions", "view/response"} <= set(events.Tags()["images"])
     logged = {event.step: event.value for event in events.Scalars("train/loss")}
     assert logged[100] == pytest.approx(run.history["loss"][99], rel=1e-5)
     assert (run.folder / ".hydra" / "overrides.yaml").exists()

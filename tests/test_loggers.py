@@ -29,7 +29,7 @@ def test_wandb_keeps_every_run_by_itself(tmp_path):
         for text in (folder.name, "shift", "model.cell", "train/loss", "val/nmse", "test/nmse"):
             assert text.encode() in record, text
         assert other.name.encode() not in record
-        assert any((file.parent / "files/media/images").glob("predictions*.png"))
+        assert any((file.parent / "files/media/images").glob("view/predictions*.png"))
 
 
 def test_mlflow_has_an_experiment_per_folder(tmp_path):
@@ -42,7 +42,7 @@ def test_mlflow_has_an_experiment_per_folder(tmp_path):
         "for run in client.search_runs([experiment.experiment_id]):\n"
         "    files = [f.path for f in client.list_artifacts(run.info.run_id)]\n"
         "    print(run.info.run_name, run.info.status, run.data.params['model'],\n"
-        "          'test/nmse' in run.data.metrics, 'predictions' in files)\n"
+        "          'test/nmse' in run.data.metrics, 'view' in files)\n"
     )
     env = os.environ | {"MLFLOW_ALLOW_FILE_STORE": "true"}
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)

@@ -46,7 +46,7 @@ def test_pictures_are_drawn_after_every_nth_validation_and_at_the_end(tmp_path):
     for steps, drawn in ((20, [10, 20]), (15, [10, 15])):
         own = [f"trainer.max_steps={steps}", f"paths.outputs={tmp_path}/{steps}"]
         events = EventAccumulator(str(train([*arguments, *own]).folder)).Reload()
-        assert [event.step for event in events.Images("predictions")] == drawn
+        assert [event.step for event in events.Images("view/predictions")] == drawn
 
 
 def test_a_run_in_double_precision_goes_on_without_rounding(tmp_path):

@@ -146,7 +146,7 @@ class References(Callback):
 
 
 class Figures(Callback):
-    """Pictures in TensorBoard and other loggers: predictions, the impulse response, the kernel.
+    """Pictures in TensorBoard and other loggers: predictions, the response to an impulse.
 
     A model of text has none; what it writes appears in the Text tab.
 
@@ -227,7 +227,10 @@ def _add_image(writer: Any, name: str, pixels: np.ndarray, step: int) -> None:
 
 
 def draw(model: Any, task: Any, sequences: int) -> dict[str, np.ndarray | str]:
-    """What `task` shows of a model: texts, and pictures; given a kernel, `kernel` besides."""
+    """What `task` shows of a model: texts, and pictures, the response to an impulse among them.
+
+    Pictures are called `view/<name>`, so that TensorBoard has them behind the curves.
+    """
     from seq2seq.analysis import pictures
 
     was_training = model.training
@@ -235,13 +238,15 @@ def draw(model: Any, task: Any, sequences: int) -> dict[str, np.ndarray | str]:
     with torch.no_grad():
         shown = task.show(model, sequences)
     model.train(was_training)
-    drawn = {
-        name: value if isinstance(value, str) else pictures.prediction(*value)
-        for name, value in shown.items()
-    }
+    drawn: dict[str, np.ndarray | str] = {}
+    for name, value in shown.items():
+        if isinstance(value, str):
+            drawn[name] = value
+        else:
+            drawn[f"view/{name}"] = pictures.prediction(*value)
     responses = _responses(model, task)
     if responses is not None:
-        drawn["kernel"] = pictures.impulse_response(*responses)
+        drawn["view/response"] = pictures.impulse_response(*responses)
     return drawn
 
 
