@@ -72,7 +72,8 @@ def scenes() -> Iterator[Scene]:
     together = [",".join(trained.packaged(task)) for task in trained.REAL]
     sets = {"task": [*trained.REAL], "model": [*real, *together], "input": ("trained", "white")}
     yield Scene("models", sets)
-    yield Scene("training", {"task": [*trained.REAL, "text-"], "model": [*real, *text]})
+    sets = {"task": [*trained.REAL, "text-"], "model": [*real, *text, *together]}
+    yield Scene("training", sets)
     yield Scene(
         "text",
         {"level": ("char", "word"), "model": text, "temperature": (0.3, 0.7, 1.1)},

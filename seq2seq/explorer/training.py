@@ -1,6 +1,6 @@
-"""The page of training curves: a model's, the published ones, and the predictors to beat."""
+"""The page of training curves: of models, the published ones, and the predictors to beat."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -8,28 +8,43 @@ import numpy as np
 
 from seq2seq.analysis import figures, plateau, published
 from seq2seq.explorer import drawing, trained
-from seq2seq.explorer.page import Blocks, Controls, Page, Table
+from seq2seq.explorer.page import Blocks, Controls, Page, Refused, Several, Table
+from seq2seq.runs import Run
 
 #: Of the figure's axes, in pixels.
 HEIGHT = 330
 
-#: Colour and line style of the model's curve and of the published ones.
-LOOKS = [(figures.BLUE, "-"), *((figures.VERMILION, line) for line in ("-", "--", ":"))]
+#: Pixels left of them.
+LEFT = 64
+
+#: Line styles of the published curves.
+PUBLISHED = ("-", "--", ":")
 
 
 class Curve(NamedTuple):
-    """A training: its losses in the unit of the page, and its plateaus."""
+    """A training: its losses in the unit of the page, its plateaus, and how it is drawn."""
 
     label: str
     history: dict[str, Any]
     plateaus: list[plateau.Plateau]
+    colour: str
+    style: str = "-"
+
+
+class Trained(NamedTuple):
+    """A training of ours, and the losses of the predictors that know its task."""
+
+    curve: Curve
+    references: dict[str, float]
+    #: What losses are divided by.
+    unit: float
 
 
 class Training(Page):
     title = "Training curve"
     sentence = "How losses fell, where they rested, and which predictors they had to beat."
     about = (
-        "The loss of a model while it was trained, beside the losses that were published for its "
+        "The losses of models while they were trained, beside those that were published for their "
         "task and those of predictors that know it: <i>memoryless</i> is the best linear one that "
         "sees only <i>x<sub>t</sub></i>, <i>taps m</i> the best one that sees the last <i>m</i> "
         "inputs. A plateau is a loss that rests and then falls quickly; it is marked where it lies."
@@ -38,62 +53,103 @@ class Training(Page):
 
     def controls(self) -> Controls:
         runs = [run for level in ("", "char", "word") for run in trained.runs(self.outputs, level)]
-        yield from trained.choices(trained.REAL | {"text-": "Text"}, runs)
+        yield from trained.choices(trained.REAL | {"text-": "Text"}, runs, Several)
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Blocks:
-        run = trained.find(self.outputs, values["model"], self.allow)
-        with trained.refusing(run):
-            references = {
-                key.removeprefix("reference/"): value
-                for key, value in run.result.items()
-                if key.startswith("reference/")
-            }
-            unit = references.get("zero", 1.0)  # models of text have no zero predictor
-            label = "this run" if values["task"] == trained.RUNS else run.name
-            if not (np.isfinite(run.history["loss"]) & (run.history["loss"] > 0)).any():
-                raise ValueError("its history has no loss that a logarithm could show")
-            found = plateau.reading(run.history, run.plain_config, run.result)
-            curves = [_curve(label, run.history, unit, found)]
-            others = published.on_task(run.plain_config["task"])
-        share = references.get("memoryless", 0.0) / unit
-        for one in others:
-            level = {"reference/memoryless": share * one.mean_square}
-            found = plateau.reading(one.history, {}, level)
-            curves.append(_curve(f"published {one.model}", one.history, one.mean_square, found))
-        lines = {name: loss / unit for name, loss in references.items()}
-        name = "NMSE" if "zero" in references else "cross-entropy (nats per token)"
-        rows = [_row(curve) for curve in curves]
-        told = [f"{one}: {loss} after {n} steps, on a plateau: {at}." for one, n, loss, at in rows]
-        yield drawing.block(
-            "curves",
-            _drawn(curves, lines, name, width),
-            f"Losses against steps, both logarithmic. {' '.join(told)}",
-        )
-        yield Table("numbers", ("", "steps", f"last {name}", "plateau (steps)"), rows)
+        labels = trained.labels([name.rpartition("/")[2] for name in values["model"]])
+        compared: list[Trained] = []
+        refused: list[Refused] = []
+        others: list[published.Published] = []
+        for name, label, colour in zip(values["model"], labels, drawing.LINES, strict=False):
+            try:
+                run = trained.find(self.outputs, name, self.allow)
+                with trained.refusing(run):
+                    one = _trained(label, run, colour)
+                    first = compared[0] if compared else one
+                    if ("zero" in one.references) != ("zero" in first.references):
+                        raise ValueError("its losses have another unit than those of the first")
+                    if not compared:
+                        others = published.on_task(run.plain_config["task"])
+                compared.append(one)
+            except Refused as error:
+                refused.append(error)
+        if compared:
+            yield from _blocks(compared, others, width)
+        if refused:
+            raise Refused(refused[0].name, "; ".join(map(str, refused)))
+
+
+def _trained(label: str, run: Run, colour: str) -> Trained:
+    references = {
+        key.removeprefix("reference/"): value
+        for key, value in run.result.items()
+        if key.startswith("reference/")
+    }
+    unit = references.get("zero", 1.0)  # models of text have no zero predictor
+    if not (np.isfinite(run.history["loss"]) & (run.history["loss"] > 0)).any():
+        raise ValueError("its history has no loss that a logarithm could show")
+    found = plateau.reading(run.history, run.plain_config, run.result)
+    return Trained(_curve(label, run.history, unit, found, colour), references, unit)
+
+
+def _blocks(
+    compared: Sequence[Trained], others: Sequence[published.Published], width: int
+) -> Blocks:
+    """The figure and the table; the predictors are those of the first training."""
+    _, references, unit = compared[0]
+    curves = [one.curve for one in compared]
+    share = references.get("memoryless", 0.0) / unit
+    for one, style in zip(others, PUBLISHED, strict=False):
+        level = {"reference/memoryless": share * one.mean_square}
+        found = plateau.reading(one.history, {}, level)
+        label = f"published {one.model}"
+        looks = (figures.BLACK, style)
+        curves.append(_curve(label, one.history, one.mean_square, found, *looks))
+    lines = {name: loss / unit for name, loss in references.items()}
+    name = "NMSE" if "zero" in references else "cross-entropy (nats per token)"
+    rows = [_row(curve) for curve in curves]
+    told = [f"{one}: {loss} after {n} steps, on a plateau: {at}." for one, n, loss, at in rows]
+    yield drawing.block(
+        "curves",
+        _drawn(curves, lines, name, width),
+        f"Losses against steps, both logarithmic. {' '.join(told)}",
+    )
+    colours = [drawing.property_of(curve.colour) for curve in curves]
+    yield Table("numbers", ("", "steps", f"last {name}", "plateau (steps)"), rows, colours)
 
 
 def _curve(
-    label: str, history: Mapping[str, Any], unit: float, found: list[plateau.Plateau]
+    label: str,
+    history: Mapping[str, Any],
+    unit: float,
+    found: list[plateau.Plateau],
+    colour: str,
+    style: str = "-",
 ) -> Curve:
     """A training with its losses and the levels of its plateaus divided by `unit`."""
     scaled = {"step": np.asarray(history["step"]), "loss": np.asarray(history["loss"]) / unit}
-    return Curve(label, scaled, [replace(one, level=one.level / unit) for one in found])
+    levels = [replace(one, level=one.level / unit) for one in found]
+    return Curve(label, scaled, levels, colour, style)
 
 
 @figures.style()
 def _drawn(curves: list[Curve], lines: Mapping[str, float], unit: str, width: int) -> Any:
-    figure, (axes,) = drawing.panels(width, (HEIGHT,), left=64, right=84, top=14 + 18 * len(curves))
-    for curve, (colour, line) in zip(curves, LOOKS, strict=False):
-        axes.plot(*figures.thin(curve.history), color=colour, ls=line, label=curve.label)
+    across, rows = drawing.columns(width - LEFT, [curve.label for curve in curves])
+    figure, (axes,) = drawing.panels(width, (HEIGHT,), left=LEFT, right=84, top=14 + 16 * rows)
+    for curve in curves:
+        label = drawing.cut(curve.label, width - LEFT)
+        axes.plot(*figures.thin(curve.history), color=curve.colour, ls=curve.style, label=label)
         for one in curve.plateaus:
-            axes.plot([one.start, _last(one)], [one.level] * 2, color=colour, lw=9, alpha=0.25)
+            axes.plot(
+                [one.start, _last(one)], [one.level] * 2, color=curve.colour, lw=9, alpha=0.25
+            )
     axes.set(xscale="log", yscale="log", xlabel="step", ylabel=unit)
     figures.plain_ticks(axes.yaxis)
     low, high = axes.get_ylim()
     shown = {name: loss for name, loss in lines.items() if low < loss < 2 * high}
     axes.set_ylim(low, max([high, *(1.3 * loss for loss in shown.values())]))
     figures.draw_references(axes, shown, 8)
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), borderaxespad=0.2)
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=across, borderaxespad=0.2)
     return figure
 
 

@@ -248,7 +248,15 @@ def test_the_published_plateau_is_marked(visit, settled):
 
 def test_the_curve_of_a_run_of_ones_own(visit, run):
     page = visit(f"training?task=runs&model=shift/{run.name}")
-    assert rows(page)["this run"][0] == "40"
+    ((_, cells),) = rows(page).items()
+    assert cells[0] == "40"
+
+
+def test_trainings_stand_beside_each_other(visit, settled):
+    page = visit("training?model=shift-lstm,shift-tcn")
+    assert [*rows(page)] == ["shift-lstm", "shift-tcn", "published LSTM, 2 × 256"]
+    settled(page, lambda: page.get_by_label("shift-rnn").check())
+    assert len(rows(page)) == 4
 
 
 # ---------------------------------------------------------------------------------------- text
