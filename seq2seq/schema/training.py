@@ -125,7 +125,8 @@ def check_training(cfg: DictConfig | Mapping[str, Any]) -> None:
                 and value < 0
                 and not (isinstance(usual, Real) and usual < 0)
             ):
-                checks.refuse(f"{group}.{parameter.name}", value, "not be negative", 0)
+                remedy = usual if isinstance(usual, Real) else 0
+                checks.refuse(f"{group}.{parameter.name}", value, "not be negative", remedy)
     if isinstance(momentum := cfg["optimizer"].get("momentum"), Real):
         checks.within("optimizer.momentum", float(momentum), "[0, 1)", 0.9)
 
