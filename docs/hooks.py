@@ -121,6 +121,7 @@ def outcome(name: str) -> Iterator[str]:
 
 def settings(rows: list[dict[str, Any]]) -> Iterator[str]:
     """A table of the runs that differ by the seed only."""
+    yield "Geometric means over seeds with 95% intervals; lower bounds (≥) where runs are censored."
     shown = []
     for row in rows:
         line = {"setting": row["setting"] or "all runs", "runs": row["runs"]}
@@ -128,6 +129,8 @@ def settings(rows: list[dict[str, Any]]) -> Iterator[str]:
             if key in row:
                 mean, low, high = (row[key][end] for end in ("mean", "low", "high"))
                 line[key] = f"{mean:.3g} ({low:.3g} to {high:.3g})"
+                if key == "plateau" and row["censored"]:
+                    line[key] = f"≥ {mean:.3g}"
         shown.append(line | {"censored": row["censored"], "parameters": row["parameters"]})
     yield table(shown)
 

@@ -12,6 +12,7 @@ import pytest
 import shell
 import yaml
 
+from seq2seq.analysis.figures import number
 from seq2seq.analysis.report import Sweep, figures, growth, interval, log_interval, report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,6 +192,16 @@ def test_each_run_states_its_memory(sweep, page):
 
 def test_writing_it_again_changes_nothing(sweep, page):
     assert report(sweep).read_text(encoding="utf-8") == page
+
+
+def test_numbers_are_those_of_the_page(tmp_path):
+    for seed, error in enumerate((1e-4, 1e-2, 1.0)):
+        write_run(tmp_path, 4, seed, 100.0, **{"test/nmse": error})
+    words = Page(report(tmp_path, store=tmp_path / "n.json").read_text(encoding="utf-8")).words
+    (row,) = json.loads((tmp_path / "n.json").read_text())["rows"]
+    mean, low, high = row["test/nmse"].values()
+    assert mean == pytest.approx(1e-2)
+    assert f"{number(mean)} [{number(low)}, {number(high)}]" in words
 
 
 def test_figures_that_the_sweep_has_no_longer_are_removed(tmp_path):

@@ -17,7 +17,11 @@ MEDIANS = ("parameters", "steps", "seconds")
 def write(
     path: str | Path | None, sweep: Sweep, fits: Sequence[Growth], verdict: str | None
 ) -> None:
-    """Write claim, verdict, laws, and a row for each set of runs that differ by the seed only."""
+    """Write claim, verdict, laws, and a row for each set of runs that differ by the seed only.
+
+    Means are geometric where all values are positive, as on the page; of a plateau of which runs
+    are censored, it is a lower bound.
+    """
     config = sweep.runs[0].plain_config
     settings = [_setting(sweep, label, rows) for label, rows in sweep.cells()]
     said = {"name": config.get("name") or sweep.root.name, "claim": config.get("claim")}
@@ -28,14 +32,14 @@ def write(
 def _setting(sweep: Sweep, label: str, rows: Any) -> dict[str, Any]:
     first, seen = rows.iloc[0], timed(rows)
     means = {}
-    for name, column, mean in (
-        ("plateau", seen["plateau/length"], log_interval),
-        (sweep.metric, rows.get(sweep.metric), interval),
+    for name, column in (
+        ("plateau", seen["plateau/length"]),
+        (sweep.metric, rows.get(sweep.metric)),
     ):
         if column is not None and column.notna().any():
-            means[name] = dict(
-                zip(("mean", "low", "high"), mean(column.dropna().tolist()), strict=True)
-            )
+            values = column.dropna()
+            ends = (log_interval if (values > 0).all() else interval)(values.tolist())
+            means[name] = dict(zip(("mean", "low", "high"), ends, strict=True))
     return {
         "setting": label,
         **{key.rpartition(".")[2]: plain(first[key]) for key in sweep.keys},
