@@ -399,7 +399,7 @@ def test_what_composing_lets_through_is_refused(overrides, message):
         (["model=transformer", "model.num_heads=5"], "num_heads"),
         (["model.hidden_size=-4"], "hidden_size"),
         (["task=convolution", "task.filter=[]"], "filter"),
-        (["optimizer.lr=-1"], "optimizer.lr must not be negative, got lr=-1.0; set optimizer.lr=0.001"),
+        (["optimizer.lr=-1"], "must not be negative, got lr=-1.0; set optimizer.lr=0.001"),
         (["task=convolution", "task.filter=[1e300]"], "task.filter must be finite"),
         (["task=convolution", "task.filter=[1e30]"], "task.filter must be finite"),
         (["task.input.length_scale=0"], "length_scale must be positive"),
