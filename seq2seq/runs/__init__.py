@@ -9,6 +9,7 @@ from seq2seq.runs.folder import (
     load_checkpoint,
     load_weights,
     score,
+    score_name,
     seal,
 )
 from seq2seq.runs.identity import (
@@ -60,6 +61,7 @@ __all__ = [
     "resolved",
     "run_folder",
     "score",
+    "score_name",
     "seal",
     "snake",
     "tells",

@@ -301,6 +301,12 @@ def score(result: Mapping[str, Any]) -> float | None:
     return value
 
 
+def score_name(results: Iterable[Mapping[str, Any]]) -> str:
+    """How a table calls the `score` of these: that of tasks of tokens alone is a loss."""
+    scored = [result for result in results if score(result) is not None]
+    return "val loss" if scored and not any("val/nmse" in one for one in scored) else "val nmse"
+
+
 def by_unit(result: Mapping[str, Any]) -> dict[str, Any]:
     """A result with like beside like: counts, then losses, then what follows from losses."""
 

@@ -30,6 +30,7 @@ from seq2seq.runs import (
     resolved,
     run_folder,
     score,
+    score_name,
     snake,
     varied,
 )
@@ -252,8 +253,8 @@ def show(jobs: Sequence[Job]) -> None:
     What was complete before the command is `already done`.
     """
     rows, errors = [], []
-    for job, called in zip(jobs, labels(jobs), strict=True):
-        outcome = job.run.result
+    outcomes = [job.run.result for job in jobs]
+    for job, called, outcome in zip(jobs, labels(jobs), outcomes, strict=True):
         status = outcome.get("status") or job.run.status
         value, seconds = score(outcome), outcome.get("seconds")
         if status == "failed":
@@ -263,7 +264,7 @@ def show(jobs: Sequence[Job]) -> None:
         error = "" if value is None else f"{value:.3g}"
         steps = str(outcome.get("steps", ""))
         rows.append((called, status, error, steps, time, str(job.folder)))
-    numbers = ("val nmse", "steps", "time")
+    numbers = (score_name(outcomes), "steps", "time")
     print_table(("job", "status", *numbers, "folder"), rows, numbers)
     for error in errors:
         print(error)

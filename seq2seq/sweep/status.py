@@ -11,7 +11,17 @@ from typing import Any
 
 from seq2seq.errors import printable
 from seq2seq.files import read as read_bounded
-from seq2seq.runs import FINAL, PLAN, Run, checkpoint_step, find, natural, read_plan, score
+from seq2seq.runs import (
+    FINAL,
+    PLAN,
+    Run,
+    checkpoint_step,
+    find,
+    natural,
+    read_plan,
+    score,
+    score_name,
+)
 from seq2seq.sweep.table import lines
 from seq2seq.times import duration
 
@@ -96,7 +106,8 @@ def read(root: Path) -> list[Entry]:
 
 def report(root: Path, entries: list[Entry]) -> str:
     """The table, the ends of the tracebacks, and how many runs there are of each status."""
-    columns = ["status", "val nmse", "steps", "time", "job", "folder"]
+    name = score_name(entry.result for entry in entries)
+    columns = ["status", name, "steps", "time", "job", "folder"]
     rows = [[*entry.row(root)] for entry in entries]
     if not any(entry.job for entry in entries):
         for row in (columns, *rows):

@@ -80,6 +80,12 @@ def test_every_job_is_told_and_failures_last(tmp_path):
     )
 
 
+def test_errors_of_tasks_of_tokens_are_called_losses(tmp_path):
+    make_run(tmp_path / "a", **{"status": "finished", "steps": 3, "val/loss": 2.25})
+    heading, row, _ = status.report(tmp_path, status.read(tmp_path)).splitlines()
+    assert (heading.split()[1:3], row.split()[1]) == (["val", "loss"], "2.25")
+
+
 def test_a_folder_of_sweeps_is_read_as_a_whole(tmp_path):
     make_run(tmp_path / "a" / "k=1", status="finished")
     (tmp_path / "b").mkdir()
