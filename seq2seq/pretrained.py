@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from seq2seq.runs import Run
-from seq2seq.schema import CONFIGS, nearest
+from seq2seq.schema import CONFIGS, ConfigError, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,8 +89,18 @@ def load_pretrained(name: str) -> "nn.Module":
 
 
 def run(text: str) -> Run:
-    """The trained model of that name, or else the run in the folder of that name."""
-    return find(text) if text in names() else Run(text)
+    """The trained model of that name, or else the run in the folder of that name.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    if text in names():
+        return find(text)
+    found = Run(text)
+    if found.status == "new":
+        known = nearest(text, names(), otherwise="")
+        raise ConfigError(f"no run in {text}; give the folder that holds config.yaml{known}")
+    return found
 
 
 def cross_entropy(model: "TokenModel", vocabulary: "Vocabulary", text: str) -> float:

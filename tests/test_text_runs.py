@@ -111,7 +111,7 @@ def test_the_program_writes(run: Run) -> None:
     [
         (["lenght=3"], "unknown key lenght; did you mean 'length'?"),
         ([], "no run given; add run=<run>"),
-        (["run=/missing"], "run must be the folder of a run on text, got /missing"),
+        (["run=/missing"], "no run in /missing; give the folder that holds config.yaml"),
     ],
 )
 def test_the_program_refuses_in_one_line(arguments: list[str], message: str) -> None:

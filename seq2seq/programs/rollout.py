@@ -10,18 +10,19 @@ from seq2seq import checks
 
 def main(run: str, prefix: int = 64, threshold: float = 0.5) -> None:
     """Print the horizons over the test trajectories, in time units."""
+    from seq2seq import pretrained
     from seq2seq.build import build, load_model
     from seq2seq.generate import horizon, rollout
     from seq2seq.models.model import SequenceModel
-    from seq2seq.runs import Run
 
     checks.positive("threshold", threshold)
-    task, _ = build(Run(run).config)
+    found = pretrained.run(run)
+    task, _ = build(found.config)
     checks.within("prefix", prefix, f"[1, {task.length}]", task.length // 2)
     x, y = task.split("test")
     steps = task.length - prefix + 1
     truth = y[:, prefix - 1 :]
-    rolled = rollout(cast(SequenceModel, load_model(run)), x[:, :prefix], steps)
+    rolled = rollout(cast(SequenceModel, load_model(found)), x[:, :prefix], steps)
     still = x[:, prefix - 1 : prefix].expand_as(truth)
     for name, path in {"model": rolled, "persistence": still}.items():
         times = horizon(path, truth, task.dt, threshold)

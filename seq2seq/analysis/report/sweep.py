@@ -66,11 +66,13 @@ class Sweep:
         unreadable: name of each run that is left out, its status and why it cannot be read.
 
     Raises:
-        ValueError: no runs below `root` that can be read.
+        ValueError: no folder `root`, or no runs below it that can be read.
     """
 
     def __init__(self, root: str | Path, allow: Sequence[str] = ()) -> None:
         self.root = place(root)
+        if not self.root.is_dir():
+            raise ValueError(f"no folder {root}; give one that holds run folders")
         table = collect(root)
         if table.empty:
             raise ValueError(f"no runs below {root}; give a folder that holds run folders")
