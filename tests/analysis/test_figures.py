@@ -7,6 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from seq2seq.analysis import figures
 from seq2seq.analysis.laws import compare
@@ -156,6 +157,18 @@ def test_means_carry_their_intervals():
         pytest.approx([0.05, 0.15]),
         pytest.approx([0.1, 0.3]),
     ]
+
+
+@pytest.mark.parametrize("panels", [1, 4, 8])
+def test_nothing_is_cut_off_around_the_unit_circle(panels):
+    steps, values = [0, 10, 100], 0.9 * np.exp(1j * np.linspace(0, 6, 12)).reshape(3, 4)
+    figure = figures.eigenvalues({f"k = {k}": (steps, values) for k in range(panels)})
+    FigureCanvasAgg(figure).draw()
+    frame, drawn = figure.bbox_inches, figure.get_tightbbox()
+    assert drawn.y0 >= 0
+    assert drawn.y1 <= frame.y1
+    legend, title = figure.legends[0].get_window_extent(), figure.axes[0]._left_title
+    assert title.get_window_extent().y1 < legend.y0
 
 
 def test_numbers_are_short():

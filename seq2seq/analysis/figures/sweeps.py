@@ -165,6 +165,7 @@ def eigenvalues(panels: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
     side = 9.4 / min(max(len(panels), 3), 4)
     names = ("real part", "imaginary part")
     figure, axes = canvas.grid(panels, 0.95 * side, *names, most=4, least=3)
+    figure.set_figheight(figure.get_figheight() + 0.8)  # for what stands around square panels
     angle = np.linspace(0, 2 * np.pi, 200)
     for ax, (steps, values) in zip(axes, panels.values(), strict=True):
         points = np.asarray(values, dtype=np.complex128).reshape(len(array(steps)), -1)
