@@ -95,7 +95,7 @@ WRONG = {
     "generate.py run=shift-rnn": "run must be the folder of a run on text, got",
     "evaluate.py run=shift-rmn": "holds config.yaml; did you mean 'shift-rnn'?",
     "rollout.py run=nowhere": "no run in nowhere; give the folder that holds config.yaml",
-    "rollout.py run=shift-rnn": "shift-rnn is no run of task=lorenz96_forecast",
+    "rollout.py run=shift-rnn": "as lorenz96_forecast; shift-rnn is on Shift",
     "rollout.py run=nowhere threshold=-1": "threshold must be positive, got threshold=-1.0",
     "rollout.py prefix=x": "prefix must be a whole number, got x",
     "runs.py watch=maybe": "watch must be one of true, false, got watch='maybe'",

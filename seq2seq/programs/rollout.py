@@ -18,8 +18,13 @@ def main(run: str, prefix: int = 64, threshold: float = 0.5) -> None:
     checks.positive("threshold", threshold)
     found = pretrained.run(run)
     task, _ = build(found.config)
-    checks.within("prefix", prefix, f"[1, {task.length}]", task.length // 2)
     x, y = task.split("test")
+    if x.shape != y.shape or not x[:, 1:].equal(y[:, :-1]):
+        raise ValueError(
+            f"a rollout needs a task whose targets are its next inputs, as lorenz96_forecast; {run} "
+            f"is on {type(task).__name__}"
+        )
+    checks.within("prefix", prefix, f"[1, {task.length}]", task.length // 2)
     steps = task.length - prefix + 1
     truth = y[:, prefix - 1 :]
     rolled = rollout(cast(SequenceModel, load_model(found)), x[:, :prefix], steps)
