@@ -21,8 +21,8 @@ def main(run: str, prefix: int = 64, threshold: float = 0.5) -> None:
     x, y = task.split("test")
     if x.shape != y.shape or not x[:, 1:].equal(y[:, :-1]):
         raise ValueError(
-            f"a rollout needs a task whose targets are its next inputs, as lorenz96_forecast; {run} "
-            f"is on {type(task).__name__}"
+            f"a rollout needs a task whose targets are its next inputs, as lorenz96_forecast; "
+            f"{run} is on {type(task).__name__}"
         )
     checks.within("prefix", prefix, f"[1, {task.length}]", task.length // 2)
     steps = task.length - prefix + 1
