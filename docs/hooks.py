@@ -81,7 +81,7 @@ def claim_page(name: str) -> str:
     folder = yaml.safe_load(source).get("name", name)
     parts = [f"# {name}", claim.strip()]
     if refuted:
-        parts.append(f"**What would refute it.** {refuted}{rest}")
+        parts.append(f"**It would be refuted**{rest}")
     if (ROOT / "docs" / f"{name}.png").exists():
         parts.append(f"![The figure of {name}](../{name}.png)")
     parts += ["## What came out", *outcome(name), "## Run it"]
@@ -99,6 +99,8 @@ def outcome(name: str) -> Iterator[str]:
     path = ROOT / "results" / f"{name}.json"
     if path.exists():
         stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored.get("verdict"):
+            yield f"**{stored['verdict'].capitalize()}**, by `refuted_if` of the file below."
         yield from (law["sentence"] for law in stored["laws"] if "exponential" in law)
         yield from settings(stored["rows"])
         origin = stored["provenance"]
@@ -128,9 +130,9 @@ def settings(rows: list[dict[str, Any]]) -> Iterator[str]:
         for key in ("plateau", "test/nmse", "test/loss"):
             if key in row:
                 mean, low, high = (row[key][end] for end in ("mean", "low", "high"))
-                line[key] = f"{mean:.3g} ({low:.3g} to {high:.3g})"
+                line[key] = f"{short(mean)} ({short(low)} to {short(high)})"
                 if key == "plateau" and row["censored"]:
-                    line[key] = f"≥ {mean:.3g}"
+                    line[key] = f"≥ {short(mean)}"
         shown.append(line | {"censored": row["censored"], "parameters": row["parameters"]})
     yield table(shown)
 
@@ -142,6 +144,11 @@ def table(rows: list[dict[str, Any]]) -> str:
     )
     lines = [keys, ["---"] * len(keys), *([show(row.get(key)) for key in keys] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def short(value: float) -> str:
+    """Three digits, thousands set apart."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def show(value: Any) -> str:
