@@ -41,7 +41,7 @@ class Trained(NamedTuple):
 
 
 class Training(Page):
-    title = "Training curve"
+    title = "Training curves"
     sentence = "How losses fell, where they rested, and which predictors they had to beat."
     about = (
         "The losses of models while they were trained, beside those that were published for their "
