@@ -290,6 +290,20 @@ def test_a_member_that_fails_leaves_the_others_as_they_are(
 # ------------------------------------------------------------------------------------- resumption
 
 EVERY_FOUR = ["model=rnn", "trainer.max_steps=12", "callbacks.checkpoints.every_n_steps=4"]
+SEEDS: tuple[dict[str, Any], ...] = tuple({"seed": seed} for seed in range(3))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """Runs of `MEMBERS` that were trained together from their start to their end."""
+    return train_all(configs(tmp_path_factory.mktemp("whole"), *EVERY_FOUR), workers=1)
+
+
+@pytest.fixture(scope="module")
+def whole_seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """The same of `SEEDS`."""
+    made = configs(tmp_path_factory.mktemp("seeds"), *EVERY_FOUR, members=SEEDS)
+    return train_all(made, workers=1)
 
 
 def interrupted(
@@ -329,9 +343,8 @@ def assert_resumed(whole: list[Run], made: list[DictConfig]) -> None:
 
 @pytest.mark.parametrize("lost", [(), (0,), (0, 2)])
 def test_a_killed_chunk_ends_where_it_would_have(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: tuple[int, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: list[Run], lost: tuple[int, ...]
 ) -> None:
-    whole = train_all(configs(tmp_path / "whole", *EVERY_FOUR), workers=1)
     interrupted(tmp_path / "killed", monkeypatch, 10)
     made = configs(tmp_path / "killed", *EVERY_FOUR)
     for number in lost:  # the kill came while checkpoints were being written
@@ -341,16 +354,14 @@ def test_a_killed_chunk_ends_where_it_would_have(
 
 @pytest.mark.parametrize("lost", [(), (1,), (0, 1, 2)])
 def test_a_chunk_killed_at_its_first_checkpoint_ends_where_it_would_have(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: tuple[int, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_seeds: list[Run], lost: tuple[int, ...]
 ) -> None:
-    members = [{"seed": seed} for seed in range(3)]
-    whole = train_all(configs(tmp_path / "whole", *EVERY_FOUR, members=members), workers=1)
-    interrupted(tmp_path / "killed", monkeypatch, 5, members)
-    made = configs(tmp_path / "killed", *EVERY_FOUR, members=members)
+    interrupted(tmp_path / "killed", monkeypatch, 5, SEEDS)
+    made = configs(tmp_path / "killed", *EVERY_FOUR, members=SEEDS)
     for number in lost:
         (run_folder(made[number]) / "checkpoints/step=4.ckpt").unlink()
     monkeypatch.setattr(workers, "chunk_size", lambda *_: 1)  # there is less memory now
-    assert_resumed(whole, made)
+    assert_resumed(whole_seeds, made)
 
 
 @pytest.mark.parametrize("members", [MEMBERS, LENGTHS[1:]], ids=["equal", "padded"])
@@ -372,10 +383,9 @@ def test_a_killed_chunk_goes_on_without_those_that_had_ended(
 
 
 def test_a_checkpoint_that_names_the_runs_beside_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: list[Run]
 ) -> None:
     """Version 0.1 noted with whom a run shared its chunk, and how far sequences were padded."""
-    whole = train_all(configs(tmp_path / "whole", *EVERY_FOUR), workers=1)
     interrupted(tmp_path / "killed", monkeypatch, 10)
     made = configs(tmp_path / "killed", *EVERY_FOUR)
     folders = [run_folder(cfg) for cfg in made]
