@@ -68,6 +68,7 @@ ALLOWED = {
         "schema",
     },
     "benchmark": {
+        "analysis",
         "results",
         "schema",
         "runs",

@@ -152,7 +152,12 @@ def test_snapshots_beyond_the_checkpoint_are_taken_again(tmp_path):
 
 @pytest.mark.parametrize(
     ("make", "key"),
-    [(lambda: StopAfterEscape(extra=-1), "extra"), (lambda: Snapshots(growth=1), "growth")],
+    [
+        (lambda: StopAfterEscape(extra=-1), "extra"),
+        (lambda: StopAfterEscape(window=0), "callbacks.stop_after_escape: exit must .* window=0"),
+        (lambda: StopAfterEscape(false_alarm=1.0), "callbacks.stop_after_escape: false_alarm"),
+        (lambda: Snapshots(growth=1), "growth"),
+    ],
 )
 def test_arguments_out_of_range_are_refused(make, key):
     with pytest.raises(ValueError, match=key):

@@ -12,7 +12,7 @@ import torch
 from lightning import Callback
 
 from seq2seq import checks
-from seq2seq.analysis.plateau import Rule, find
+from seq2seq.analysis.plateau import RULE, Rule, find
 from seq2seq.callbacks.checkpoints import Checkpoints
 from seq2seq.callbacks.together import members
 from seq2seq.history import READ_EVERY, History
@@ -192,7 +192,8 @@ class StopAfterEscape(Callback):
         reference: the plateau is at the loss of this predictor, such as `zero` or `memoryless`, or
             at this loss if it is a number; null: at any level where there is one.
         extra: further steps after the escape, as a share of those before it.
-        tolerance, drop: as in `seq2seq.analysis.plateau.Rule`.
+        tolerance, drop, exit, window, smoothing, false_alarm: as in
+            `seq2seq.analysis.plateau.Rule`.
     """
 
     changes_course = True
@@ -201,19 +202,20 @@ class StopAfterEscape(Callback):
         self,
         reference: str | float | None = "memoryless",
         extra: float = 0.5,
-        tolerance: float = 0.1,
-        drop: float = 0.25,
+        tolerance: float = RULE.tolerance,
+        drop: float = RULE.drop,
+        exit: float = RULE.exit,
+        window: int = RULE.window,
+        smoothing: float = RULE.smoothing,
+        false_alarm: float = RULE.false_alarm,
     ) -> None:
         checks.within("callbacks.stop_after_escape.extra", extra, "[0, inf)", 0.5)
-        if not 0 < tolerance < drop < 1:
-            raise ValueError(
-                "callbacks.stop_after_escape: 0 < tolerance < drop < 1 must hold, got "
-                f"tolerance={tolerance}, drop={drop}; the defaults are 0.1 and 0.25"
-            )
+        try:
+            self.rule = Rule(tolerance, drop, exit, window, smoothing, false_alarm)
+        except ValueError as error:
+            raise ValueError(f"callbacks.stop_after_escape: {error}") from None
         self.reference = reference
         self.extra = extra
-        self.tolerance = tolerance
-        self.drop = drop
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Look up the level."""
@@ -244,5 +246,5 @@ class StopAfterEscape(Callback):
         """See whether the first `steps` losses hold an escape, if none has been seen."""
         if self._escape is None and steps:
             seen: dict[str, Any] = {"step": history.steps[:steps], "loss": history.losses[:steps]}
-            found = find(seen, self._level, Rule(self.tolerance, self.drop))
+            found = find(seen, self._level, self.rule)
             self._escape = next((p.escape for p in found if p.escape is not None), None)

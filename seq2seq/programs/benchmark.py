@@ -2,6 +2,7 @@
 
 step        a training step against a hand-written loop
 data        sequences per second that tasks draw
+plateau     false alarms and errors of the escape from a plateau
 sizes       parameters and memory of the models
 models      a pass over long sequences
 generate    characters per second that models of text write
@@ -17,7 +18,10 @@ from importlib import import_module
 from seq2seq import checks
 from seq2seq.command import call
 
-KINDS = ("step", "data", "sizes", "models", "generate", "explore", "books", "memory", "sweep")
+KINDS = (
+    *("step", "data", "plateau", "sizes", "models"),
+    *("generate", "explore", "books", "memory", "sweep"),
+)
 
 
 def main(arguments: Sequence[str], called: str) -> None:
