@@ -13,7 +13,10 @@ A condition is about a `quantity`:
 - a number of every run, such as `test/nmse`, `steps` or `plateau/length`; `resting` is the share of
   the steps that it spent on plateaus, `tolerated_noise` the relative noise in the parameters that
   leaves the NMSE below 0.1;
-- `growth`, the rate at which log τ grows with the memory of the task, τ being the plateau's length;
+- `growth`, the rate at which log τ grows with the memory of the task, τ being the plateau's length.
+  It is judged for a range of falls of the loss that may count as the escape, from 0.4 to at most 2
+  times the rule's `drop`: where the answers differ, the condition can neither be said to hold nor
+  to fail;
 - `spread/<key>`: over which share of the range of a searched key the best quarter of runs spreads.
 
 `where: {<key>: <value or list of values>}` selects runs by keys of the config or of the result; a

@@ -171,7 +171,8 @@ def test_the_page_is_self_contained_and_complete(sweep, page):
     assert all(address.startswith(("#", "data:image/png;")) for address in page.addresses)
     assert "script" not in page.tags
     assert not re.search(r"@import|url\((?!#)", text)
-    names = {"plateau_lengths", "losses", "definition", "kernels", "eigenvalues", "means"}
+    names = {"plateau_lengths", "thresholds", "losses", "definition", "kernels", "eigenvalues"}
+    names.add("means")
     for kind in ("svg", "pdf", "png", "csv"):
         assert {file.stem for file in (sweep / "figures").glob(f"*.{kind}")} == names
     assert page.tags.count("figure") == page.tags.count("figcaption") == len(names)

@@ -63,6 +63,31 @@ def test_a_claim_is_judged_by_its_criterion(tmp_path, conditions, rate, word):
     assert verdict.word == word, verdict.sentence
 
 
+def test_a_verdict_that_hangs_on_the_threshold_is_undecided(tmp_path):
+    """The loss falls by 12% after 100 steps whatever the memory, and further with it."""
+    write_study(tmp_path, GROWS[:1], memories=(6, 8, 10, 12))
+    for run in Sweep(tmp_path).runs:
+        with np.load(run.folder / "history.npz") as stored:
+            arrays = dict(stored)
+        arrays["loss"] *= np.where((arrays["step"] > 100) & (arrays["loss"] > 0.5), 0.88, 1)
+        np.savez(run.folder / "history.npz", **arrays)
+    sweep = Sweep(tmp_path)
+    (fit,) = growth(sweep)
+    rates = {drop: found.exponential.b for drop, found in fit.by_drop.items()}
+    assert [*rates][:4] == pytest.approx([0.1, 0.125, 0.175, 0.25])
+    rate = [*rates.values()]
+    assert abs(rate[0]) < 0.02
+    assert rate[2] == pytest.approx(rate[3], rel=0.01)
+    assert rate[3] == pytest.approx(0.3, abs=0.03)
+    (verdict,) = verdicts(sweep, [fit])
+    assert verdict.word == "undecided"
+    assert "depends on the fall of the loss that counts as an escape (yes at 0.1, " in (
+        verdict.sentence
+    )
+    fit.by_drop = {drop: found for drop, found in fit.by_drop.items() if drop > 0.15}
+    assert verdicts(sweep, [fit])[0].word == "supported"
+
+
 def test_the_report_knows_every_comparison():
     assert tuple(SAYS) == COMPARISONS
 

@@ -1,15 +1,27 @@
 """How the plateaus of a sweep grow with its memory, in numbers and in words."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
 
 from seq2seq.analysis import laws
 from seq2seq.analysis.report.sweep import Sweep, timed
 
+#: Other falls that may count as an escape, as multiples of the rule's `drop`.
+FACTORS = (0.4, 0.5, 0.7, 1.4, 2.0)
+
 
 @dataclass
 class Growth:
-    """How one group's plateaus grow with the memory, or why that cannot be said."""
+    """How one group's plateaus grow with the memory, or why that cannot be said.
+
+    Attributes:
+        by_drop: the laws by the fall that counts as an escape, from small to large, the rule's own
+            among them; empty where nothing asks for them.
+    """
 
     group: str
     runs: int
@@ -18,6 +30,12 @@ class Growth:
     without: int
     laws: laws.Comparison | None
     reason: str = ""
+    by_drop: dict[float, laws.Comparison] = field(default_factory=dict)
+
+    def at(self, drop: float) -> "Growth":
+        """The same if this fall counts as an escape."""
+        found = self.by_drop.get(drop)
+        return replace(self, laws=found, reason="not every run fell as far" * (found is None))
 
     def sentence(self, key: str) -> str:
         """The verdict in words."""
@@ -35,6 +53,12 @@ class Growth:
             f"(95% interval {low:.3g} to {high:.3g}, {zero}; {law.seeds} seeds, {counts}), "
             f"a factor of {math.exp(law.b):.3g} in τ. "
         )
+        if len(self.by_drop) > 1:
+            rates = [one.exponential.b for one in self.by_drop.values()]
+            growth += (
+                f"If a fall by {min(self.by_drop):.2g} to {max(self.by_drop):.2g} of the level "
+                f"counts as the escape, by {min(rates):.3g} to {max(rates):.3g}. "
+            )
         if not self.laws.resolved:
             return growth + "Growth is not resolved, so there is no law to choose."
         return growth + self.verdict()
@@ -59,16 +83,44 @@ def growth(sweep: Sweep) -> list[Growth]:
     """The laws of each group over the sweep's memory."""
     if sweep.memory is None:
         return []
+    tables = {factor: sweep.read(factor) for factor in FACTORS if sweep.is_study}
     found = []
     for label, rows in sweep.groups():
         seen = timed(rows)
-        k, tau, seed = (seen[key] for key in (sweep.memory, "plateau/length", "seed"))
-        censored = seen["plateau/censored"].astype(bool)
-        fitted, reason = None, ""
+        censored = int(seen["plateau/censored"].astype(bool).sum())
+        counts = (len(rows), len(seen) - censored, censored, len(rows) - len(seen))
         try:
-            fitted = laws.compare(k, tau, censored, seed)
+            own = _laws(sweep, rows)
         except ValueError as error:
-            reason = str(error)
-        counts = (len(rows), int((~censored).sum()), int(censored.sum()), len(rows) - len(seen))
-        found.append(Growth(label, *counts, fitted, reason))
+            found.append(Growth(label, *counts, None, str(error)))
+            continue
+        drop = sweep.rules[rows.index[0]].drop
+        others = {factor * drop: table.loc[rows.index] for factor, table in tables.items()}
+        found.append(Growth(label, *counts, own, by_drop=_by_drop(sweep, rows, drop, own, others)))
     return found
+
+
+def _laws(sweep: Sweep, rows: "pd.DataFrame") -> laws.Comparison:
+    seen = timed(rows)
+    k, tau, seed = (seen[key] for key in (sweep.memory, "plateau/length", "seed"))
+    return laws.compare(k, tau, seen["plateau/censored"].astype(bool), seed)
+
+
+def _by_drop(
+    sweep: Sweep,
+    rows: "pd.DataFrame",
+    drop: float,
+    own: laws.Comparison,
+    others: Mapping[float, "pd.DataFrame"],
+) -> dict[float, laws.Comparison]:
+    """The laws by the fall that counts as an escape, where the runs can tell of it.
+
+    A run was not ended before it had fallen by its own `drop`. How much further it fell depends on
+    what ended it, so that a larger fall tells of the runs only if all that escaped reach it.
+    """
+    found = {drop: own} if others else {}
+    for other, read in others.items():
+        if other < drop or read["plateau/censored"].equals(rows["plateau/censored"]):
+            with suppress(ValueError):  # too few escapes
+                found[other] = _laws(sweep, read)
+    return dict(sorted(found.items()))

@@ -65,7 +65,12 @@ def _law(fit: Growth, memory: str) -> dict[str, Any]:
         low, high = map(_finite, found.interval_b)
         law[kind] = {"rate": found.b, "low": low, "high": high, "factor": math.exp(found.b)}
     difference = {"difference": fit.laws.difference, "verdict": fit.laws.verdict}
-    return law | difference | {"seeds": fit.laws.exponential.seeds}
+    by_drop = [
+        {"drop": drop, "rate": found.exponential.b, "low": low, "high": high, "law": found.verdict}
+        for drop, found in fit.by_drop.items()
+        for low, high in [map(_finite, found.exponential.interval_b)]
+    ]
+    return law | difference | {"seeds": fit.laws.exponential.seeds, "by_drop": by_drop}
 
 
 def _finite(value: float) -> float | None:

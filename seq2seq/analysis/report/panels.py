@@ -42,6 +42,7 @@ def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     if sweep.memory is not None and len(sweep.timed):
         yield _escape_times(sweep, sweep.memory, fits)
         yield from _rates(sweep, fits)
+        yield from _thresholds(sweep, fits)
     yield from _losses(sweep, [sweep.memory] if sweep.memory else sweep.keys)
     yield from _example(sweep)
     yield from _kernels(sweep)
@@ -97,6 +98,40 @@ def _rates(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     low, high = zip(*(law.interval_b for law in laws_found), strict=True)
     data = {key: x, "rate": [law.b for law in laws_found], "low": low, "high": high}
     yield Panel("rates", figure, caption, pd.DataFrame(data))
+
+
+def _thresholds(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
+    """Growth rates over the fall of the loss that counts as an escape."""
+    rows = [
+        {
+            "group": fit.group,
+            "drop": drop,
+            "rate": found.exponential.b,
+            "low": found.exponential.interval_b[0],
+            "high": found.exponential.interval_b[1],
+            "power": found.power.b,
+            "law": found.verdict,
+        }
+        for fit in fits
+        if len(fit.by_drop) > 1
+        for drop, found in fit.by_drop.items()
+    ]
+    data = pd.DataFrame(rows)
+    if data.empty or not np.isfinite(data[["low", "high"]]).all(axis=None):
+        return
+    groups = {
+        label: (cell["drop"].tolist(), cell["rate"], cell[["low", "high"]])
+        for label, cell in _choose(list(data.groupby("group", sort=False)), GROUPS)
+    }
+    unit = f"growth of log τ per unit of {sweep.memory_word}"
+    yield Panel(
+        "thresholds",
+        sweeps.means(groups, "fall of the loss that counts as the escape", unit),
+        "Rate of the exponential law with its 95% interval, if another fall below the level "
+        "counts as the escape. The claim is judged at all of them: where the answers differ, it is "
+        "undecided.",
+        data,
+    )
 
 
 def _losses(sweep: Sweep, by: Sequence[str]) -> Iterator[Panel]:
@@ -158,9 +193,10 @@ def _example(sweep: Sweep) -> Iterator[Panel]:
         "definition",
         curves.plateaus(history, [one], rule),
         f"What counts as a plateau, on one run ({label or 'the only setting'}). It starts when the "
-        f"smoothed loss comes within {rule.tolerance:.0%} of the level and is escaped (triangle) "
-        f"when that lies {rule.drop:.0%} below; the smoothing averages the logarithm over the last "
-        f"{rule.smoothing:.0%} of the steps, at least {rule.window}.",
+        f"loss comes within {rule.tolerance:.0%} of the level and is escaped (triangle) when it "
+        f"begins to lie {rule.drop:.0%} below. Of a level that is known a test decides that noise "
+        f"deceives in {rule.false_alarm:g} of runs; of others the smoothed loss, the mean over the "
+        f"last {rule.smoothing:.0%} of the steps, at least {rule.window}.",
         data,
     )
 

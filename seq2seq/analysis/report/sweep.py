@@ -99,16 +99,12 @@ class Sweep:
         if not kept:
             raise ValueError(f"no run below {root} can be read; the first: {self.unreadable[0][2]}")
         table = table.loc[kept].reset_index(drop=True)
-        columns = {
-            f"plateau/{name}": [getattr(one, name) if one else np.nan for one in self.plateaus]
-            for name in ("level", "length", "censored")
-        }
         _name_choices(table, [run.plain_config for run in self.runs])
         config = {key for run in self.runs for key, _ in flatten(run.plain_config)}
         candidates = [c for c in table.columns if c in config and c not in WORDS]
         for column in candidates:
             table[column] = table[column].map(_comparable)
-        self.table = table.assign(**columns)
+        self.table = table.assign(**_columns(self.plateaus))
         self.keys = _axes(table, candidates)
         self.resting = pd.Series(resting, dtype=float)
 
@@ -135,6 +131,12 @@ class Sweep:
     def timed(self) -> "pd.DataFrame":
         """The rows of the runs that have a plateau."""
         return timed(self.table)
+
+    def read(self, factor: float) -> "pd.DataFrame":
+        """The table if an escape were a fall of so many times the `drop` of each run's rule."""
+        pairs = zip(self.runs, self.histories, strict=True)
+        found = [_plateaus(run, history, factor) for run, history in pairs]
+        return self.table.assign(**_columns([one[0] if one else None for one in found]))
 
     def groups(self) -> Iterator[tuple[str, "pd.DataFrame"]]:
         """Label and rows of each group."""
@@ -262,7 +264,15 @@ def _history(run: Run) -> Arrays | None:
     return history if len(history["step"]) else None
 
 
-def _plateaus(run: Run, history: Arrays | None) -> list[Plateau]:
+def _columns(plateaus: Sequence[Plateau | None]) -> dict[str, list[Any]]:
+    """The columns of a table that tell of its runs' plateaus."""
+    return {
+        f"plateau/{name}": [getattr(one, name) if one else np.nan for one in plateaus]
+        for name in ("level", "length", "censored")
+    }
+
+
+def _plateaus(run: Run, history: Arrays | None, factor: float = 1.0) -> list[Plateau]:
     if history is None or run.status not in ("finished", *UNENDED):
         return []
     references = run.result
@@ -271,7 +281,7 @@ def _plateaus(run: Run, history: Arrays | None) -> list[Plateau]:
             references = build_task(run.config).references()
         except (ValueError, OSError):  # its data are not here
             references = {}
-    return plateau.reading(history, run.plain_config, references)
+    return plateau.reading(history, run.plain_config, references, factor)
 
 
 def _name_choices(table: "pd.DataFrame", configs: Sequence[Mapping[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from seq2seq.analysis.report.comparison import Comparison, bracketed
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.search import Found
 from seq2seq.analysis.report.sweep import Sweep, arrays, plain, timed
-from seq2seq.analysis.report.verdict import Verdict
+from seq2seq.analysis.report.verdict import SAID, Verdict
 from seq2seq.runs import Run
 
 #: What LaTeX writes in its own way.
@@ -104,14 +104,13 @@ def tables(
 
 def conditions(found: Sequence[Verdict]) -> Table:
     """What would refute the claim, and whether it holds."""
-    answers = {True: "yes", False: "no", None: "cannot be told"}
     rows = [
         (
             one.condition,
             one.estimate.setting or "all runs",
             one.estimate.text,
             str(one.estimate.n),
-            answers[one.holds],
+            "depends" if len({*one.by_drop.values()}) > 1 else SAID[one.holds],
         )
         for verdict in found
         for one in verdict.findings

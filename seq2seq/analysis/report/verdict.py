@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,9 @@ from seq2seq.analysis.report.sweep import Sweep, arrays, spread
 from seq2seq.theory.bounds import order_bound
 
 Answer = bool | None  # None: cannot be told
+
+#: Answers in words.
+SAID = {True: "yes", False: "no", None: "cannot be told"}
 
 #: What each comparison says of an interval.
 SAYS = {
@@ -37,6 +40,7 @@ class Estimate:
     Attributes:
         law: of a rate of growth, the law that AIC prefers.
         reason: why there is none.
+        by_drop: of a rate of growth, what it is by the fall that counts as an escape.
     """
 
     setting: str
@@ -47,6 +51,7 @@ class Estimate:
     n: int = 0
     law: str = ""
     reason: str = ""
+    by_drop: Mapping[float, "Estimate"] = field(default_factory=dict, repr=False)
 
     @property
     def text(self) -> str:
@@ -59,12 +64,17 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Finding:
-    """A condition in one setting, and whether it holds there."""
+    """A condition in one setting, and whether it holds there.
+
+    Attributes:
+        by_drop: whether it does by the fall that counts as an escape; `holds` is what all say.
+    """
 
     quantity: str
     comparison: str
     estimate: Estimate
     holds: Answer
+    by_drop: Mapping[float, Answer] = field(default_factory=dict)
 
     @property
     def condition(self) -> str:
@@ -76,9 +86,17 @@ class Finding:
         """What was found, in words."""
         where = f" ({self.estimate.setting})" if self.estimate.setting else ""
         fact = f"{self.quantity}{where} is {self.estimate.text}"
+        falls = [f"{drop:.2g}" for drop in self.by_drop]
+        if len({*self.by_drop.values()}) > 1:
+            told = zip(falls, self.by_drop.values(), strict=True)
+            each = ", ".join(f"{SAID[holds]} at {fall}" for fall, holds in told)
+            counts = "depends on the fall of the loss that counts as an escape"
+            return f"{fact}, and whether it {self.comparison} {counts} ({each})"
         if self.holds is None and not math.isnan(self.estimate.value):
             return f"{fact}, and it cannot be told whether it {self.comparison}"
-        return f"{fact}, which {self.comparison}" if self.holds else fact
+        fact += f", which {self.comparison}" if self.holds else ""
+        alike = f" (and so if falls by {falls[0]} to {falls[-1]} count as escapes)" if falls else ""
+        return fact + alike
 
 
 @dataclass(frozen=True)
@@ -119,6 +137,7 @@ class Verdict:
                 },
                 "n": one.estimate.n,
                 "holds": one.holds,
+                "by_drop": {f"{drop:.2g}": holds for drop, holds in one.by_drop.items()},
             }
             for one in self.findings
         ]
@@ -150,7 +169,7 @@ def _findings(
         words += f" relative to {_listed(condition['over'])}"
     chosen = table[sweep.chosen(condition.get("where") or {}).loc[table.index]]
     if name == "growth":
-        estimates = list(_growths(sweep, chosen, fits))
+        estimates = list(_growths_by_drop(sweep, chosen, fits))
     else:
         estimates = list(_estimates(sweep, table, chosen, condition))
     if condition.get("lowest"):
@@ -159,10 +178,18 @@ def _findings(
         where = _listed(condition.get("where") or {})
         estimates = [Estimate("", chosen, reason=f"no run with {where or name}")]
     for one in estimates:
-        answers = [_compare(sweep, one, key, condition[key]) for key in asked]
         said = [SAYS[key].format(_shown(sweep, one, condition[key])) for key in asked]
-        holds = False if False in answers else None if None in answers else True
-        yield Finding(words, " and ".join(said), one, holds)
+        holds = _answer(sweep, one, condition)
+        by_drop = {drop: _answer(sweep, at, condition) for drop, at in one.by_drop.items()}
+        agreed = {*by_drop.values()} <= {holds}
+        yield Finding(words, " and ".join(said), one, holds if agreed else None, by_drop)
+
+
+def _answer(sweep: Sweep, one: Estimate, condition: Mapping[str, Any]) -> Answer:
+    """Whether all that the condition says is true of an estimate."""
+    asked = [key for key in SAYS if key in condition]
+    answers = [_compare(sweep, one, key, condition[key]) for key in asked]
+    return False if False in answers else None if None in answers else True
 
 
 def _shown(sweep: Sweep, one: Estimate, wanted: Any) -> str:
@@ -196,6 +223,19 @@ def _listed(where: Mapping[str, Any]) -> str:
         f"{key} = {' or '.join(map(str, value)) if isinstance(value, list) else value}"
         for key, value in where.items()
     )
+
+
+def _growths_by_drop(
+    sweep: Sweep, chosen: "pd.DataFrame", fits: Sequence[Growth]
+) -> Iterator[Estimate]:
+    """The rates of growth, each with what it is by the fall that counts as an escape."""
+    drops = sorted({drop for fit in fits for drop in fit.by_drop})
+    found = {drop: [*_growths(sweep, chosen, [fit.at(drop) for fit in fits])] for drop in drops}
+    for index, one in enumerate(_growths(sweep, chosen, fits)):
+        known = {drop: others[index] for drop, others in found.items()}
+        yield replace(
+            one, by_drop={drop: at for drop, at in known.items() if not math.isnan(at.value)}
+        )
 
 
 def _growths(sweep: Sweep, chosen: "pd.DataFrame", fits: Sequence[Growth]) -> Iterator[Estimate]:
