@@ -81,7 +81,7 @@ def test_a_verdict_that_hangs_on_the_threshold_is_undecided(tmp_path):
     assert rate[3] == pytest.approx(0.3, abs=0.03)
     (verdict,) = verdicts(sweep, [fit])
     assert verdict.word == "undecided"
-    assert "depends on the fall of the loss that counts as an escape (yes at 0.1, " in (
+    assert "depends on the fall of the loss that counts as an escape (yes at 0.1" in (
         verdict.sentence
     )
     fit.by_drop = {drop: found for drop, found in fit.by_drop.items() if drop > 0.15}

@@ -13,6 +13,9 @@ from seq2seq.analysis.report.sweep import Sweep, timed
 #: Other falls that may count as an escape, as multiples of the rule's `drop`.
 FACTORS = (0.4, 0.5, 0.7, 1.4, 2.0)
 
+#: Of the bootstrap at each of them.
+RESAMPLES = 500
+
 
 @dataclass
 class Growth:
@@ -100,10 +103,10 @@ def growth(sweep: Sweep) -> list[Growth]:
     return found
 
 
-def _laws(sweep: Sweep, rows: "pd.DataFrame") -> laws.Comparison:
+def _laws(sweep: Sweep, rows: "pd.DataFrame", resamples: int = 2000) -> laws.Comparison:
     seen = timed(rows)
     k, tau, seed = (seen[key] for key in (sweep.memory, "plateau/length", "seed"))
-    return laws.compare(k, tau, seen["plateau/censored"].astype(bool), seed)
+    return laws.compare(k, tau, seen["plateau/censored"].astype(bool), seed, resamples)
 
 
 def _by_drop(
@@ -122,5 +125,5 @@ def _by_drop(
     for other, read in others.items():
         if other < drop or read["plateau/censored"].equals(rows["plateau/censored"]):
             with suppress(ValueError):  # too few escapes
-                found[other] = _laws(sweep, read)
+                found[other] = _laws(sweep, read, RESAMPLES)
     return dict(sorted(found.items()))

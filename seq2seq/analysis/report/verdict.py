@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -86,17 +87,19 @@ class Finding:
         """What was found, in words."""
         where = f" ({self.estimate.setting})" if self.estimate.setting else ""
         fact = f"{self.quantity}{where} is {self.estimate.text}"
-        falls = [f"{drop:.2g}" for drop in self.by_drop]
         if len({*self.by_drop.values()}) > 1:
-            told = zip(falls, self.by_drop.values(), strict=True)
-            each = ", ".join(f"{SAID[holds]} at {fall}" for fall, holds in told)
+            told = ", ".join(
+                f"{SAID[holds]} at {_range([drop for drop, _ in drops])}"
+                for holds, drops in groupby(self.by_drop.items(), key=lambda item: item[1])
+            )
             counts = "depends on the fall of the loss that counts as an escape"
-            return f"{fact}, and whether it {self.comparison} {counts} ({each})"
+            return f"{fact}, and whether it {self.comparison} {counts} ({told})"
         if self.holds is None and not math.isnan(self.estimate.value):
             return f"{fact}, and it cannot be told whether it {self.comparison}"
         fact += f", which {self.comparison}" if self.holds else ""
-        alike = f" (and so if falls by {falls[0]} to {falls[-1]} count as escapes)" if falls else ""
-        return fact + alike
+        if self.by_drop:
+            fact += f" (and so if falls by {_range([*self.by_drop])} count as escapes)"
+        return fact
 
 
 @dataclass(frozen=True)
@@ -216,6 +219,10 @@ def _words(sweep: Sweep, name: str) -> str:
         "tolerated_noise": "the noise that is tolerated",
     }
     return known.get(name, name.replace("/nmse", " NMSE").replace("/loss", " loss"))
+
+
+def _range(drops: Sequence[float]) -> str:
+    return " to ".join(dict.fromkeys(f"{drop:.2g}" for drop in (drops[0], drops[-1])))
 
 
 def _listed(where: Mapping[str, Any]) -> str:
