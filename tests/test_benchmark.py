@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.benchmark import sweep
+from seq2seq.benchmark import plateau, sweep
 
 
 def test_rows_of_sweeps_say_how_many_runs_were_trained(
@@ -38,3 +38,17 @@ def test_a_further_run_takes_what_lies_between_the_ends_of_those_before() -> Non
 def test_an_unknown_case_is_refused_before_anything_is_measured() -> None:
     with pytest.raises(ValueError, match=r"cases must be one of tanh rnn 8, .*got cases='tanh'"):
         sweep.measure(["tcn 16", "tanh"])
+
+
+def test_rows_of_the_detector_tell_false_alarms_and_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plateau, "GRID", [(0.0, 0.0, 10), (0.1, 2.5, 10)])
+    monkeypatch.setattr(plateau, "LENGTHS", (100, 1000))
+    plateau.measure(runs=30, json=tmp_path / "plateau_detector.json")
+    kept = json.loads((tmp_path / "plateau_detector.json").read_text())
+    clean, noisy = kept["rows"]
+    assert clean["sharp_100"] == clean["slow_1000"] == clean["slow_spread_1000"] == 0
+    assert noisy["false_1000"] == 0
+    assert 0 < noisy["slow_spread_1000"] < 0.05
+    assert noisy["sharp_delay_1000"] < 50

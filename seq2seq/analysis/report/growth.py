@@ -98,7 +98,7 @@ def growth(sweep: Sweep) -> list[Growth]:
             found.append(Growth(label, *counts, None, str(error)))
             continue
         drop = sweep.rules[rows.index[0]].drop
-        others = {factor * drop: table.loc[rows.index] for factor, table in tables.items()}
+        others = {round(f * drop, 6): read.loc[rows.index] for f, read in tables.items()}
         found.append(Growth(label, *counts, own, by_drop=_by_drop(sweep, rows, drop, own, others)))
     return found
 
