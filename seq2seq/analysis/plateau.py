@@ -269,7 +269,7 @@ def _sums(values: Array) -> Array:
 
 
 def _at_level(step: NDArray[np.int64], loss: Array, level: float, rule: Rule) -> list[Plateau]:
-    x, high = np.minimum(loss / level, SPIKE), 1 + rule.tolerance
+    x, high = np.minimum(loss, SPIKE * level) / level, 1 + rule.tolerance
     total = _sums(x)
     met = np.flatnonzero(total[rule.window :] - total[: -rule.window] <= rule.window * high)
     if not len(met):
