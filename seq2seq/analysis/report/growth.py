@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from seq2seq.analysis import laws
+from seq2seq.analysis.laws import Comparison
 from seq2seq.analysis.report.sweep import Sweep, timed
 
 #: Other falls that may count as an escape, as multiples of the rule's `drop`.
@@ -33,7 +34,7 @@ class Growth:
     without: int
     laws: laws.Comparison | None
     reason: str = ""
-    by_drop: dict[float, laws.Comparison] = field(default_factory=dict)
+    by_drop: dict[float, Comparison] = field(default_factory=dict)
 
     def at(self, drop: float) -> "Growth":
         """The same if this fall counts as an escape."""
