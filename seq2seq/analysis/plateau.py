@@ -42,8 +42,9 @@ E e^{−b χ²_m / m} = (1 + 2 b / m)^{−m/2}:
 `window`, it is l/6 times the mean square of the second difference of the means of three successive
 blocks, which a slow change of the loss leaves alone (von Neumann, "Distribution of the ratio of the
 mean square successive difference to the variance", Ann. Math. Statist. 12 (1941), has the first
-differences of single values), with m = 2t/3l − 1. The statement holds for noise whose correlations
-decay to 1/e within window / 4 steps. Losses above ten times the level count as ten times the level.
+differences of single values), with m = 2t/3l − 1. The statement holds for noise that is smaller
+than the level and whose correlations decay to 1/e within window / 4 steps. Losses above ten times
+the level count as ten times the level.
 
 **Without a level**, let s_t be the mean of the log loss over the last max(window, smoothing·t)
 steps and m_t = min_{r ≤ t} s_r, which never rises, so that noise and spikes neither end a plateau
