@@ -90,7 +90,7 @@ def claim_page(name: str) -> str:
         f"python scripts/report.py outputs/{folder} json=results/{name}.json",
     ]
     parts += ["\n".join(["```bash", *commands, "```"])]
-    parts += [f"## `configs/experiment/{name}.yaml`", f"```yaml\n{source}```"]
+    parts += ["## Its file", f"`configs/experiment/{name}.yaml`", f"```yaml\n{source}```"]
     return "\n\n".join(parts) + "\n"
 
 
