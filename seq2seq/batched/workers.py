@@ -93,9 +93,18 @@ def train_groups(
                 claims.release(member.run.folder)  # whoever trains it alone claims it himself
             return [([member], False) for member in members if not member.run.result]
 
-        batched = ((members, True) for members in _chunks(ordered, claims, workers, bool(singles)))
+        begun: list[Member] = []
+        chunks = _chunks(ordered, claims, workers, bool(singles), begun)
+        batched = ((members, True) for members in chunks)
         alone = (([member], False) for member in singles)
-        _train_pieces(itertools.chain(batched, alone), train, left, workers, meanwhile)
+        try:
+            _train_pieces(itertools.chain(batched, alone), train, left, workers, meanwhile)
+        except KeyboardInterrupt:
+            for member in begun:
+                with contextlib.suppress(LostLease):
+                    if not member.run.result:  # its turn has not come
+                        member.stop()
+            raise
 
 
 def processes(cfg: DictConfig) -> int:
@@ -107,9 +116,13 @@ def processes(cfg: DictConfig) -> int:
 
 
 def _chunks(
-    groups: Sequence[Sequence[Member]], claims: Claims, workers: int, more: bool
+    groups: Sequence[Sequence[Member]],
+    claims: Claims,
+    workers: int,
+    more: bool,
+    begun: list[Member],
 ) -> Iterator[list[Member]]:
-    """The chunks of each group, which is claimed when its turn comes.
+    """The chunks of each group, which is claimed, and added to `begun`, when its turn comes.
 
     The last one, if no `more` work follows, is divided among all workers, however small it is.
     """
@@ -118,6 +131,7 @@ def _chunks(
         if free:
             for member in free:
                 begin(member.cfg, member.run)
+                begun.append(member)
             with quiet(), threads(1):
                 fewest = FEWEST if more or number < len(groups) else 1
                 chunks = plan_chunks(free, chunk_size(free, workers, fewest))

@@ -2,7 +2,9 @@
 
 import functools
 import json
+import os
 import shutil
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -329,6 +331,22 @@ def interrupted(
         patch.setattr(chunk.Chunk, "_advance", dies)
         with pytest.raises(Killed):
             train_all(made, workers=1)
+
+
+def test_runs_whose_turn_had_not_come_are_stopped_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupts(self: chunk.Chunk) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        train(self)
+
+    train = chunk.Chunk.train
+    monkeypatch.setattr(workers, "chunk_size", lambda *_: 1)
+    monkeypatch.setattr(chunk.Chunk, "train", interrupts)
+    made = configs(tmp_path, *EVERY_FOUR, members=SEEDS)
+    with pytest.raises(KeyboardInterrupt):
+        train_all(made, workers=1)
+    assert {Run(run_folder(cfg)).status for cfg in made} == {"stopped"}
 
 
 def assert_resumed(whole: list[Run], made: list[DictConfig]) -> None:
