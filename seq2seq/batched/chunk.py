@@ -303,9 +303,11 @@ class Chunk:
         if not self.rows or not self._tells or is_told():
             return
         speed, left = self._pace.speed(self.step), self._pace.left(self.step)
+        told = (min(losses), statistics.median(losses), max(losses))
+        runs = f"{len(self.rows)} run{'s' * (len(self.rows) > 1)}"
         print(
-            f"{len(self.rows)} runs  step {self.step}/{self._pace.of}  val loss {min(losses):.3g} "
-            f"… {statistics.median(losses):.3g} … {max(losses):.3g}  {speed:.0f} steps/s  "
+            f"{runs}  step {self.step}/{self._pace.of}  val loss "
+            f"{' … '.join(dict.fromkeys(f'{loss:.3g}' for loss in told))}  {speed:.0f} steps/s  "
             f"{left:.0f} s left",
             file=sys.stderr,
             flush=True,

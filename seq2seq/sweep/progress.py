@@ -114,7 +114,8 @@ class Watch:
         parts = [self.head, *_groups(running)]
         if len(running) == 1:
             (note,) = running.values()
-            parts.append(f"loss {note['loss']:.3g}")
+            if note["step"] > note["first"]:  # until then there is none
+                parts.append(f"loss {note['loss']:.3g}")
         parts.append(self._ending(notes))
         if self._failed:
             parts.append(f"{self._failed} did not finish")

@@ -68,6 +68,8 @@ def test_a_sweep_tells_which_job_it_is_at_and_when_all_will_end(tmp_path, monkey
     Run(made[0].folder).write_result({"status": "finished"})
     watch = progress.Watch(made)
     assert watch.line() == ""
+    Run(made[1].folder).note_progress(0, 100, 0, 0.0, float("nan"))
+    assert watch.line() == "job 2 of 4: rnn-k=1  step 0/100"
     Run(made[1].folder).note_progress(20, 100, 0, 8.0, 0.25)
     clock += 10
     # 280 steps are left at 2 a second.
