@@ -158,8 +158,8 @@ class Search:
                 study.tell(trial, state=TrialState.FAIL)
             else:
                 study.tell(trial, value)
-            line = f"trial {trial.number}: {run.status}  {_shown(trial.params)}  error {value}"
-            print(line, file=self._told)
+            line = f"trial {trial.number}: {run.status}  {_shown(trial.params)}"
+            print(line if value is None else f"{line}  error {value:.4g}", file=self._told)
 
     def _job(self, overrides: Sequence[str]) -> Job:
         (job,) = plan([(overrides, self.compose(overrides))], shared=self.fixed)
@@ -200,8 +200,11 @@ def show_json(trials: Sequence[FrozenTrial]) -> None:
 
 
 def _shown(params: dict[str, Any]) -> str:
+    """The values, each after the last part of its key where these differ."""
+    last = {key: key.rpartition(".")[2] for key in params}
+    names = last if len({*last.values()}) == len(last) else dict(zip(params, params, strict=True))
     return " ".join(
-        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
+        f"{names[key]}={value:.4g}" if isinstance(value, float) else f"{names[key]}={value}"
         for key, value in params.items()
     )
 

@@ -163,7 +163,7 @@ def test_a_search_begins_with_its_best_settings(tmp_path):
         folder.rename(tmp_path / f"trial-{seed}")
     words = Page(report(tmp_path).read_text(encoding="utf-8")).words
     assert "The lowest validation NMSE of 12 runs" in words
-    assert "optimizer.lr mattered most" in words
+    assert "What mattered most is optimizer.lr" in words
 
 
 def test_runs_that_have_not_ended_count_as_censored_where_they_are(tmp_path):

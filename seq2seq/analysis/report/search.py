@@ -56,7 +56,7 @@ class Found:
             first = told[0]
             ends = number(first.low) + f" to {number(first.high)}" * (first.low < first.high)
             said += (
-                f"{first.name} mattered most: the best quarter of runs spreads over "
+                f"What mattered most is {first.name}: the best quarter of runs spreads over "
                 f"{first.spread:.0%} of its range ({ends}), over "
                 + ", ".join(f"{key.spread:.0%} of that of {key.name}" for key in told[1:])
                 + "."

@@ -211,8 +211,8 @@ def keys_searched(searched: Found) -> Table:
     ]
     return Table(
         "search",
-        f"The keys that were searched, over {len(searched.rows)} runs. The best quarter of the "
-        "runs lies where the key matters: over a small share of the values that were tried.",
+        f"The keys that were searched, over {len(searched.rows)} runs. Where a key matters, the "
+        "best quarter of the runs keeps to a small share of the values that were tried.",
         ("key", "best", "best quarter of the runs", "share of the range"),
         rows,
     )
