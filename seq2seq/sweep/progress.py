@@ -12,6 +12,7 @@ from pathlib import Path
 
 from seq2seq.processes import TOLD
 from seq2seq.runs import FINAL, Run
+from seq2seq.runs.reading import NOTE
 from seq2seq.sweep.jobs import Job, labels
 from seq2seq.sweep.table import WIDTH, shortened
 from seq2seq.times import clock, duration
@@ -81,7 +82,8 @@ class Watch:
             job.folder: int(job.nodes["trainer"]["max_steps"]) for job in jobs if not job.is_done
         }
         self._begun = dict.fromkeys(self._steps, 0.0)
-        self._former = {folder: _written(folder) for folder in self._steps}
+        self._former = {folder: _written(folder / "result.json") for folder in self._steps}
+        self._noted = {folder: _written(folder / NOTE) for folder in self._steps}
         self._left = dict.fromkeys(self._steps)
         self._failed = 0
         self._start = time.monotonic()
@@ -93,10 +95,11 @@ class Watch:
         """
         notes: dict[Path, dict[str, float]] = {}
         for folder in [*self._left]:
-            if _written(folder) != self._former[folder]:
+            # The former result of a run that goes on is removed, a former note stays for a while.
+            if _written(folder / "result.json") not in (None, self._former[folder]):
                 del self._left[folder]
                 self._failed += Run(folder).result.get("status") not in FINAL
-            elif note := Run(folder).progress:
+            elif _written(folder / NOTE) != self._noted[folder] and (note := Run(folder).progress):
                 notes[folder] = note
                 self._begun[folder] = note["first"]
         if not notes and self._left.keys() == self._steps.keys():
@@ -145,10 +148,10 @@ def _groups(running: dict[Path, dict[str, float]]) -> Iterator[str]:
         yield "…"
 
 
-def _written(folder: Path) -> tuple[int, int] | None:
-    """What tells the result in a folder from another one; None where there is none."""
+def _written(path: Path) -> tuple[int, int] | None:
+    """What tells a file from a later one of its name; None where there is none."""
     try:
-        found = os.stat(folder / "result.json")
+        found = path.stat()
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns

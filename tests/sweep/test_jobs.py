@@ -90,12 +90,29 @@ def test_a_sweep_tells_which_job_it_is_at_and_when_all_will_end(tmp_path, monkey
     assert watch.line() == "4 of 4 jobs done  1 did not finish"
 
 
+def test_runs_that_go_on_are_told_as_running(tmp_path):
+    made = some_jobs(tmp_path, 2)
+    for job in made:
+        job.folder.mkdir()
+        Run(job.folder).note_progress(30, 100, 0, 8.0, 0.25)
+    Run(made[0].folder).write_result({"status": "stopped"})
+    watch = progress.Watch(made)
+    assert watch.line() == ""
+    (made[0].folder / "result.json").unlink()
+    assert watch.line() == ""
+    Run(made[0].folder).note_progress(40, 100, 30, 8.0, 0.25)
+    line = watch.line()
+    assert line.startswith("job 1 of 2: rnn-k=0  step 40/100  loss 0.25  ")
+    assert "did not finish" not in line
+
+
 def test_what_is_noted_of_progress_may_be_damaged(tmp_path):
     (job,) = some_jobs(tmp_path, 1)
     job.folder.mkdir()
+    watch = progress.Watch([job])
     for text in ("", "{", "[]", '{"step": 1}', '{"step": NaN, "of": 1, "first": 0, "left": 1}'):
         (job.folder / ".progress").write_text(text)
-        assert progress.Watch([job]).line() == ""
+        assert watch.line() == ""
 
 
 @pytest.mark.parametrize(
