@@ -4,6 +4,7 @@ import json
 import re
 import runpy
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +146,11 @@ def test_add_my_own_data(tmp_path):
     (run,) = find(tmp_path / "outputs")
     assert run.status == "finished"
     assert run.result["test/nmse"] > 0
+    shutil.copy(tmp_path / "pairs.npz", tmp_path / "other.npz")
+    (told,) = re.findall(r"`python (scripts/evaluate\.py [^`]*)`", HOWTO)
+    program, *arguments = shlex.split(told.replace("<run>", run.name))
+    done = shell.run(ROOT / program, *arguments, cwd=tmp_path)
+    assert "test/nmse" in done.stdout, done.stderr
 
 
 def test_compare_three_models_and_take_the_figure(tmp_path):
