@@ -120,7 +120,8 @@ def report(root: Path, entries: list[Entry]) -> str:
             shown += [f"    {line}" for line in entry.traceback()]
     counts = Counter(entry.status for entry in entries)
     parts = [f"{counts[status]} {status}" for status in ORDER if counts[status]]
-    return "\n".join([*shown, f"{len(entries)} runs: {', '.join(parts) or 'none'}"])
+    total = f"{len(entries)} run{'s' * (len(entries) != 1)}"
+    return "\n".join([*shown, f"{total}: {', '.join(parts) or 'none'}"])
 
 
 def as_json(entries: list[Entry]) -> str:
