@@ -179,7 +179,7 @@ def eigenvalues(panels: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
         ax.plot(points[0].real, points[0].imag, "o", mew=0.8, **first)
         ax.set_aspect("equal")
         ax.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1))
-    figure.colorbar(drawn, ax=figure.axes, shrink=0.7, aspect=30).set_label("step")
+    figure.colorbar(drawn, ax=axes, shrink=0.7, aspect=30).set_label("step")
     mark: Look = {"ls": "", "marker": "o", "ms": 4}
     before = canvas.entry("before training", mfc="none", mec=canvas.VERMILION, **mark)
     canvas.legend(figure, 2, before, canvas.entry("at the end", color="#440154", **mark))

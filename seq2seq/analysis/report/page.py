@@ -150,7 +150,8 @@ def _error(sweep: Sweep) -> str:
     average = log_interval if (errors > 0).all() else interval
     lowest = f"; the lowest of the settings, that of {label}" if label else ""
     seeds = f"{len(errors)} seed{'s' if len(errors) > 1 else ''}"
-    return f"{sweep.metric_name} {bracketed(average(errors.tolist()))} over {seeds}{lowest}."
+    name = f"{sweep.metric_name[0].upper()}{sweep.metric_name[1:]}"
+    return f"{name} {bracketed(average(errors.tolist()))} over {seeds}{lowest}."
 
 
 def _unended(count: int) -> str:
