@@ -205,13 +205,15 @@ def test_numbers_are_those_of_the_page(tmp_path):
     assert f"{number(mean)} [{number(low)}, {number(high)}]" in words
 
 
-def test_figures_that_the_sweep_has_no_longer_are_removed(tmp_path):
+def test_a_page_on_one_run_replaces_the_figures_of_an_earlier_state(tmp_path):
     write_run(tmp_path, 4, 0, 100.0)
     (tmp_path / "figures").mkdir()
     old = [tmp_path / "figures" / f"heat_map_plateau.{kind}" for kind in ("svg", "csv")]
     for file in old:
         file.write_bytes(b"of an earlier state")
-    report(tmp_path)
+    words = Page(report(tmp_path).read_text(encoding="utf-8")).words
+    assert "1 run (1 finished), 1 seed" in words
+    assert "Nothing: 1 run finished." in words
     assert not any(file.exists() for file in old)
     assert (tmp_path / "figures" / "losses.svg").exists()
 
