@@ -3,7 +3,7 @@
 import itertools
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -129,10 +129,11 @@ class SequenceTask(LightningDataModule):
         """Take over what `store` wrote."""
 
     def show(self, model: Any, sequences: int) -> dict[str, Any]:
-        """What to look at while `model` trains, by name: texts, and arrays that a picture takes.
+        """What to look at while `model` trains, by name: texts, and what a picture takes.
 
         `predictions` are x, y, the model's answer and the memoryless one for the first `sequences`
-        of the validation set. Tasks with tokens have nothing to show unless they say so.
+        of the validation set; `answers` are symbols, see `TokenTask.show`. Tasks with tokens have
+        nothing to show unless they say so.
         """
         if self.vocabulary_size is not None:
             return {}
@@ -197,9 +198,17 @@ class SequenceTask(LightningDataModule):
             self._mean_squares[split] = power
         return {"nmse": loss / self._mean_squares[split]}
 
+    def counts(self, output: Tensor, y: Tensor) -> Tensor:
+        """What `scores` needs of a few sequences, (m,), as sums over them; nothing by default."""
+        return output.new_zeros(0)
+
+    def scores(self, counts: Sequence[float]) -> dict[str, float]:
+        """What else is logged of a split: numbers that follow from the sums of its `counts`."""
+        return {}
+
     @property
     def metric_names(self) -> tuple[str, ...]:
-        """What is logged of a split beside each other, `loss` and the keys of `metrics`."""
+        """What is logged of a split: `loss`, and the keys of `metrics` and of `scores`."""
         return "loss", "nmse"
 
     @property
