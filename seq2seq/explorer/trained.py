@@ -156,9 +156,12 @@ def _load(folder: Path, allow: tuple[str, ...], _: int) -> Loaded:
     run = _run(folder, allow)
     with refusing(run):
         cfg = run.config
-        if cfg.task.get("length", 0) > LONGEST:
+        length = cfg.task.get("length", 0)
+        if isinstance(length, int) and length > LONGEST:
             raise ValueError(f"its sequences are longer than {LONGEST} steps")
         task, _module = build(cfg)
+        if task.vocabulary_size is not None:
+            raise ValueError("it answers in symbols, which this page does not draw")
         model: SequenceModel = load_model(run)  # type: ignore[assignment]
     return Loaded(run, task, model)
 
