@@ -32,8 +32,12 @@ def test_every_task_builds(name, tmp_path):
     task = build(f"task={name}", f"paths.cache={tmp_path}", *SMALL)
     assert isinstance(task, SequenceTask)
     x, y = task.batch(0)
-    assert x.shape[1:] == (task.length, task.input_dim)
-    assert y.shape[1:] == (task.length, task.output_dim)
+    if task.vocabulary_size is None:
+        assert x.shape[1:] == (task.length, task.input_dim)
+        assert y.shape[1:] in ((task.length, task.output_dim), (1, task.output_dim))
+    else:
+        assert x.shape[1:] == y.shape[1:] == (task.length,)
+        assert x.max() < task.vocabulary_size
 
 
 @pytest.mark.parametrize("name", names("task/filter"))
