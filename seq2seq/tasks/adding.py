@@ -1,18 +1,17 @@
 """The adding problem: two marked numbers among many."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq import checks
-from seq2seq.tasks.task import SequenceTask
+from seq2seq.tasks.task import AskedLast, GeneratedTask
 
 
 @dataclass(eq=False)
-class Adding(SequenceTask):
+class Adding(AskedLast, GeneratedTask):
     """The sum of the two marked numbers of a sequence, asked at its last step.
 
         x_t = (u_t, m_t), u_t uniform on [0, 1], m_t = 1 at two steps and else 0; y = Σ_t m_t u_t
@@ -32,12 +31,7 @@ class Adding(SequenceTask):
 
     length: int = 100
     marks: Literal["anywhere", "halves"] = "anywhere"
-    train_size: int = 10000
-    val_size: int = 1000
-    test_size: int = 1000
-    batch_size: int = 64
     online: bool = True
-    seed: int = 0
     input_dim = 2
 
     reference_names = ("zero", "memoryless", "floor")
@@ -64,14 +58,6 @@ class Adding(SequenceTask):
     def targets(self, x: Tensor) -> Tensor:
         """The sum of what is marked: (batch, time, 2) -> (batch, 1, 1)."""
         return x.prod(-1).sum(1)[:, None, None]
-
-    def loss(self, output: Tensor, y: Tensor) -> Tensor:
-        """Mean squared error of the last output."""
-        return F.mse_loss(output[:, -1:], y)
-
-    def show(self, model: Any, sequences: int) -> dict[str, Any]:
-        """Nothing: a sequence has one number for an answer."""
-        return {}
 
     def reference_losses(self) -> dict[str, float]:
         """Exact mean squared errors of 0, of 1, and of the sum itself."""

@@ -391,6 +391,34 @@ class DrivenTask(SequenceTask):
         return x, self.targets(x)
 
 
+@dataclass(eq=False, kw_only=True)
+class GeneratedTask(SequenceTask):
+    """A task that draws its pairs in a way of its own, by `sample`.
+
+    Args:
+        train_size, val_size, test_size, batch_size, online, seed: see `SequenceTask`.
+    """
+
+    train_size: int = 10000
+    val_size: int = 1000
+    test_size: int = 1000
+    batch_size: int = 64
+    online: bool = False
+    seed: int = 0
+
+
+class AskedLast(SequenceTask):
+    """A task that looks at the last output only: y is (batch, 1, channels)."""
+
+    def loss(self, output: Tensor, y: Tensor) -> Tensor:
+        """Mean squared error of the last output."""
+        return F.mse_loss(output[:, -1:], y)
+
+    def show(self, model: Any, sequences: int) -> dict[str, Any]:
+        """Nothing: one answer is no curve."""
+        return {}
+
+
 def spread(part: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel of (batch, time, channels), float64.
 

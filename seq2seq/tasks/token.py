@@ -14,7 +14,7 @@ from scipy.stats import binom
 from torch import Tensor
 
 from seq2seq import checks
-from seq2seq.tasks.task import SequenceTask
+from seq2seq.tasks.task import GeneratedTask
 
 #: A target that the loss leaves out.
 IGNORED = -100
@@ -64,7 +64,7 @@ def best_guess(joint: np.ndarray) -> Guess:
 
 
 @dataclass(eq=False, kw_only=True)
-class TokenTask(SequenceTask):
+class TokenTask(GeneratedTask):
     """A task on symbols: x and y are (batch, time) integers, y = IGNORED where nothing is asked.
 
     A task says `pose`, its `symbols`, how many `answers` there are, and `guesses`. It may have
@@ -89,14 +89,9 @@ class TokenTask(SequenceTask):
     """
 
     bos: bool = False
-    train_size: int = 10000
-    val_size: int = 1000
-    test_size: int = 1000
-    batch_size: int = 64
     online: bool = True
     embedding_size: int | None = None
     tied: bool = False
-    seed: int = 0
     symbols = tuple("01")
     answers = 2
 
