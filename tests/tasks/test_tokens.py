@@ -93,11 +93,10 @@ def ngram_lookup(task, x):
 
 
 def modular_arithmetic(task, x):
-    end = x.index(task.modulus + 3)
-    value = 0
-    for term in "".join(task.symbols[token] for token in x[:end]).replace("−", "+−").split("+"):
-        product = math.prod(int(factor) for factor in term.lstrip("−").split("×"))
-        value += -product if term.startswith("−") else product
+    end = x.index(len(task.symbols) - 1)
+    text = "".join(task.symbols[token] for token in x[:end])
+    assert text.count("(") == text.count(")") == task.brackets * (sum(map(text.count, "+−×")) - 1)
+    value = eval(text.replace("−", "-").replace("×", "*"))
     return {end: value % task.modulus}
 
 
@@ -170,7 +169,13 @@ FORMS = {
     "ngram_lookup": (ngram_lookup, NgramLookup, {"length": [4, 12], "n": 2, "alphabet": 3}),
     "ngram_lookup prefix": (ngram_lookup, NgramLookup, {"length": [3, 9], "order": "prefix"}),
     "modular_arithmetic": (modular_arithmetic, ModularArithmetic, {"length": 9}),
-    "modular_arithmetic drawn": (modular_arithmetic, ModularArithmetic, {"length": [2, 12]}),
+    "modular_arithmetic drawn": (modular_arithmetic, ModularArithmetic, {"length": [1, 12]}),
+    "brackets": (modular_arithmetic, ModularArithmetic, {"length": 15, "brackets": True}),
+    "brackets drawn": (
+        modular_arithmetic,
+        ModularArithmetic,
+        {"length": [2, 20], "brackets": True, "modulus": 3, "bos": True},
+    ),
     "parity": (parity, Parity, {"length": 9}),
     "parity drawn": (parity, Parity, {"length": [1, 7], "bos": True}),
     "parity all": (parity, Parity, {"length": [3, 6], "supervise": "all"}),
@@ -444,6 +449,7 @@ def test_groups_are_closed_and_of_their_order(name, order, abelian):
         (Induction, {"length": [2, 5]}, "task.length must be at least 3"),
         (NgramLookup, {"n": 20}, "n must be smaller than length, got n=20, length=20"),
         (ModularArithmetic, {"length": 8}, "task.length must be odd"),
+        (ModularArithmetic, {"length": 9, "brackets": True}, "set task.length=11"),
         (ModularArithmetic, {"modulus": 1}, "task.modulus must be at least 2"),
         (Dyck, {"length": 4}, "depth must be smaller than length, got depth=4, length=4"),
         (Dyck, {"kinds": 1}, "task.kinds must be at least 2"),
@@ -498,3 +504,13 @@ def test_outputs_do_not_depend_on_the_padding():
     assert not torch.equal(filled, x)
     one, two = (task.loss(model(part), y) for part in (x, filled))
     assert one == two
+
+
+def test_signs_in_brackets_are_worked_out_in_every_order():
+    task = ModularArithmetic(length=15, brackets=True)
+    x, _ = draw(task, 24_000)
+    shapes = (x * (x > 7)).unique(dim=0, return_counts=True)[1]
+    # Of 24 orders of four signs each shape, one of 14 trees, has as many as its heaps.
+    assert len(shapes) == 14
+    orders = torch.tensor([1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 3, 3, 3])
+    assert ((shapes.sort().values - 1000 * orders).abs() < 5 * (1000 * orders).sqrt()).all()
