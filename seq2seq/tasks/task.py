@@ -20,6 +20,9 @@ from seq2seq.theory import predictors
 
 log = logging.getLogger("seq2seq")
 
+#: Steps whose batches a `GeneratedTask` draws together, and time steps of all of them, at most.
+MOST_TOGETHER, LARGEST = 16, 2**18
+
 
 class Pairs(NamedTuple):
     """Inputs and targets of one split, the first axis counting sequences."""
@@ -306,12 +309,16 @@ class SequenceTask(LightningDataModule):
         """
         share = self.share(world_size)
         if self.online:
-            x, y = self.sample(self.batch_size, generator(self.seed, "online", step))
+            x, y = self.fresh(step)
             mine = slice(rank * share, (rank + 1) * share)
             return x[mine].to(self.device), y[mine].to(self.device)
         x, y = self.split("train")
         index = self._positions(step * self.batch_size + rank * share, share)
         return x.index_select(0, index), y.index_select(0, index)
+
+    def fresh(self, step: int) -> tuple[Tensor, Tensor]:
+        """With `online`, all of the batch of a step."""
+        return self.sample(self.batch_size, generator(self.seed, "online", step))
 
     def share(self, world_size: int) -> int:
         """Sequences of a batch for each process.
@@ -405,6 +412,21 @@ class GeneratedTask(SequenceTask):
     batch_size: int = 64
     online: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._together = max(1, min(MOST_TOGETHER, LARGEST // (self.batch_size * self.length)))
+        self._drawn: tuple[int, Any] = (-1, None)
+
+    def fresh(self, step: int) -> tuple[Tensor, Tensor]:
+        """Cut from the batches of several steps, as many small draws cost more than a large one."""
+        block, place = divmod(step, self._together)
+        if self._drawn[0] != block:
+            count = self._together * self.batch_size
+            self._drawn = block, self.sample(count, generator(self.seed, "online", block))
+        x, y = self._drawn[1]
+        rows = slice(place * self.batch_size, (place + 1) * self.batch_size)
+        return x[rows], y[rows]
 
 
 class AskedLast(SequenceTask):

@@ -488,7 +488,7 @@ def test_a_model_learns_is_drawn_and_tested_at_other_lengths(tmp_path):
     shown = {
         tag for board in boards for kind in ("images", "scalars") for tag in board.Tags()[kind]
     }
-    assert {"answers", "val/accuracy", "val/exact", "val/scaled"} <= shown
+    assert {"view/answers", "val/accuracy", "val/exact", "val/scaled"} <= shown
     longer = evaluate(run, ["task.length=3"])
     assert longer["test/accuracy"] == 1
     assert evaluate(run, ["task.length=[1,3]"])["test/loss"] == result["test/loss"]
