@@ -247,7 +247,10 @@ def test_answers_are_those_of_an_oracle_and_asked_nowhere_else(name):
 @pytest.mark.parametrize("name", FORMS)
 def test_problems_are_drawn_by_the_seed_alone(name):
     one, two, other = make(name), make(name), make(name, seed=1)
+    two.batch(40)  # in any order
     assert all(map(torch.equal, one.batch(3), two.batch(3)))
+    shares = [two.batch(3, rank, 2)[1] for rank in range(2)]
+    assert torch.equal(torch.cat(shares), one.batch(3)[1])
     assert all(map(torch.equal, one.split("val"), two.split("val")))
     assert not torch.equal(one.batch(3)[0], other.batch(3)[0])
     assert not torch.equal(one.batch(3)[0], one.batch(4)[0])
