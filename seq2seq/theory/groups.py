@@ -78,10 +78,16 @@ def compose(a: Permutation, b: Permutation) -> Permutation:
 def table(elements: list[Permutation]) -> np.ndarray:
     """The number of the product a·b by the numbers of a and b, (order, order)."""
     points = np.array(elements)
-    products = points[:, points]  # first the second one
-    number = {element: index for index, element in enumerate(elements)}
-    flat = map(tuple, products.reshape(-1, points.shape[1]).tolist())
-    return np.array([number[product] for product in flat]).reshape(len(elements), -1)
+    base, codes, told = [], np.zeros(len(points), int), 0
+    for point, column in enumerate(points.T):  # a few points tell all elements apart
+        longer = codes * points.shape[1] + column
+        if told < len(points) and (now := len(np.unique(longer))) > told:
+            base, codes, told = [*base, point], longer, now
+    products = np.zeros((len(points), len(points)), int)
+    for point in base:
+        products = products * points.shape[1] + points[:, points[:, point]]
+    order = codes.argsort()
+    return order[np.searchsorted(codes[order], products)]
 
 
 def moved(element: Permutation) -> int:
