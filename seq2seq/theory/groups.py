@@ -78,7 +78,8 @@ def compose(a: Permutation, b: Permutation) -> Permutation:
 def table(elements: list[Permutation]) -> np.ndarray:
     """The number of the product a·b by the numbers of a and b, (order, order)."""
     points = np.array(elements)
-    base, codes, told = [], np.zeros(len(points), int), 0
+    base: list[int] = []
+    codes, told = np.zeros(len(points), int), 0
     for point, column in enumerate(points.T):  # a few points tell all elements apart
         longer = codes * points.shape[1] + column
         if told < len(points) and (now := len(np.unique(longer))) > told:

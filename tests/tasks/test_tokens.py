@@ -277,8 +277,8 @@ def simulated(known, y, answers):
 
     `known` are whole numbers; the best answer is read off the sequences themselves.
     """
-    counts = np.zeros((int(known.max()) + 1, answers))
-    np.add.at(counts, (known, y), 1.0)
+    size = answers * (int(known.max()) + 1)
+    counts = np.bincount(known * answers + y, minlength=size).reshape(-1, answers)
     share = counts / counts.sum(1, keepdims=True).clip(1)
     return -np.log(share[known, y]), counts.argmax(1)[known] == y
 
