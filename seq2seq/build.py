@@ -77,6 +77,8 @@ def build(
         gradient_clip_val=cfg.gradient_clip_val,
         seed=cfg.seed,
         restarts=task.restarts if task.contiguous else None,
+        counts=task.counts,
+        scores=task.scores,
     )
     return task, module
 

@@ -40,10 +40,14 @@ def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     task, _ = build(cfg, run.folder)
     parameter = next(model.parameters())
     total = count = 0.0
+    counts: list[list[float]] = []
     with torch.inference_mode(), threads(cfg.threads):
         for x, y in task.test_dataloader():
             x, y = (part.to(parameter) if part.is_floating_point() else part for part in (x, y))
-            total += float(task.loss(model(x), y)) * weight(y)
+            output = model(x)
+            total += float(task.loss(output, y)) * weight(y)
             count += weight(y)
-    measured = {"loss": total / count} | task.metrics("test", total / count)
+            counts.append(task.counts(output, y).tolist())
+    scores = task.scores([*map(sum, zip(*counts, strict=True))])
+    measured = {"loss": total / count} | task.metrics("test", total / count) | scores
     return by_unit({f"test/{key}": value for key, value in measured.items()} | task.references())

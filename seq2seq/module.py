@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -30,6 +30,8 @@ class SequenceModule(LightningModule):
         objective: called with `(model, batch, loss)`; returns the scalar to minimise.
         loss: `(output, y) → ` scalar mean, used for validation and test.
         metrics: `(stage, mean loss) → ` further numbers that follow from it, such as `nmse`.
+        counts: `(output, y) → (m,)`, which are summed over a split; None for none.
+        scores: `sums of the counts → ` numbers that follow from these, such as `accuracy`.
         optimizer: called with the parameters.
         scheduler: called with the optimizer; stepped after every step, or, if it waits for a
             plateau, after every validation with the validation loss.
@@ -54,6 +56,8 @@ class SequenceModule(LightningModule):
         seed: int = 0,
         restarts: Callable[[int], bool] | None = None,
         divergence_factor: float = 1e4,
+        counts: Callable[[Tensor, Tensor], Tensor] | None = None,
+        scores: Callable[[Sequence[float]], dict[str, float]] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -61,6 +65,8 @@ class SequenceModule(LightningModule):
         self.objective = objective
         self.loss = loss
         self.metrics = metrics
+        self.counts = counts or (lambda output, y: output.new_zeros(0))
+        self.scores = scores or (lambda counts: {})
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.gradient_clip_val = gradient_clip_val
@@ -70,7 +76,7 @@ class SequenceModule(LightningModule):
         self._carried: Any = None
         self.history = History()
         self._plateau: ReduceLROnPlateau | None = None
-        self._weighted: list[tuple[Tensor, int]] = []
+        self._weighted: list[tuple[Tensor, int, Tensor]] = []
         self._random = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
 
     def configure_optimizers(self) -> Any:
@@ -182,9 +188,11 @@ class SequenceModule(LightningModule):
     # ------------------------------------------------------------------------ validation, test
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Accumulate the loss of a slice of the validation or test set."""
+        """Accumulate the loss and the counts of a slice of the validation or test set."""
         x, y = batch
-        self._weighted.append((self.loss(self.model(x), y).detach(), weight(y)))
+        output = self.model(x)
+        loss = self.loss(output, y).detach()
+        self._weighted.append((loss, weight(y), self.counts(output, y)))
 
     test_step = validation_step
 
@@ -200,19 +208,26 @@ class SequenceModule(LightningModule):
         self._log_evaluation("test")
 
     def _log_evaluation(self, stage: str) -> None:
-        count = sum(count for _, count in self._weighted)
-        total = sum(float(loss) * count for loss, count in self._weighted)
+        count = sum(count for _, count, _ in self._weighted)
+        total = sum(float(loss) * count for loss, count, _ in self._weighted)
+        counts = torch.stack([counts for _, _, counts in self._weighted]).sum(0).tolist()
         self._weighted.clear()
-        sums = torch.tensor([total, count], dtype=torch.float64, device=self.device)
-        total, count = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
-        measured = self.evaluation(stage, total / count)
+        sums = torch.tensor([total, count, *counts], dtype=torch.float64, device=self.device)
+        total, count, *counts = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+        measured = self.evaluation(stage, total / count, counts)
         self.log_dict(measured, logger=False)  # for callbacks; as a logger it would add `epoch`
         for logger in self.loggers:
             logger.log_metrics(measured, step=self.global_step)
 
-    def evaluation(self, stage: str, loss: float) -> dict[str, float]:
-        """What is logged for a mean loss on the split `stage`, such as `val/loss`, `val/nmse`."""
-        logged = {"loss": loss} | self.metrics(stage, loss)
+    def evaluation(self, stage: str, loss: float, counts: Sequence[float] = ()) -> dict[str, float]:
+        """What is logged of the split `stage`, such as `val/loss`, `val/nmse`, `val/accuracy`.
+
+        Args:
+            stage: `val` or `test`.
+            loss: its mean there.
+            counts: their sums there.
+        """
+        logged = {"loss": loss} | self.metrics(stage, loss) | self.scores(counts)
         return {f"{stage}/{name}": value for name, value in logged.items()}
 
 

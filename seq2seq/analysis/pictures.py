@@ -8,13 +8,15 @@ round ends, and curves are drawn onto the empty figure of their range.
 import functools
 import io
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from seq2seq.analysis import figures
 from seq2seq.analysis.figures import array
@@ -31,6 +33,58 @@ def prediction(x: Any, y: Any, output: Any, memoryless: Any) -> Pixels:
 def impulse_response(true: Any, learned: Any) -> Pixels:
     """What `figures.impulse_response` draws of (lags,) each: (height, width, 3)."""
     return _drawn(np.stack([array(true), array(learned)])[None])
+
+
+#: Pixels: the height of a row of symbols, the widest that it gets, the labels before it.
+ROW, WIDEST, LABEL = 22, 1600, 56
+
+#: The symbol that says nothing.
+BLANK = "·"
+
+Words = Sequence[Sequence[str]]
+
+
+def answers(x: Words, y: Words, output: Words, probability: Sequence[Sequence[float]]) -> Pixels:
+    """Symbols of a few sequences: the inputs, what is asked, and a model's answers.
+
+    A right answer is green and a wrong one vermilion; the bar below it is as high as the
+    probability that the model gives it. Where symbols have no room there are only colours, and
+    blanks are left out.
+
+    Args:
+        x: symbols, (sequences, time).
+        y, output: the same, empty where nothing is asked.
+        probability: of `output`, (sequences, time).
+    """
+    width = max(2, min(ROW, WIDEST // len(x[0])))
+    image = Image.new("RGB", (LABEL + width * len(x[0]) + 8, 5 * ROW * len(x)), "white")
+    canvas, font = ImageDraw.Draw(image), _font()
+    for number, (*rows, shares) in enumerate(zip(x, y, output, probability, strict=True)):
+        found = [
+            figures.GREEN if a == b else figures.VERMILION for a, b in zip(*rows[1:], strict=True)
+        ]
+        inks = [figures.GREY] * len(found), [figures.BLACK] * len(found), found
+        middle = 5 * ROW * number + ROW
+        for name, words, colours in zip(("input", "target", "model"), rows, inks, strict=True):
+            canvas.text((LABEL - 8, middle), name, figures.DARK, font, anchor="rm")
+            for t, (word, colour) in enumerate(zip(words, colours, strict=True)):
+                left = LABEL + width * t
+                if word and width == ROW:
+                    canvas.text((left + width / 2, middle), word, colour, font, anchor="mm")
+                elif word not in ("", BLANK):
+                    canvas.rectangle((left, middle - 6, left + width - 1, middle + 6), colour)
+            middle += ROW
+        for t, (word, share) in enumerate(zip(rows[1], shares, strict=True)):
+            if word:
+                left, low = LABEL + width * t + 1, middle + ROW // 2
+                canvas.rectangle((left, low - (ROW - 2) * share, left + width - 3, low), found[t])
+    return np.array(image)
+
+
+@functools.cache
+def _font() -> ImageFont.FreeTypeFont:
+    """The one of the figures."""
+    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 12)
 
 
 def png(pixels: Pixels) -> bytes:

@@ -5,7 +5,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,9 @@ from seq2seq.processes import is_told
 ALIGNMENT = 16
 
 Tensors = dict[str, Tensor]
+
+#: A mean loss on a split, and the sums of counts there.
+Measured = tuple[float, list[float]]
 
 
 class Objective(nn.Module):
@@ -96,7 +99,7 @@ class Chunk:
         module = self.some.module
         self.template = batchable(module.model)
         self.objective = Objective(self.template, module.objective, module.loss)
-        self._loss = vmap(module.loss)
+        self._loss, self._counts = vmap(module.loss), vmap(module.counts)
         named = {name: p for name, p in module.model.named_parameters() if p.requires_grad}
         self.spans, width = _layout(list(named.values()))
         like = next(iter(named.values())).detach()
@@ -256,15 +259,15 @@ class Chunk:
     def _validate(self, members: Sequence[Member]) -> None:
         if not members:
             return
-        losses = self.evaluate(members, "val")
-        self._each(lambda member: member.validated(losses[member], self.step), members)
+        measured = self.evaluate(members, "val")
+        self._each(lambda member: member.validated(measured[member], self.step), members)
         if self.some.module._plateau is not None and self.rows:
             self.optimizer.read_rates()
-        self._report(list(losses.values()))
+        self._report([loss for loss, _ in measured.values()])
 
     @torch.no_grad()
-    def evaluate(self, members: Sequence[Member], stage: str) -> dict[Member, float]:
-        """The mean loss of each member on `val` or `test`."""
+    def evaluate(self, members: Sequence[Member], stage: str) -> dict[Member, Measured]:
+        """The mean loss of each member on `val` or `test`, and the sums of its counts."""
         rows = [self.rows[member] for member in members]
         everyone = rows == list(range(len(self.values)))
         parameters = {k: v if everyone else v[rows] for k, v in self.parameters.items()}
@@ -274,29 +277,30 @@ class Chunk:
         forward = vmap(functools.partial(_replaced, self.template), dims)
         self.template.eval()
         loaders = [getattr(member.task, f"{stage}_dataloader")() for member in members]
-        weighted: list[list[tuple[float, int]]] = [[] for _ in members]
+        weighted: list[list[tuple[float, int, list[float]]]] = [[] for _ in members]
         for slices in zip(*loaders, strict=True):
             x, y = (self.batches.stack(parts) for parts in zip(*slices, strict=True))
             # As many sequences at a time as in training, for which the buffers are there already.
             pieces = x.split(self.some.task.batch_size, 1)
             with self._attention():
                 output = torch.cat([forward(parameters, shared, stacked, p) for p in pieces], 1)
-            for pairs, loss, target in zip(
-                weighted, self._losses(members, output, y), y, strict=True
-            ):
-                pairs.append((loss, weight(target)))
+            measured = self._measured(members, output, y)
+            for parts, (loss, counts), target in zip(weighted, measured, y, strict=True):
+                parts.append((loss, weight(target), counts))
         self.template.train()
-        means = (sum(a * n for a, n in pairs) / sum(n for _, n in pairs) for pairs in weighted)
-        return dict(zip(members, means, strict=True))
+        return dict(zip(members, map(_mean, weighted), strict=True))
 
-    def _losses(self, members: Sequence[Member], output: Tensor, y: Tensor) -> list[float]:
-        """The loss of each member on (M, batch, time, channels), over its own times."""
+    def _measured(self, members: Sequence[Member], output: Tensor, y: Tensor) -> Iterable[Measured]:
+        """Loss and counts of each member on (M, batch, time, channels), over its own times."""
         if self.beyond is None:
-            together: list[float] = self._loss(output, y).tolist()
-            return together
-        lengths = [member.task.length for member in members]
-        parts = zip(members, output, y, lengths, strict=True)
-        return [float(m.module.loss(a[:, :length], b[:, :length])) for m, a, b, length in parts]
+            losses, counts = self._loss(output, y), self._counts(output, y)
+            return zip(losses.tolist(), counts.tolist(), strict=True)
+        own = ((m.module, m.task.length) for m in members)
+        parts = (
+            (module, a[:, :length], b[:, :length])
+            for (module, length), a, b in zip(own, output, y, strict=True)
+        )
+        return ((float(m.loss(a, b)), m.counts(a, b).tolist()) for m, a, b in parts)
 
     def _report(self, losses: Sequence[float]) -> None:
         """A line about all members, where a run alone would print one of its own."""
@@ -350,6 +354,12 @@ class Chunk:
             del self.rows[member]
 
         self._each(finish, leaving)
+
+
+def _mean(parts: Sequence[tuple[float, int, list[float]]]) -> Measured:
+    """The mean of losses by their weights, and the sums of counts."""
+    loss = sum(loss * n for loss, n, _ in parts) / sum(n for _, n, _ in parts)
+    return loss, [*map(sum, zip(*(counts for _, _, counts in parts), strict=True))]
 
 
 def _replaced(module: nn.Module, own: Tensors, a: Tensors, b: Tensors, *batch: Any) -> Tensor:

@@ -176,19 +176,19 @@ class Member:
         """Log what is logged of a training step."""
         self.module._log_training(step, self.module.history.rates[-1], norm)
 
-    def validated(self, loss: float, step: int) -> None:
+    def validated(self, measured: tuple[float, Sequence[float]], step: int) -> None:
         """Log a validation during training and tell scheduler and callbacks."""
-        measured = self._evaluation("val", loss)
-        self._log(measured)
-        self.trainer.callback_metrics.update({k: torch.tensor(v) for k, v in measured.items()})
+        logged = self._evaluation("val", *measured)
+        self._log(logged)
+        self.trainer.callback_metrics.update({k: torch.tensor(v) for k, v in logged.items()})
         if self.module._plateau is not None:
             self.module._plateau.step(self.trainer.callback_metrics["val/loss"])
         self.call("on_validation_end")
         self.module._clock = (time.perf_counter(), step)
 
-    def _evaluation(self, stage: str, loss: float) -> dict[str, float]:
-        """What follows from a mean loss, in float32 as Lightning has it."""
-        measured = self.module.evaluation(stage, loss)
+    def _evaluation(self, stage: str, loss: float, counts: Sequence[float]) -> dict[str, float]:
+        """What follows from a mean loss and sums of counts, in float32 as Lightning has it."""
+        measured = self.module.evaluation(stage, loss, counts)
         return {key: torch.tensor(value).item() for key, value in measured.items()}
 
     def _log(self, metrics: dict[str, float]) -> None:
@@ -209,11 +209,11 @@ class Member:
         self.result = outcome(self.cfg, self.trainer, self.module, self.task)
         return bool(self.result["status"] == "finished")
 
-    def finish(self, evaluation: dict[str, float]) -> None:
-        """Write the result, with the mean losses of `val` and `test` if they have been measured."""
+    def finish(self, evaluation: dict[str, tuple[float, Sequence[float]]]) -> None:
+        """Write the result, with what has been measured on `val` and `test`."""
         measured: dict[str, float] = {}
-        for stage, loss in evaluation.items():
-            one = self._evaluation(stage, loss)
+        for stage, of_split in evaluation.items():
+            one = self._evaluation(stage, *of_split)
             self._log(one)
             measured |= one
         self.result |= finite(measured)

@@ -238,12 +238,13 @@ def draw(model: Any, task: Any, sequences: int) -> dict[str, np.ndarray | str]:
     with torch.no_grad():
         shown = task.show(model, sequences)
     model.train(was_training)
+    takes = {"predictions": pictures.prediction, "answers": pictures.answers}
     drawn: dict[str, np.ndarray | str] = {}
     for name, value in shown.items():
         if isinstance(value, str):
             drawn[name] = value
         else:
-            drawn[f"view/{name}"] = pictures.prediction(*value)
+            drawn[f"view/{name}"] = takes[name](*value)
     responses = _responses(model, task)
     if responses is not None:
         drawn["view/response"] = pictures.impulse_response(*responses)

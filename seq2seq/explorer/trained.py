@@ -152,13 +152,17 @@ def load(run: Run) -> Loaded:
 @functools.lru_cache(maxsize=8)
 def _load(folder: Path, allow: tuple[str, ...], _: int) -> Loaded:
     from seq2seq.build import build, load_model
+    from seq2seq.tasks.task import AskedLast
 
     run = _run(folder, allow)
     with refusing(run):
         cfg = run.config
-        if cfg.task.get("length", 0) > LONGEST:
+        length = cfg.task.get("length", 0)
+        if isinstance(length, int) and length > LONGEST:
             raise ValueError(f"its sequences are longer than {LONGEST} steps")
         task, _module = build(cfg)
+        if task.vocabulary_size is not None or isinstance(task, AskedLast):
+            raise ValueError("its answers are no curves, which this page draws")
         model: SequenceModel = load_model(run)  # type: ignore[assignment]
     return Loaded(run, task, model)
 

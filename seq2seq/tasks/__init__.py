@@ -9,29 +9,72 @@ from typing import TYPE_CHECKING, Any
 from seq2seq.tasks.inputs import AR1 as AR1
 from seq2seq.tasks.inputs import GP as GP
 from seq2seq.tasks.inputs import InputProcess as InputProcess
+from seq2seq.tasks.inputs import Signs as Signs
 from seq2seq.tasks.inputs import Uniform as Uniform
 from seq2seq.tasks.inputs import White as White
 
 if TYPE_CHECKING:
+    from seq2seq.tasks.adding import Adding as Adding
     from seq2seq.tasks.arrays import Arrays as Arrays
+    from seq2seq.tasks.bucket_sort import BucketSort as BucketSort
     from seq2seq.tasks.convolution import Convolution as Convolution
+    from seq2seq.tasks.copy_memory import CopyMemory as CopyMemory
+    from seq2seq.tasks.cycle_navigation import CycleNavigation as CycleNavigation
+    from seq2seq.tasks.delayed_parity import DelayedParity as DelayedParity
+    from seq2seq.tasks.duplicate_string import DuplicateString as DuplicateString
+    from seq2seq.tasks.dyck import Dyck as Dyck
+    from seq2seq.tasks.even_pairs import EvenPairs as EvenPairs
     from seq2seq.tasks.forecast import Lorenz96Forecast as Lorenz96Forecast
+    from seq2seq.tasks.group_word import GroupWord as GroupWord
+    from seq2seq.tasks.induction import Induction as Induction
     from seq2seq.tasks.linear_functional import LinearFunctional as LinearFunctional
     from seq2seq.tasks.lorenz96 import Lorenz96 as Lorenz96
+    from seq2seq.tasks.mackey_glass import MackeyGlass as MackeyGlass
+    from seq2seq.tasks.modular_arithmetic import ModularArithmetic as ModularArithmetic
+    from seq2seq.tasks.mqar import MQAR as MQAR
+    from seq2seq.tasks.narma import Narma as Narma
+    from seq2seq.tasks.ngram_lookup import NgramLookup as NgramLookup
+    from seq2seq.tasks.parity import Parity as Parity
+    from seq2seq.tasks.reconstruct import Reconstruct as Reconstruct
+    from seq2seq.tasks.reverse_string import ReverseString as ReverseString
+    from seq2seq.tasks.selective_copy import SelectiveCopy as SelectiveCopy
     from seq2seq.tasks.shift import Shift as Shift
     from seq2seq.tasks.task import DrivenTask as DrivenTask
     from seq2seq.tasks.task import SequenceTask as SequenceTask
     from seq2seq.tasks.text import Text as Text
+    from seq2seq.tasks.token import TokenTask as TokenTask
+    from seq2seq.tasks.volterra import Volterra as Volterra
 
 _FILES = (
     "task",
+    "adding",
     "arrays",
+    "bucket_sort",
     "convolution",
+    "copy_memory",
+    "cycle_navigation",
+    "delayed_parity",
+    "duplicate_string",
+    "dyck",
+    "even_pairs",
     "forecast",
+    "group_word",
+    "induction",
     "linear_functional",
     "lorenz96",
+    "mackey_glass",
+    "modular_arithmetic",
+    "mqar",
+    "narma",
+    "ngram_lookup",
+    "parity",
+    "reconstruct",
+    "reverse_string",
+    "selective_copy",
     "shift",
     "text",
+    "token",
+    "volterra",
 )
 
 

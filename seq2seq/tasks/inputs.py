@@ -97,6 +97,17 @@ class Uniform(InputProcess):
 
 
 @dataclass(frozen=True)
+class Signs(InputProcess):
+    """x_t independent, +scale or −scale with the same probability."""
+
+    def _draw(self, shape: Shape, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        return torch.randint(2, shape, generator=generator, dtype=dtype).mul_(2).sub_(1)
+
+    def _correlation(self, lag: Tensor) -> Tensor:
+        return (lag == 0).to(lag.dtype)
+
+
+@dataclass(frozen=True)
 class GP(InputProcess):
     """Zero-mean Gaussian process with E[x_t x_t'] = scale² exp(−(t−t')²dt² / (2·length_scale²)).
 

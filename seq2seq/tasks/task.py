@@ -3,7 +3,7 @@
 import itertools
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -19,6 +19,9 @@ from seq2seq.tasks.inputs import InputProcess, White
 from seq2seq.theory import predictors
 
 log = logging.getLogger("seq2seq")
+
+#: Steps whose batches a `GeneratedTask` draws together, and time steps of all of them, at most.
+MOST_TOGETHER, LARGEST = 16, 2**18
 
 
 class Pairs(NamedTuple):
@@ -129,10 +132,11 @@ class SequenceTask(LightningDataModule):
         """Take over what `store` wrote."""
 
     def show(self, model: Any, sequences: int) -> dict[str, Any]:
-        """What to look at while `model` trains, by name: texts, and arrays that a picture takes.
+        """What to look at while `model` trains, by name: texts, and what a picture takes.
 
         `predictions` are x, y, the model's answer and the memoryless one for the first `sequences`
-        of the validation set. Tasks with tokens have nothing to show unless they say so.
+        of the validation set; `answers` are symbols, see `TokenTask.show`. Tasks with tokens have
+        nothing to show unless they say so.
         """
         if self.vocabulary_size is not None:
             return {}
@@ -197,9 +201,17 @@ class SequenceTask(LightningDataModule):
             self._mean_squares[split] = power
         return {"nmse": loss / self._mean_squares[split]}
 
+    def counts(self, output: Tensor, y: Tensor) -> Tensor:
+        """What `scores` needs of a few sequences, (m,), as sums over them; nothing by default."""
+        return output.new_zeros(0)
+
+    def scores(self, counts: Sequence[float]) -> dict[str, float]:
+        """What else is logged of a split: numbers that follow from the sums of its `counts`."""
+        return {}
+
     @property
     def metric_names(self) -> tuple[str, ...]:
-        """What is logged of a split beside each other, `loss` and the keys of `metrics`."""
+        """What is logged of a split: `loss`, and the keys of `metrics` and of `scores`."""
         return "loss", "nmse"
 
     @property
@@ -297,12 +309,16 @@ class SequenceTask(LightningDataModule):
         """
         share = self.share(world_size)
         if self.online:
-            x, y = self.sample(self.batch_size, generator(self.seed, "online", step))
+            x, y = self.fresh(step)
             mine = slice(rank * share, (rank + 1) * share)
             return x[mine].to(self.device), y[mine].to(self.device)
         x, y = self.split("train")
         index = self._positions(step * self.batch_size + rank * share, share)
         return x.index_select(0, index), y.index_select(0, index)
+
+    def fresh(self, step: int) -> tuple[Tensor, Tensor]:
+        """With `online`, all of the batch of a step."""
+        return self.sample(self.batch_size, generator(self.seed, "online", step))
 
     def share(self, world_size: int) -> int:
         """Sequences of a batch for each process.
@@ -380,6 +396,49 @@ class DrivenTask(SequenceTask):
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x = self.input.sample(n, self.length, self.input_dim, generator)
         return x, self.targets(x)
+
+
+@dataclass(eq=False, kw_only=True)
+class GeneratedTask(SequenceTask):
+    """A task that draws its pairs in a way of its own, by `sample`.
+
+    Args:
+        train_size, val_size, test_size, batch_size, online, seed: see `SequenceTask`.
+    """
+
+    train_size: int = 10000
+    val_size: int = 1000
+    test_size: int = 1000
+    batch_size: int = 64
+    online: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._together = max(1, min(MOST_TOGETHER, LARGEST // (self.batch_size * self.length)))
+        self._drawn: tuple[int, Any] = (-1, None)
+
+    def fresh(self, step: int) -> tuple[Tensor, Tensor]:
+        """Cut from the batches of several steps, as many small draws cost more than a large one."""
+        block, place = divmod(step, self._together)
+        if self._drawn[0] != block:
+            count = self._together * self.batch_size
+            self._drawn = block, self.sample(count, generator(self.seed, "online", block))
+        x, y = self._drawn[1]
+        rows = slice(place * self.batch_size, (place + 1) * self.batch_size)
+        return x[rows], y[rows]
+
+
+class AskedLast(SequenceTask):
+    """A task that looks at the last output only: y is (batch, 1, channels)."""
+
+    def loss(self, output: Tensor, y: Tensor) -> Tensor:
+        """Mean squared error of the last output."""
+        return F.mse_loss(output[:, -1:], y)
+
+    def show(self, model: Any, sequences: int) -> dict[str, Any]:
+        """Nothing: one answer is no curve."""
+        return {}
 
 
 def spread(part: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq import checks
@@ -18,10 +17,9 @@ from seq2seq.seeds import generator
 from seq2seq.tasks import corpora
 from seq2seq.tasks.encoding import Encoded, encode
 from seq2seq.tasks.task import SequenceTask
+from seq2seq.tasks.token import IGNORED, cross_entropy
 from seq2seq.tasks.vocabulary import Vocabulary
 
-#: A target that the loss leaves out.
-IGNORED = -100
 #: File in a run's folder with the tokens that its model knows.
 VOCABULARY = "vocabulary.json"
 
@@ -153,7 +151,7 @@ class Text(SequenceTask):
 
     def loss(self, output: Tensor, y: Tensor) -> Tensor:
         """Mean cross-entropy in nats: scores (batch, time, tokens), targets (batch, time)."""
-        return F.cross_entropy(output.flatten(0, -2), y.flatten(), ignore_index=IGNORED)
+        return cross_entropy(output, y)
 
     def metrics(self, stage: str, loss: float) -> dict[str, float]:
         """Bits per character, and perplexity per character or, at `level=word`, per word.

@@ -167,6 +167,9 @@ VARIANTS = {
     "fresh batches": ["model=rnn", "task.online=true"],
     "last time": ["model=tcn", "objective.horizon=last"],
     "linear functional": ["model=rnn", "task=linear_functional"],
+    "symbols": ["model=rnn", "task=parity", "task.length=[3,10]", "task.bos=true"],
+    "stored symbols": ["model=rnn", "task=group_word", "task.online=false"],
+    "one answer": ["model=rnn", "task=adding"],
 }
 
 

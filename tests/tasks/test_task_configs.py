@@ -7,7 +7,7 @@ from hydra.errors import ConfigCompositionException
 from hydra.utils import instantiate
 
 from seq2seq import schema
-from seq2seq.tasks import AR1, GP, Convolution, Lorenz96, SequenceTask, Shift, Uniform, White
+from seq2seq.tasks import AR1, GP, Convolution, Lorenz96, SequenceTask, Shift, Signs, Uniform, White
 from seq2seq.theory import kernels
 
 SMALL = ["task.train_size=4", "task.val_size=2", "task.test_size=2"]
@@ -32,8 +32,12 @@ def test_every_task_builds(name, tmp_path):
     task = build(f"task={name}", f"paths.cache={tmp_path}", *SMALL)
     assert isinstance(task, SequenceTask)
     x, y = task.batch(0)
-    assert x.shape[1:] == (task.length, task.input_dim)
-    assert y.shape[1:] == (task.length, task.output_dim)
+    if task.vocabulary_size is None:
+        assert x.shape[1:] == (task.length, task.input_dim)
+        assert y.shape[1:] in ((task.length, task.output_dim), (1, task.output_dim))
+    else:
+        assert x.shape[1:] == y.shape[1:] == (task.length,)
+        assert x.max() < task.vocabulary_size
 
 
 @pytest.mark.parametrize("name", names("task/filter"))
@@ -45,7 +49,7 @@ def test_every_filter_is_a_group_choice(task, name):
 
 @pytest.mark.parametrize("name", names("task/input"))
 def test_every_input_is_a_group_choice(name):
-    kinds = {"white": White, "gp": GP, "uniform": Uniform, "ar1": AR1}
+    kinds = {"white": White, "gp": GP, "uniform": Uniform, "ar1": AR1, "signs": Signs}
     task = build("task=shift", f"task/input={name}", "task.input.scale=2")
     assert task.input == kinds[name](scale=2.0)
 
