@@ -1,12 +1,15 @@
 """Selective state spaces: the first Mamba."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from seq2seq import checks
+from seq2seq.models.batching import members_first
 from seq2seq.models.mixer import (
     Mixer,
     MixerModel,
@@ -16,7 +19,71 @@ from seq2seq.models.mixer import (
     step_bias,
 )
 from seq2seq.models.model import State
-from seq2seq.models.scan import gated_scan
+
+
+class SelectiveScan(torch.autograd.Function):
+    """h_t = a_t ⊙ h_{t−1} + u_t B_tᵀ, a_t = exp(Δ_t A), and what is read of it, y_t = h_t C_t.
+
+    Δ and u (time, …, batch, width), B and C (time, …, batch, N), A (…, 1, width, N) and h_{−1}
+    (…, batch, width, N) -> y (time, …, batch, width), and all h. With `negative`, 2a − 1 stands for
+    a. From time to time, so that all but the states stays in the cache: a is never stored, and
+    computed again for the backward pass.
+    """
+
+    @staticmethod
+    def forward(
+        steps: Tensor, A: Tensor, u: Tensor, B: Tensor, C: Tensor, before: Tensor, negative: bool
+    ) -> tuple[Tensor, Tensor]:
+        h = before.new_empty(len(u), *before.shape)
+        y = torch.empty_like(u)
+        a = torch.empty_like(before)
+        last = before
+        for step, u_t, B_t, C_t, h_t, y_t in zip(steps, u, B, C, h, y, strict=True):
+            torch.mul(step[..., None], A, out=a).exp_()
+            if negative:
+                a.mul_(2).sub_(1)
+            last = torch.mul(u_t[..., None], B_t[..., None, :], out=h_t).addcmul_(a, last)
+            y_t.copy_((last @ C_t[..., None]).squeeze(-1))
+        return y, h
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        *tensors, ctx.negative = inputs
+        ctx.save_for_backward(*tensors, output[1])
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor | None, dh: Tensor | None) -> Any:
+        steps, A, u, B, C, before, h = ctx.saved_tensors
+        slopes = [torch.zeros_like(z) for z in (steps, u, B, C)]
+        g, dA = torch.zeros_like(before), torch.zeros_like(before)
+        a, slope = torch.empty_like(before), torch.empty_like(before)
+        for t in range(len(u) - 1, -1, -1):
+            dsteps, du, dB, dC = (z[t] for z in slopes)
+            if dh is not None:
+                g += dh[t]
+            if dy is not None:
+                g.addcmul_(dy[t][..., None], C[t][..., None, :])
+                dC.copy_((dy[t][..., None, :] @ h[t]).squeeze(-2))
+            du.copy_((g @ B[t][..., None]).squeeze(-1))
+            dB.copy_((u[t][..., None, :] @ g).squeeze(-2))
+            torch.mul(steps[t][..., None], A, out=a).exp_()
+            if ctx.negative:
+                a.mul_(2)
+            torch.mul(g, a, out=slope).mul_(h[t - 1] if t else before)
+            dA.addcmul_(slope, steps[t][..., None])
+            torch.sum(slope.mul_(A), -1, out=dsteps)
+            g.mul_(a.sub_(1) if ctx.negative else a)
+        dsteps, du, dB, dC = slopes
+        return dsteps, dA.sum_to_size(A.shape), du, dB, dC, g, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
+        """Members follow the time."""
+        steps, A, *sequences, before, negative = members_first(info, in_dims, arguments)
+        steps, *sequences = (z.transpose(0, 1) for z in (steps, *sequences))
+        return SelectiveScan.apply(steps, A, *sequences, before, negative), (1, 1)
 
 
 class MambaMixer(Mixer):
@@ -44,17 +111,20 @@ class MambaMixer(Mixer):
         queue, h = state or (None, None)
         z, gate = self.project(x).chunk(2, -1)
         z, queue = self.convolution(z, queue)
-        kept, steps, B, C = self._select(z)
-        states = gated_scan(kept, (steps * z)[..., None] * B[..., None, :], h)
-        y = (states @ C[..., None]).squeeze(-1) + self.skip * z
-        return self.mixing(y * F.silu(gate)), (queue, states[-1])
+        steps, B, C = self._select(z)
+        if h is None:
+            h = z.new_zeros(*z.shape[1:], self.sizes[1])
+        y, states = SelectiveScan.apply(steps, self._rates(), steps * z, B, C, h, self.negative)
+        return self.mixing((y + self.skip * z) * F.silu(gate)), (queue, states[-1])
 
-    def _select(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """a (time, batch, width, N), Δ (time, batch, width), and B and C (time, batch, N)."""
+    def _select(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Δ (time, batch, width), and B and C (time, batch, N)."""
         low, B, C = self.select(z).split(self.sizes, -1)
-        steps = F.softplus(self.step(low))
-        kept = (-steps[..., None] * self.rate.exp()).exp()
-        return spread(kept, self.negative), steps, B, C
+        return F.softplus(self.step(low)), B, C
+
+    def _rates(self) -> Tensor:
+        """A (1, width, N)."""
+        return -self.rate.exp()[None]
 
     def initial_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> State:
         """The inputs that the convolution keeps, and h."""
@@ -63,7 +133,8 @@ class MambaMixer(Mixer):
 
     def spectrum(self, x: Tensor) -> Tensor:
         z, _ = self.convolution(self.project(x).chunk(2, -1)[0], None)
-        return self._select(z)[0].flatten(2).to(x.dtype.to_complex())
+        kept = (self._select(z)[0][..., None] * self._rates()).exp()
+        return spread(kept, self.negative).flatten(2).to(x.dtype.to_complex())
 
 
 class Mamba(MixerModel):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq.models import RGLRU, Mamba, MatrixState, MinimalRNN
+from seq2seq.models.mamba import SelectiveScan
 from seq2seq.models.matrix_state import MatrixMixer, features, stabilise
 from seq2seq.models.mixer import Mixer, MixerBlock, MixerModel, ShortConvolution
 from seq2seq.models.slstm import SLSTM
@@ -115,6 +116,33 @@ def test_mamba_is_its_formula(signed: bool) -> None:
                 y[t, b, d] = Out[t, b] @ h + p["skip"][d] * u[t, b, d]
     expected = (y * F.silu(gate)) @ p["mixing.weight"].T
     torch.testing.assert_close(run(layer, x), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_selective_scan_has_the_derivatives_of_its_formula(negative: bool) -> None:
+    """Those by the states that it gives out, too."""
+    T, D, N = 7, 3, 2
+
+    def loop(*parts: Any) -> tuple[Tensor, Tensor]:
+        steps, A, u, write, read, h, negative = parts
+        states = []
+        for t in range(T):
+            a = (steps[t][..., None] * A).exp()
+            h = (2 * a - 1 if negative else a) * h + u[t][..., None] * write[t][..., None, :]
+            states.append(h)
+        y = [(h * c[..., None, :]).sum(-1) for h, c in zip(states, read, strict=True)]
+        return torch.stack(y), torch.stack(states)
+
+    shapes = [(T, B, D), (1, D, N), (T, B, D), (T, B, N), (T, B, N), (B, D, N)]
+    leaves = [torch.rand(shape, dtype=torch.float64) for shape in shapes]
+    leaves[1] = -leaves[1]
+    leaves = [z.requires_grad_() for z in leaves]
+    found = []
+    for scan in (SelectiveScan.apply, loop):
+        y, h = scan(*leaves, negative)
+        slopes = torch.autograd.grad(y.sin().sum() + h[-1].cos().sum(), leaves)
+        found.append((y, h, *slopes))
+    torch.testing.assert_close(*found, rtol=0, atol=1e-13)
 
 
 def test_mamba_starts_as_published() -> None:
