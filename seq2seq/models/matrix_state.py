@@ -119,10 +119,8 @@ class MatrixMixer(Mixer):
                 self.forget.bias.copy_(torch.linspace(3, 6, num_heads))
         self.scale = 1 if skip else key_dim**-0.5
         self.skip = nn.Parameter(torch.ones(num_heads)) if skip else None
-        self.norm = None
-        if norm:
-            width = inner if output_gate == "silu_before_norm" else value_dim
-            self.norm = nn.RMSNorm(width, eps=1e-5)
+        width = inner if output_gate == "silu_before_norm" else value_dim
+        self.norm = nn.RMSNorm(width, eps=1e-5) if norm else nn.Identity()
         self.output = None if output_gate == "none" else nn.Linear(hidden_size, inner, bias=False)
         self.mixing = nn.Linear(inner, hidden_size, bias=False)
 
@@ -205,14 +203,12 @@ class MatrixMixer(Mixer):
 
     def _shape(self, o: Tensor, x: Tensor) -> Tensor:
         """What the heads read, normalised and gated: (time, batch, heads·V)."""
-        if self.output_gate == "silu_before_norm":
-            o = o.flatten(-2) * F.silu(self.output(x))
-            return o if self.norm is None else self.norm(o)
-        o = (o if self.norm is None else self.norm(o)).flatten(-2)
         if self.output is None:
-            return o
+            return self.norm(o).flatten(-2)
         z = self.output(x)
-        return o * (F.silu(z) if self.output_gate == "silu" else z.sigmoid())
+        if self.output_gate == "silu_before_norm":
+            return self.norm(o.flatten(-2) * F.silu(z))
+        return self.norm(o).flatten(-2) * (F.silu(z) if self.output_gate == "silu" else z.sigmoid())
 
     def initial_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> State:
         """The inputs that the convolution keeps, S, and for the gate `exponential` its scale m."""
