@@ -2,6 +2,7 @@
 
 from seq2seq.models.diagonal_rnn import DiagonalRNN as DiagonalRNN
 from seq2seq.models.impulse import impulse_response as impulse_response
+from seq2seq.models.linoss import LinOSS as LinOSS
 from seq2seq.models.lru import LRU as LRU
 from seq2seq.models.mamba import Mamba as Mamba
 from seq2seq.models.matrix_state import MatrixState as MatrixState

@@ -10,6 +10,7 @@ from torch.autograd.function import FunctionCtx
 from seq2seq.models.scan import gated_scan
 
 CHUNK = 32  # writes worked through at once; fastest of 16, 32, 64 up to 1,024 of them
+CHUNK_BY_ROW = 8  # where every row of the matrix has its gate, so that pairs share K numbers
 
 
 def matrix_scan(
@@ -46,13 +47,13 @@ def matrix_scan(
     gates = queries.new_ones(len(keys), 1, 1, 1) if gates is None else gates
     if gates.ndim == 3:
         gates = gates[..., None]
-    by_row = gates.shape[-1] > 1  # what pairs of times share is then not a number but K of them
+    by_row = gates.shape[-1] > 1
     if by_row and not delta:
         values = values if strengths is None else strengths[..., None] * values
         states = gated_scan(gates[..., None], keys[..., None] * values[..., None, :], state)
         read = queries[..., None, :] @ states[ratio - 1 :: ratio]
         return read.squeeze(-2), states[-1]
-    size = min(T, max(1, CHUNK // (4 * ratio if by_row else ratio)))
+    size = min(T, max(1, (CHUNK_BY_ROW if by_row else CHUNK) // ratio))
     q = _chunks(queries, size)
     k, v = (_chunks(z, ratio * size) for z in (keys, values))
     decays: Tensor = _Products.apply(_chunks(gates, ratio * size, 1).mT)  # …, K or 1, i, j
@@ -70,10 +71,9 @@ def matrix_scan(
         system = _pairs(k_beta, k, to_writes)
         solved = torch.linalg.solve_triangular(system, sides, upper=False, unitriangular=True)
         v, erased = solved.split([v.shape[-1], K], -1)
-        transition = whole * torch.eye(K, dtype=k.dtype, device=k.device) - multiply(
-            late.mT, erased
-        )
-        states = _carry(transition, multiply(late.mT, v), state)
+        unit = torch.eye(K, dtype=k.dtype, device=k.device)
+        transitions = whole * unit - multiply(late.mT, erased)
+        states = _carry(transitions, multiply(late.mT, v), state)
     else:
         states = gated_scan(whole, multiply(late.mT, v), state)
     start = torch.zeros_like(states[0]) if state is None else state
