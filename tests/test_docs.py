@@ -56,7 +56,7 @@ def test_render_tells_a_page_that_differs(tmp_path):
     done = shell.run(script, page, "--check")
     assert (done.returncode, done.stdout) == (1, f"{page} differs from its results\n")
     assert shell.run(script, page).returncode == 0
-    assert "-->1<!--" in page.read_text()
+    assert "-->2<!--" in page.read_text()
     assert shell.run(script, page, "--check").returncode == 0
 
 

@@ -94,9 +94,13 @@ class RecurrentModel(SequenceModel):
     def eigenvalues(self) -> list[Tensor]:
         """Per layer, the complex eigenvalues of the map h_t -> h_{t+1}, without nonlinearity.
 
-        An empty list where there are none, as by default.
+        An empty list where there are none, as by default, or where they depend on the inputs.
         """
         return []
+
+    def spectra(self, x: Tensor) -> list[Tensor]:
+        """Per layer, the eigenvalues of the transition at each time of x: (batch, time, n)."""
+        return [found.expand(*x.shape[:2], -1) for found in self.eigenvalues()]
 
     def rows(self, length: int) -> Iterator[Row]:
         """One row per layer, whose nodes read the node below and carry the state."""

@@ -15,7 +15,7 @@ from seq2seq.models.graph import Row
 from seq2seq.models.model import SequenceModel, State
 
 LONGEST = 256  # sequences whose attention is worked out by plain products
-POSITIONAL = ("sinusoidal", "learned", "rotary", "none")
+POSITIONAL = ("sinusoidal", "learned", "rotary", "alibi", "none")
 
 
 def angles(positions: Tensor, size: int) -> Tensor:
@@ -107,7 +107,7 @@ class Block(nn.Module):
         """(batch, time, hidden) -> the same, and all keys and values (batch, heads, time, D).
 
         With `past` keys and values, x is one time that sees all of them; without, `mask`
-        (None: the causal one) says who sees whom.
+        (None: the causal one) says who sees whom. A mask of numbers is added to the scores.
         """
         B, T, C = x.shape
         q, k, v = self._project(x, rotation)
@@ -125,7 +125,8 @@ class Block(nn.Module):
             x: Tensor, rotation: tuple[Tensor, Tensor] | None, mask: Tensor | None
         ) -> tuple[Tensor, None]:
             B, T, C = x.shape
-            if rotation is not None or T > LONGEST:
+            biased = mask is not None and mask.is_floating_point()
+            if rotation is not None or biased or T > LONGEST:
                 return Block.forward(self, x, rotation, mask)[0], None
             joint = self.query_key_value(self.attention_norm(x))
             seen = x.new_ones(T, T, dtype=torch.bool).tril() if mask is None else mask
@@ -136,11 +137,13 @@ class Block(nn.Module):
 
         return forward
 
-    def weights(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, visible: Tensor) -> Tensor:
-        """softmax(q kᵀ/√D) over the `visible` keys: (batch, heads, queries, keys)."""
+    def weights(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, mask: Tensor) -> Tensor:
+        """softmax(q kᵀ/√D) over the keys that `mask` lets see: (batch, heads, queries, keys)."""
         q, k, _ = self._project(x, rotation)
         scores = (q / math.sqrt(q.shape[-1])) @ k.mT
-        return scores.masked_fill(~visible, -math.inf).softmax(-1)
+        if mask.is_floating_point():
+            return (scores + mask).softmax(-1)
+        return scores.masked_fill(~mask, -math.inf).softmax(-1)
 
     def _project(
         self, x: Tensor, rotation: tuple[Tensor, Tensor] | None
@@ -160,7 +163,9 @@ class Transformer(SequenceModel):
     `positional` says how a position is told apart: `sinusoidal` adds fixed waves to the embedding,
     for any length (Vaswani et al. 2017, sec. 3.5); `learned` adds a trained vector for each of
     `max_length` positions; `rotary` turns queries and keys, so that attention depends on
-    differences of positions alone (Su et al. 2021); `none` leaves it to the causal mask.
+    differences of positions alone (Su et al. 2021); `alibi` lowers the scores of head h = 1 to H by
+    2^{−8h/H} per step into the past (Press, Smith and Lewis 2022); `none` leaves it to the causal
+    mask.
     `window` lets a position attend to that many latest positions, itself included (Beltagy,
     Peters and Cohan 2020, sec. 3.1), so that the step form has bounded memory; None: to all.
     `dropout` acts on the embedding and on each branch.
@@ -186,7 +191,7 @@ class Transformer(SequenceModel):
         hidden_size: int = 32,
         num_layers: int = 2,
         num_heads: int = 4,
-        positional: Literal["sinusoidal", "learned", "rotary", "none"] = "sinusoidal",
+        positional: Literal["sinusoidal", "learned", "rotary", "alibi", "none"] = "sinusoidal",
         max_length: int = 1024,
         window: int | None = None,
         dropout: float = 0.0,
@@ -225,7 +230,8 @@ class Transformer(SequenceModel):
     def forward(self, x: Tensor) -> Tensor:
         T = x.shape[1]
         t = torch.arange(T, device=x.device)
-        mask = self.visible(t) if self.window is not None and self.window < T else None
+        windowed = self.window is not None and self.window < T
+        mask = self._mask(t, x.dtype) if windowed or self.positional == "alibi" else None
         x, rotation = self._embed(x, t, T)
         for layer in self.layers:
             x, _ = layer(x, rotation, mask)
@@ -237,6 +243,19 @@ class Transformer(SequenceModel):
         seen = age >= 0
         return seen if self.window is None else seen & (age < self.window)
 
+    def _mask(self, t: Tensor, dtype: torch.dtype) -> Tensor:
+        """What is visible, or with `alibi` what is added to the scores: (heads, queries, keys)."""
+        visible = self.visible(t)
+        if self.positional != "alibi":
+            return visible
+        return self._lowered(t - t[:, None], dtype).masked_fill(~visible, -math.inf)
+
+    def _lowered(self, later: Tensor, dtype: torch.dtype) -> Tensor:
+        """Scores for keys so many steps later than the query: (queries, keys) -> (heads, …)."""
+        heads = torch.arange(1, self.num_heads + 1, dtype=torch.float64, device=later.device)
+        slopes = 2.0 ** (-8 * heads / self.num_heads)
+        return (slopes[:, None, None] * later).to(dtype)
+
     def attention(self, x: Tensor) -> list[Tensor]:
         """Each layer's attention weights on x (batch, time, input_dim): (batch, heads, time, time).
 
@@ -245,13 +264,13 @@ class Transformer(SequenceModel):
         """
         T = x.shape[1]
         t = torch.arange(T, device=x.device)
-        visible = self.visible(t)
+        mask = self._mask(t, x.dtype)
         x, rotation = self._embed(x, t, T)
         found = []
         for layer in self.layers:
             assert isinstance(layer, Block)
-            found.append(layer.weights(x, rotation, visible))
-            x, _ = layer(x, rotation, visible)
+            found.append(layer.weights(x, rotation, mask))
+            x, _ = layer(x, rotation, mask)
         return found
 
     def step(self, x_t: Tensor, state: State) -> tuple[Tensor, State]:
@@ -259,9 +278,13 @@ class Transformer(SequenceModel):
         # Reading the counter makes a GPU wait, so only learned positions, which can run out, do.
         length = int(t) + 1 if self.positional == "learned" else 1
         x, rotation = self._embed(x_t[:, None], t[None], length)
+        mask = None
+        if self.positional == "alibi":
+            ages = torch.arange(caches[0][0].shape[2], -1, -1, device=x_t.device)
+            mask = self._lowered(-ages[None], x_t.dtype)
         kept = []
         for layer, past in zip(self.layers, caches, strict=True):
-            x, (k, v) = layer(x, rotation, None, past)
+            x, (k, v) = layer(x, rotation, mask, past)
             if self.window is not None:  # the next query adds its own key
                 start = max(0, k.shape[2] - self.window + 1)
                 k, v = k[:, :, start:], v[:, :, start:]

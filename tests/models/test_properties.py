@@ -1,6 +1,7 @@
 """What every model must satisfy, over all architectures and their variants."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,16 +11,46 @@ from torch.func import functional_call, vmap
 from seq2seq.models import s4d, transformer
 from seq2seq.models.batching import AttentionRule, batchable
 from seq2seq.models.diagonal_rnn import PARAMETERISATIONS, DiagonalRNN
+from seq2seq.models.linoss import DISCRETISATIONS, LinOSS
 from seq2seq.models.lru import LRU
+from seq2seq.models.mamba import Mamba
+from seq2seq.models.matrix_state import MatrixState
+from seq2seq.models.minimal import MinimalRNN
+from seq2seq.models.mixer import MixerModel
 from seq2seq.models.model import RecurrentModel, SequenceModel
+from seq2seq.models.orthogonal import OrthogonalRNN
+from seq2seq.models.rg_lru import RGLRU
 from seq2seq.models.rnn import CELLS, INITIALISATIONS, RNN
 from seq2seq.models.s4d import S4D, S4D_INITIALISATIONS
+from seq2seq.models.slstm import SLSTM
 from seq2seq.models.tcn import ACTIVATIONS, TCN, VARIANTS
 from seq2seq.models.transformer import POSITIONAL, Transformer
 
 pytestmark = pytest.mark.usefixtures("shapes")
 
 B, T, IN, OUT = 3, 12, 2, 3
+SIGNED = [-1, 1]
+
+#: Every gate with and without the delta rule, every feature map, normaliser and output gate.
+MATRIX_STATES: dict[str, dict[str, Any]] = {
+    "linear-attention": {"feature_map": "elu", "normaliser": "sum", "norm": False},
+    "taylor": {"feature_map": "taylor", "key_dim": 3},
+    "retnet": {"gate": "fixed", "rotation": True, "output_gate": "silu"},
+    "mamba2": {
+        **{"gate": "head", "eigenvalues": SIGNED, "shared_keys": True, "skip": True},
+        **{"conv": 4, "output_gate": "silu_before_norm", "mlp": 0},
+    },
+    "gla": {"gate": "channel", "eigenvalues": SIGNED, "output_gate": "silu"},
+    "mlstm": {"gate": "exponential", "normaliser": "bounded", "output_gate": "sigmoid"},
+    "mlstm-signed": {"gate": "exponential", "eigenvalues": SIGNED, "normaliser": "bounded"},
+    "deltanet": {"delta": True, "feature_map": "unit", "conv": 4},
+    "gated-deltanet": {"delta": True, "feature_map": "unit", "gate": "head", "conv": 1},
+    "channel-deltanet": {"delta": True, "feature_map": "unit", "gate": "channel"},
+    "deltaproduct": {
+        **{"delta": True, "feature_map": "unit", "gate": "head", "value_dim": 3},
+        **{"householders": 2, "eigenvalues": SIGNED, "dropout": 0.3},
+    },
+}
 
 MODELS: dict[str, Callable[[], SequenceModel]] = {
     **{f"rnn-{cell}": (lambda cell=cell: RNN(IN, OUT, cell, 5)) for cell in CELLS},
@@ -64,6 +95,27 @@ MODELS: dict[str, Callable[[], SequenceModel]] = {
         for init in S4D_INITIALISATIONS
     },
     "s4d-dropout": lambda: S4D(IN, OUT, 5, 1, 8, dropout=0.3),
+    **{
+        name: (lambda o=options: MatrixState(IN, OUT, 8, 2, **{"mlp": 1, **o}))
+        for name, options in MATRIX_STATES.items()
+    },
+    "mingru": lambda: MinimalRNN(IN, OUT, 5, 2),
+    "mingru-signed": lambda: MinimalRNN(IN, OUT, 5, 1, eigenvalues=SIGNED, candidate="positive"),
+    "minlstm": lambda: MinimalRNN(IN, OUT, 5, 2, "lstm", state_dim=7, mlp=0),
+    "mamba": lambda: Mamba(IN, OUT, 5, 2, state_dim=3),
+    "mamba-signed": lambda: Mamba(IN, OUT, 5, 1, state_dim=3, eigenvalues=SIGNED),
+    "rg-lru": lambda: RGLRU(IN, OUT, 5, 2, mlp=1),
+    **{
+        f"linoss-{kind}": (lambda k=kind: LinOSS(IN, OUT, 5, 2, 3, discretisation=k))
+        for kind in DISCRETISATIONS
+    },
+    "slstm": lambda: SLSTM(IN, OUT, 6, 2, mlp=1),
+    **{
+        f"orthogonal-{kind}": (
+            lambda k=kind: OrthogonalRNN(IN, OUT, 5, 2, k, "linear" if k == "cayley" else "modrelu")
+        )
+        for kind in ("exponential", "cayley")
+    },
     "transformer-dropout": lambda: Transformer(IN, OUT, 12, 1, 2, dropout=0.3),
 }
 RECURRENT = [name for name, build in MODELS.items() if isinstance(build(), RecurrentModel)]
@@ -127,6 +179,8 @@ def test_appended_steps_leave_earlier_outputs(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 def test_steps_equal_the_parallel_pass(name: str, dtype: torch.dtype, tolerance: float) -> None:
+    if "mlstm" in name:  # it divides by a sum of both signs
+        tolerance *= 10
     model, x = build(name, dtype), inputs(4 * T, dtype)
     torch.testing.assert_close(steps(model, x), model(x), rtol=tolerance, atol=tolerance)
 
@@ -252,12 +306,33 @@ def test_eigenvalues_are_complex_and_detached(name: str) -> None:
     model = build(name)
     assert isinstance(model, RecurrentModel)
     spectra = model.eigenvalues()
-    assert len(spectra) == model.num_layers
+    assert len(spectra) == model.num_layers or (not spectra and isinstance(model, MixerModel))
     assert all(s.is_complex() and s.ndim == 1 and not s.requires_grad for s in spectra)
 
 
+@pytest.mark.parametrize("name", RECURRENT)
+def test_spectra_are_those_of_each_time(name: str) -> None:
+    model, x = build(name), inputs()
+    assert isinstance(model, RecurrentModel)
+    spectra = model.spectra(x)
+    assert len(spectra) == model.num_layers
+    for found in spectra:
+        assert found.is_complex()
+        assert found.shape[:2] == x.shape[:2]
+        assert not found.requires_grad
+        assert found.abs().max() < 1 + 1e-6 or not isinstance(model, MixerModel)
+
+
+def test_signed_transitions_have_negative_eigenvalues() -> None:
+    lowest = {name: build(name).spectra(inputs())[0].real.min() for name in RECURRENT}
+    assert lowest["mingru"] > 0
+    for name in ("deltaproduct", "mingru-signed"):
+        assert lowest[name] < 0, name
+
+
 def test_sizes_are_checked() -> None:
-    builders: list[type[nn.Module]] = [RNN, TCN, Transformer, LRU, S4D]
+    builders: list[type[nn.Module]] = [RNN, TCN, Transformer, LRU, S4D, MatrixState, MinimalRNN]
+    builders += [Mamba, RGLRU, SLSTM]
     for builder in [*builders, DiagonalRNN]:
         for key in ("hidden_size", "num_layers"):
             with pytest.raises(ValueError, match=f"model.{key} must be at least 1, got {key}=0"):

@@ -15,7 +15,10 @@ from seq2seq.training import configure
 
 MODELS = schema.choices()["model"]
 #: As docs/extending.md says.
-NOT_COMPILED = ("diagonal_rnn", "lru", "lru_smooth")
+MATRIX_STATES = ("linear_attention", "retnet", "gla", "mamba2", "mlstm")
+DELTA_RULES = ("deltanet", "gated_deltanet", "deltaproduct")
+GATED = ("mamba", "mingru", "minlstm", "rg_lru")
+NOT_COMPILED = ("diagonal_rnn", "lru", "lru_smooth", *MATRIX_STATES, *DELTA_RULES, *GATED)
 ANY_LENGTH = "transformer"
 D, LENGTH = 2, 12
 

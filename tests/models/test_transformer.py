@@ -56,6 +56,9 @@ def naive(model: Transformer, x: Tensor) -> Tensor:
                 for t in range(len(h)):
                     first = 0 if model.window is None else max(0, t - model.window + 1)
                     scores = k[first : t + 1] @ q[t] / math.sqrt(D)
+                    if model.positional == "alibi":
+                        slope = 2 ** (-8 * (head + 1) / H)
+                        scores = scores - slope * torch.arange(t - first, -1, -1).double()
                     weights = scores.exp() / scores.exp().sum()
                     attended[t, own] = weights @ v[first : t + 1]
             h = h + attended @ w["mixing.weight"].T + w["mixing.bias"]
@@ -109,7 +112,7 @@ def test_learned_positions_run_out() -> None:
     ("arguments", "message"),
     [
         ({"num_heads": 5}, "model.num_heads must divide model.hidden_size, got num_heads=5, hidd"),
-        ({"positional": "alibi"}, "model.positional must be one of sinusoidal, learned, rotary, n"),
+        ({"positional": "relative"}, "model.positional must be one of sinusoidal, learned,"),
         (
             {"positional": "rotary", "hidden_size": 6, "num_heads": 2},
             "model.positional=rotary needs an even model.hidden_size / model.num_heads, got 6 / 2",
