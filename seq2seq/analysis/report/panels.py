@@ -16,6 +16,7 @@ from seq2seq.analysis.plateau import smoothed
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.search import Found, search
 from seq2seq.analysis.report.sweep import LIMIT, Sweep, arrays, plain, split, timed
+from seq2seq.analysis.report.verdict import approximation
 from seq2seq.build import build
 
 #: Most panels of one figure, and most groups told apart by colour.
@@ -54,6 +55,7 @@ def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     if sweep.is_study:
         yield from means
     yield from _order_bounds(sweep)
+    yield from _approximations(sweep)
     yield from _spectra(sweep)
     yield from _perturbation(sweep)
 
@@ -352,6 +354,38 @@ def _order_bounds(sweep: Sweep) -> Iterator[Panel]:
             "kernel under white input, readout after the input is consumed. Nonlinear models are "
             "not bound by it.",
             done[[*posed, *told, "seed", "state_size", sweep.metric]],
+        )
+
+
+def _approximations(sweep: Sweep) -> Iterator[Panel]:
+    """What the states could hold beside what training made of them, where a criterion asks."""
+    width = "model.hidden_size"
+    conditions = sweep.runs[0].plain_config.get("refuted_if") or ()
+    asked = {one["quantity"] for one in conditions} & {"approximation", "gap"}
+    if not asked or width not in sweep.keys or not sweep.has_errors:
+        return
+    least = pd.Series([approximation(sweep, index) for index in sweep.table.index])
+    rows = sweep.table.assign(least=least).dropna(subset=[sweep.metric, "least"])
+    posed = [key for key in sweep.keys if key.startswith("task")]
+    told = [key for key in sweep.keys if key not in (*posed, width)]
+    panels, data = {}, []
+    for title, own in split(rows, posed):
+        best = own.groupby(width)["least"].first()
+        trained = {
+            label: group.groupby(width)[sweep.metric].apply(lambda e: log_interval(e.tolist()))
+            for label, group in split(own, told)
+        }
+        panels[title] = theory.Approximation(best, trained)
+        data.append(own[[*posed, *told, width, "seed", "least", sweep.metric]])
+    if panels:
+        yield Panel(
+            "approximations",
+            theory.approximations(panels),
+            "Test NMSE of the trained models (geometric mean over seeds, 95% interval) beside that of "
+            "the best sum found of as many real exponentials as they have states, and the gap between "
+            "them: the factor by which training misses what the states could hold. Below 1e-26 is "
+            "rounding.",
+            pd.concat(data),
         )
 
 

@@ -1,5 +1,6 @@
 """Whether the runs of a sweep refute its claim, by the conditions of `seq2seq.schema.criteria`."""
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from seq2seq.analysis.intervals import interval, log_interval
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.sweep import Sweep, arrays, split, spread
 from seq2seq.theory.bounds import order_bound
+from seq2seq.theory.exponentials import ROUNDING, best_exponential_sums
 
 Answer = bool | None  # None: cannot be told
 Word = Literal["supported", "refuted", "undecided"]
@@ -245,6 +247,8 @@ def _words(sweep: Sweep, name: str) -> str:
     known = {
         "resting": "the share of the steps spent on plateaus",
         "tolerated_noise": "the noise that is tolerated",
+        "approximation": "the NMSE of the best sum of as many exponentials",
+        "gap": "the factor of the test NMSE above the best sum of as many exponentials",
     }
     return known.get(name, name.replace("/nmse", " NMSE").replace("/loss", " loss"))
 
@@ -374,6 +378,9 @@ def _quantity(sweep: Sweep, name: str) -> "pd.Series[float]":
         return sweep.resting.where(final)
     if name == "tolerated_noise":
         return sweep.tolerated.where(final)
+    if name in ("approximation", "gap"):
+        least = pd.Series([approximation(sweep, index) for index in sweep.table.index])
+        return least if name == "approximation" else _quantity(sweep, "test/nmse") / least
     if name == "order_bound":
         return pd.Series([_order_bound(sweep, index) for index in sweep.table.index])
     if name.startswith("spread/"):
@@ -389,6 +396,23 @@ def _order_bound(sweep: Sweep, index: int) -> float:
     true = stored["true"]
     weights = 1 - np.arange(len(true)) / len(true)  # of the loss averaged over the horizon
     return order_bound(true, int(states), weights) / float(weights @ true**2)
+
+
+def approximation(sweep: Sweep, index: int) -> float:
+    """The NMSE of the best sum found of as many real exponentials as a run has states."""
+    stored, states = arrays(sweep.runs[index], "kernel.npz"), sweep.column("state_size")[index]
+    if stored is None or pd.isna(states) or not stored["true"].any():
+        return math.nan
+    most = int(sweep.column("state_size").max())
+    return _least(stored["true"].tobytes(), most)[int(states)]
+
+
+@functools.lru_cache
+def _least(kernel: bytes, order: int) -> list[float]:
+    """The NMSE of the best sums found of 0 … `order` exponentials, over the horizon's average."""
+    true = np.frombuffer(kernel)
+    sums = best_exponential_sums(true, order, 1 - np.arange(len(true)) / len(true))
+    return [max(one.error / sums[0].error, ROUNDING) for one in sums]
 
 
 def _compare(sweep: Sweep, one: Estimate, comparison: str, wanted: Any) -> Answer:
