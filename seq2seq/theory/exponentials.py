@@ -1,10 +1,10 @@
 """How near sums of real exponentials come to a kernel: what a diagonal recurrence could learn.
 
-A linear recurrence with n real eigenvalues of its own responds by ρ̂_s = Σ_i c_i e^{−λ_i s}, λ_i > 0.
-Given the rates the best c is linear least squares, so that only the rates are searched for (variable
+A linear recurrence with n real eigenvalues responds by ρ̂_s = Σ_i c_i e^{−λ_i s}, λ_i > 0. Given the
+rates the best c is linear least squares, so that only the rates are searched for (variable
 projection: Golub and Pereyra, SIAM J. Numerical Analysis 10 (1973)). For memory that decays like a
-power of time the least error falls like e^{−cn/log L} on L lags (Beylkin and Monzón, Applied and
-Computational Harmonic Analysis 28 (2010)); errors that training leaves beyond it are its own.
+power of time the least error falls exponentially in n (Beylkin and Monzón, Applied and
+Computational Harmonic Analysis 28 (2010)); what training leaves beyond it is its own.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 
 #: Relative errors below this are rounding, and not improved any further.
-ROUNDING = 1e-26
+ROUNDING = 1e-18
 
 
 @dataclass(frozen=True)

@@ -381,10 +381,10 @@ def _approximations(sweep: Sweep) -> Iterator[Panel]:
         yield Panel(
             "approximations",
             theory.approximations(panels),
-            "Test NMSE of the trained models (geometric mean over seeds, 95% interval) beside that of "
-            "the best sum found of as many real exponentials as they have states, and the gap between "
-            "them: the factor by which training misses what the states could hold. Below 1e-26 is "
-            "rounding.",
+            "Test NMSE of the trained models (geometric mean over seeds, 95% interval) beside that "
+            "of the best sum found of as many real exponentials as they have states, and the gap "
+            "between them: the factor by which training misses what the states could hold. Below "
+            "1e-18 is rounding.",
             pd.concat(data),
         )
 
