@@ -207,9 +207,7 @@ def findings(
         holds = answer(sweep, one, condition)
         by_drop = {drop: answer(sweep, at, condition) for drop, at in one.by_drop.items()}
         agreed = {*by_drop.values()} <= {holds}
-        yield Finding(
-            words, " and ".join(said), one, holds if agreed else None, condition, by_drop
-        )
+        yield Finding(words, " and ".join(said), one, holds if agreed else None, condition, by_drop)
 
 
 def is_growth(condition: Mapping[str, Any]) -> bool:
