@@ -170,3 +170,17 @@ def test_run_on_slurm(tmp_path):
     follow("Run on Slurm", tmp_path)
     runs = [*find(tmp_path / "outputs" / "cluster")]
     assert [run.status for run in runs] == ["finished"] * 4
+
+
+def test_no_verdict_rests_on_fewer_than_eight_seeds():
+    """But of searches, texts and published models, whose budgets are given."""
+    for path in EXPERIMENTS:
+        if path.stem.startswith(("published", "text", "hparams")):
+            continue
+        node, text = path, ""
+        while "seed: range" not in text:  # in the file, or in the one that it builds on
+            text = node.read_text(encoding="utf-8")
+            first = yaml.safe_load(text)["defaults"][0]
+            node = path.with_name(f"{first}.yaml")
+            assert "seed: range" in text or isinstance(first, str), path.stem
+        assert int(re.search(r"seed: range\((\d+)\)", text)[1]) >= 8, path.stem

@@ -180,7 +180,8 @@ def simulated(
         budget: the time after which each run ends.
     """
     tau = law.predict(k) * np.exp(law.sigma * random.normal(size=np.shape(k)))
-    return np.minimum(tau, budget), tau >= budget
+    limit = np.asarray(budget, dtype=np.float64)
+    return np.minimum(tau, limit), tau >= limit
 
 
 def _feature(kind: Kind, k: ArrayLike) -> Array:

@@ -75,7 +75,7 @@ def gradient_profile(model: nn.Module, x: Tensor) -> Array:
     return squares.sqrt().mean(0).flip(0).cpu().numpy()
 
 
-def radius(model: nn.Module) -> float:
+def radius(model: Any) -> float:
     """The spectral radius of ∂h_{t+1}/∂h_t at the initial state and no input.
 
     A gradient that goes back through k steps shrinks like its k-th power. h is all that the model
@@ -85,14 +85,14 @@ def radius(model: nn.Module) -> float:
     if not getattr(model, "carries_state", False):
         return math.nan
     parameter = next(model.parameters())
-    initial = model.initial_state(1, parameter.device, parameter.dtype)  # type: ignore[operator]
+    initial = model.initial_state(1, parameter.device, parameter.dtype)
     parts = initial if isinstance(initial, tuple) else (initial,)
     if not all(isinstance(one, Tensor) and one.is_floating_point() for one in parts):
         return math.nan
-    nothing = parameter.new_zeros(1, model.input_dim)  # type: ignore[arg-type]
+    nothing = parameter.new_zeros(1, model.input_dim)
 
     def following(*state: Tensor) -> Tensor:
-        _, after = model.step(nothing, state if len(state) > 1 else state[0])  # type: ignore[operator]
+        _, after = model.step(nothing, state if len(state) > 1 else state[0])
         return torch.cat([one.flatten() for one in (after if len(state) > 1 else (after,))])
 
     jacobian = torch.autograd.functional.jacobian(following, parts)
