@@ -43,7 +43,7 @@ def write(
         claim=config.get("claim"),
         verdict=first.word,
         agreement=agreement(every),
-        runs={key: list(told) for key, told in made if key != "interrupted"},
+        runs={key: list(told) for key, told in made if key in ("code", "date", "command")},
         figures=[*drawings],
         sets=[judged(part) for part in every],
         laws=[m | _law(fit, p.sweep.memory_word) for m, p in marked for fit in p.fits],
