@@ -44,7 +44,8 @@ class Part:
     @property
     def minutes(self) -> float:
         """What its runs took together."""
-        return float(self.sweep.table.get("seconds", 0.0).sum()) / 60  # type: ignore[union-attr]
+        table = self.sweep.table
+        return float(table["seconds"].sum()) / 60 if "seconds" in table else 0.0
 
     @property
     def title(self) -> str:
