@@ -168,8 +168,7 @@ def _rates_by_radius(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
             slope, *interval = laws.combined(along, away / (away @ away))
             slopes.append(f"{label} {slope:.2f} ({interval[0]:.2f} to {interval[1]:.2f})")
     unit = f"growth of log τ per unit of {sweep.memory_word}"
-    figure = sweeps.means(shown, "−log ρ at the start", unit)
-    figure.axes[0].set(yscale="linear", ylim=(min(0, *(law.b for _, law in found)), None))
+    figure = sweeps.means(shown, "−log ρ at the start", unit, measured=True)
     figure.axes[0].axline((0, 0), slope=1, color=canvas.GREY, lw=0.9, ls=canvas.DASHED)
     yield Panel(
         "rates_by_radius",

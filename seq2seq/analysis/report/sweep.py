@@ -374,7 +374,7 @@ def _shown(value: Any) -> Any:
 
 
 def _named(column: "pd.Series[Any]", names: set[str]) -> "pd.Series[bool]":
-    return column.map(plain).map(_name).isin(names)
+    return column.map(lambda value: _name(plain(value))).isin(names)
 
 
 def _name(value: Any) -> str:
