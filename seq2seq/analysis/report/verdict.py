@@ -299,7 +299,7 @@ def _growths(
         if not less:
             yield _combined(fit.group, [fit], [1.0])
             continue
-        same = [axis for axis in sweep.others if axis not in less]
+        same = _beside(sweep, less)
         for other in others.index[_equal(others, row, same)]:
             label = f"{fit.group} less {first[other].group}"
             yield _combined(label, [fit, first[other]], [1.0, -1.0])
@@ -314,6 +314,13 @@ def _combined(label: str, fits: Sequence[Growth], weights: ArrayLike) -> Estimat
     found = [fit.laws for fit in fits if fit.laws is not None]
     rate = laws.combined([one.exponential for one in found], weights)
     return Estimate(label, rows, *rate, n, found[0].verdict if len(found) == 1 else "")
+
+
+def _beside(sweep: Sweep, told: Mapping[str, Any]) -> list[str]:
+    """The axes of groups beside some keys, without what follows from these."""
+    values = [sweep.column(key).map(str) for key in told]
+    varied = [axis for axis in sweep.others if axis not in told]
+    return [a for a in varied if sweep.table[a].map(str).groupby(values).nunique().max() > 1]
 
 
 def _equal(table: "pd.DataFrame", row: "pd.Series[Any]", keys: Sequence[str]) -> "pd.Series[bool]":
