@@ -90,7 +90,7 @@ def claim_page(name: str) -> str:
     parts += ["## What came out", *outcome(name), "## Run it"]
     commands = [
         f"python train.py experiment={name}",
-        f"python train.py experiment={name} 'seed=range(100,108)'  # a replication",
+        f"python train.py -m experiment={name} 'seed=range(100,108)'  # a replication",
         f"python scripts/report.py outputs/{folder} json=results/{name}.json",
     ]
     parts += ["\n".join(["```bash", *commands, "```"])]
