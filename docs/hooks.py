@@ -32,6 +32,9 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     for path in EXPERIMENTS:
         text = claim_page(path.stem)
         files.append(File.generated(config, f"experiments/{path.stem}.md", content=text))
+    for drawing in sorted((ROOT / "results").glob("*/*.svg")):
+        place = f"results/{drawing.parent.name}/{drawing.name}"
+        files.append(File.generated(config, place, content=drawing.read_bytes()))
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").replace("(docs/", "(")
     files.append(File.generated(config, "changelog.md", content=changes))
     return files
@@ -49,6 +52,8 @@ def on_page_markdown(markdown: str, page: "Page", **_: Any) -> str:
     markdown = re.sub(r"<!-- .*? -->", "", markdown)
     if page.parent is None:
         page.meta["hide"] = ["navigation", "toc"] if page.is_homepage else ["navigation"]
+    if not page.file.src_uri.startswith("experiments/"):
+        markdown = re.sub(r"\(\.\./(results/\w+/\w+\.svg)\)", r"(\1)", markdown)
     return re.sub(r"\(\.\./configs/experiment/(\w+)\.yaml\)", r"(experiments/\1.md)", markdown)
 
 
@@ -82,11 +87,10 @@ def claim_page(name: str) -> str:
     parts = [f"# {name}", claim.strip()]
     if refuted:
         parts.append(f"**It would be refuted**{rest}")
-    if (ROOT / "docs" / f"{name}.png").exists():
-        parts.append(f"![The figure of {name}](../{name}.png)")
     parts += ["## What came out", *outcome(name), "## Run it"]
     commands = [
         f"python train.py experiment={name}",
+        f"python train.py -m experiment={name} 'seed=range(100,108)'  # a replication",
         f"python scripts/report.py outputs/{folder} json=results/{name}.json",
     ]
     parts += ["\n".join(["```bash", *commands, "```"])]
@@ -101,12 +105,27 @@ def outcome(name: str) -> Iterator[str]:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored.get("verdict"):
             yield f"**{stored['verdict'].capitalize()}**, by `refuted_if` of the file below."
-        yield from (law["sentence"] for law in stored["laws"] if "exponential" in law)
+        if stored.get("agreement"):
+            yield f"**{stored['agreement']}**"
+        for part in stored.get("sets", []):
+            yield f"**{part['title']}: {part['verdict']}.** {part['sentence']}"
+            if part["power"]:
+                yield f"*Power of the design:* {part['power']}."
+        for law in stored["laws"]:
+            if "exponential" in law:
+                yield f"{law.get('set', 'first').capitalize()}: {law['sentence']}"
+        for figure in stored.get("figures", []):
+            shown = figure.replace("_", " ").capitalize()
+            yield f"![{shown} of {name}](../results/{name}/{figure}.svg)"
         yield from settings(stored["rows"])
         origin = stored["provenance"]
+        made = [f"`{text}`" for text in stored.get("runs", {}).get("command", [])]
+        minutes = sum(part["minutes"] for part in stored.get("sets", []))
         yield (
             f"*Stored on {origin['date']} by `{origin['command']}`, version {origin['version']}, "
-            f"commit {origin['commit']}, {origin['machine']}.*"
+            f"commit {origin['commit']}, {origin['machine']}"
+            + (f"; trained in {minutes:,.0f} minutes by {', '.join(made)}" if made else "")
+            + ".*"
         )
         return
     reported = json.loads((ROOT / "results" / "reported.json").read_text(encoding="utf-8"))
@@ -126,7 +145,8 @@ def settings(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield "Geometric means over seeds with 95% intervals; lower bounds (≥) where runs are censored."
     shown = []
     for row in rows:
-        line = {"setting": row["setting"] or "all runs", "runs": row["runs"]}
+        told = {"set": row["set"]} if "set" in row else {}
+        line = told | {"setting": row["setting"] or "all runs", "runs": row["runs"]}
         for key in ("plateau", "test/nmse", "test/loss"):
             if key in row:
                 mean, low, high = (row[key][end] for end in ("mean", "low", "high"))

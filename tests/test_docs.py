@@ -176,3 +176,17 @@ def test_run_on_slurm(tmp_path):
     follow("Run on Slurm", tmp_path)
     runs = [*find(tmp_path / "outputs" / "cluster")]
     assert [run.status for run in runs] == ["finished"] * 4
+
+
+def test_no_verdict_rests_on_fewer_than_eight_seeds():
+    """But of searches, texts and published models, whose budgets are given."""
+    for path in EXPERIMENTS:
+        text = path.read_text(encoding="utf-8")
+        if path.stem.startswith(("published", "text", "hparams")):
+            continue
+        if "seed: range" not in text:  # it is in the file that this one builds on
+            built_on = yaml.safe_load(text)["defaults"][0]
+            text = path.with_name(f"{built_on}.yaml").read_text(encoding="utf-8")
+        seeds = re.search(r"seed: range\((\d+)\)", text)
+        assert seeds is not None, path.stem
+        assert int(seeds[1]) >= 8, path.stem

@@ -101,7 +101,7 @@ WRONG = {
     "runs.py watch=maybe": "watch must be one of true, false, got watch='maybe'",
     "runs.py wach=true": "unknown key wach; did you mean 'watch'?",
     "bounds.py random:sead=1": "unexpected keyword argument 'sead'",
-    "bounds.py sizes=[1,two]": "sizes must be a whole number, got two",
+    "bounds.py parameters=[1,two]": "parameters must be a whole number, got two",
     "report.py": "no sweep given; add <sweep>",
     "report.py nowhere": "no folder nowhere; give one that holds run folders",
     "evaluate.py task.k=3": "no run given; add run=<run>",
@@ -160,7 +160,7 @@ def test_samples_are_separated_and_the_nth_has_the_nth_seed(monkeypatch, capsys)
     "line",
     [
         f"scripts/generate.py {TEXT} length=3000",
-        "scripts/bounds.py impulse:k=3 length=4 sizes=1",
+        "scripts/bounds.py impulse:k=3 length=4 parameters=4",
         "scripts/runs.py --help",
         "train.py --help",
         "train.py --cfg job",

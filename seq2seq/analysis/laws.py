@@ -18,6 +18,7 @@ Both laws have three parameters, so that Akaike's criterion (Akaike, "A new look
 model identification", IEEE Trans. Automatic Control 19 (1974)) compares their likelihoods.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -156,6 +157,33 @@ def compare(
     return Comparison(exponential, power, power.aic - exponential.aic, support)
 
 
+def combined(rates: Sequence[Law], weights: ArrayLike) -> tuple[float, float, float]:
+    """Σ_i w_i b_i of several laws, such as a difference of rates, with its 95% interval.
+
+    Laws fitted to the same seeds were resampled together, so that what their runs share cancels.
+    """
+    w = np.asarray(weights, dtype=np.float64)
+    value = float(w @ [law.b for law in rates])
+    count = min(len(law.draws) for law in rates)
+    draws = np.stack([law.draws[:count, 1] for law in rates], 1) @ w
+    half = float(_half_width(draws, min(law.seeds for law in rates)))
+    return value, value - half, value + half
+
+
+def simulated(
+    law: Law, k: ArrayLike, budget: ArrayLike, random: np.random.Generator
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Times that runs would take if the law were true, and which of them are censored.
+
+    Args:
+        k: memory of each run.
+        budget: the time after which each run ends.
+    """
+    tau = law.predict(k) * np.exp(law.sigma * random.normal(size=np.shape(k)))
+    limit = np.asarray(budget, dtype=np.float64)
+    return np.minimum(tau, limit), tau >= limit
+
+
 def _feature(kind: Kind, k: ArrayLike) -> Array:
     k = np.asarray(k, dtype=np.float64)
     return np.log(k) if kind == "power" else k
@@ -173,7 +201,7 @@ def _resampled(seed: NDArray[np.generic], resamples: int, random: int) -> Array:
 
 
 def _half_width(draws: Array, seeds: int) -> Array:
-    """Half the 95% interval of each column of bootstrap draws (resamples, quantities)."""
+    """Half the 95% interval of each column of bootstrap draws (resamples, …)."""
     if seeds < 2 or len(draws) < 2:
         return np.full(draws.shape[1:], np.inf)
     widen = np.sqrt(seeds / (seeds - 1))

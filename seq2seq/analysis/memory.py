@@ -10,6 +10,7 @@ forget exponentially (Wang, Li and Li, "Inverse Approximation Theory for Nonline
 Networks", ICLR 2024), g_s ~ e^{−λs}.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +73,31 @@ def gradient_profile(model: nn.Module, x: Tensor) -> Array:
         squares += gradient.double().square().sum(-1)
     model.train(training)
     return squares.sqrt().mean(0).flip(0).cpu().numpy()
+
+
+def radius(model: Any) -> float:
+    """The spectral radius of ∂h_{t+1}/∂h_t at the initial state and no input.
+
+    A gradient that goes back through k steps shrinks like its k-th power. h is all that the model
+    carries, so that gated cells are measured like others; NaN for a model without a real state of
+    fixed size.
+    """
+    if not getattr(model, "carries_state", False):
+        return math.nan
+    parameter = next(model.parameters())
+    initial = model.initial_state(1, parameter.device, parameter.dtype)
+    parts = initial if isinstance(initial, tuple) else (initial,)
+    if not all(isinstance(one, Tensor) and one.is_floating_point() for one in parts):
+        return math.nan
+    nothing = parameter.new_zeros(1, model.input_dim)
+
+    def following(*state: Tensor) -> Tensor:
+        _, after = model.step(nothing, state if len(state) > 1 else state[0])
+        return torch.cat([one.flatten() for one in (after if len(state) > 1 else (after,))])
+
+    jacobian = torch.autograd.functional.jacobian(following, parts)
+    matrix = torch.cat([one.reshape(one.shape[0], -1) for one in jacobian], 1)
+    return float(torch.linalg.eigvals(matrix).abs().max())
 
 
 def used(profile: ArrayLike, share: float = 0.99) -> int:

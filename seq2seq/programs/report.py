@@ -19,7 +19,7 @@ def main(
         sweep: folder that holds run folders
         allow: packages
         latex: also write tables.tex, with the rules of booktabs
-        json: also write the numbers to this file
+        json: also write the numbers to this file, and the figures into a folder beside it
     """
     from seq2seq.analysis.report import report
 

@@ -13,16 +13,21 @@ A condition is about a `quantity`:
 - a number of every run, such as `test/nmse`, `steps` or `plateau/length`; `resting` is the share of
   the steps that it spent on plateaus, `tolerated_noise` the relative noise in the parameters that
   leaves the NMSE below 0.1;
+- `approximation`, the NMSE of the best sum found of as many real exponentials as a run has states,
+  under white input, and `gap`, the factor by which the test NMSE lies above it;
 - `growth`, the rate at which log τ grows with the memory of the task, τ being the plateau's length.
   It is judged for a range of falls of the loss that may count as the escape, from 0.4 to at most 2
   times the rule's `drop`: where the answers differ, the condition can neither be said to hold nor
   to fail;
+- `growth/<key>`, the slope of that rate in the logarithm of a key, over the settings that differ in
+  this key alone;
 - `spread/<key>`: over which share of the range of a searched key the best quarter of runs spreads.
 
 `where: {<key>: <value or list of values>}` selects runs by keys of the config or of the result; a
 class is named as its file of configs is, `power_law`. `over: {<key>: <value>}` divides by the
 quantity of the runs that differ in just that; with `alike: parameters`, by that of those runs on
-the task that are nearest in this number, if they lie within a factor of 1.25.
+the task that are nearest in this number, if they lie within a factor of 1.25. `less: {<key>:
+<value>}` takes, of growth, the difference from that of the runs that differ in just that.
 
 The quantity is estimated of every setting, which is what differs in more than the seed: the
 geometric mean over seeds (the mean, if one is 0) and its 95% interval; one seed alone counts as it
@@ -45,12 +50,13 @@ from typing import Any
 from seq2seq.errors import ConfigError, nearest
 
 COMPARISONS = ("above", "below", "contains", "excludes", "reaches", "law")
-KEYS = ("quantity", "where", "over", "alike", "lowest", *COMPARISONS)
+KEYS = ("quantity", "where", "over", "less", "alike", "lowest", *COMPARISONS)
 LAWS = ("exponential", "power")
 KINDS: dict[str, tuple[Any, str]] = {
     "quantity": (str, "a text"),
     "where": (Mapping, "a mapping"),
     "over": (Mapping, "a mapping"),
+    "less": (Mapping, "a mapping"),
     "alike": (str, "a text"),
     "lowest": (bool, "true or false"),
     "law": (str, "a text"),
@@ -85,5 +91,8 @@ def _check(path: str, condition: Any) -> None:
         raise ConfigError(f"{path} compares with nothing; add one of {', '.join(COMPARISONS)}")
     if condition.get("law", "power") not in LAWS:
         raise ConfigError(f"{path}.law must be one of {', '.join(LAWS)}; got {condition['law']}")
-    if "law" in condition and condition["quantity"] != "growth":
-        raise ConfigError(f"{path}.law is one of growth; write quantity: growth")
+    for key in ("law", "less"):
+        if key in condition and condition["quantity"] != "growth":
+            raise ConfigError(f"{path}.{key} is one of growth; write quantity: growth")
+    if "law" in condition and "less" in condition:
+        raise ConfigError(f"{path}.law is none of a difference; write it without less")

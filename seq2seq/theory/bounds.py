@@ -28,7 +28,7 @@ Li and Li, "Approximation Theory of Convolutional Architectures for Time Series 
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,7 +97,8 @@ def order_bound(kernel: ArrayLike, order: int, weights: ArrayLike | None = None)
     """The best `window_bound` over windows: no recurrence of `order` states has a lower loss.
 
     Every window gives a valid bound; they are searched on a grid, then around the best. Under an
-    infinite horizon the columns reach to the end of ρ, which improves on square windows.
+    infinite horizon the columns reach to the end of ρ, which improves on square windows; a finite
+    one is filled by windows of rows + columns = L + 1, of which the squarest has the highest rank.
     """
     length = len(np.asarray(kernel))
 
@@ -112,6 +113,7 @@ def order_bound(kernel: ArrayLike, order: int, weights: ArrayLike | None = None)
     return max(
         _search(lambda point: value(point[0], point[1]), [length, length]),
         _search(lambda point: value(point[0], point[0]), [half]),
+        _search(lambda point: value(half + 1 - point[0], length - half + point[0]), [half]),
     )
 
 
@@ -173,6 +175,8 @@ def best_recurrences(
     found = [Recurrence(scale, 0 * rho, np.empty(0, np.complex128))]
     for n in range(1, order + 1):
         tries = [np.append(best, 0.0), np.append(best, 1.0), _truncated(rho, n)]
+        if weights is not None and n <= len(rho) // 2:
+            tries.append(_truncated(rho, n, len(rho) // 2))
         tries += [random.normal(size=n) for _ in range(starts)]
         results = [minimize(cost, start, method="BFGS", options={"gtol": 1e-7}) for start in tries]
         best = min(results, key=lambda result: float(result.fun)).x
@@ -217,9 +221,13 @@ def _project(rho: Array, reflection: Array, weights: ArrayLike | None) -> tuple[
     return float(w @ (rho - response) ** 2), response
 
 
-def _truncated(rho: Array, order: int) -> Array:
-    """tanh⁻¹ of the reflection coefficients of the balanced truncation of ρ (Kung, 1978)."""
-    size = len(rho) + order  # larger than any order asked for
+def _truncated(rho: Array, order: int, size: int | None = None) -> Array:
+    """tanh⁻¹ of the reflection coefficients of the balanced truncation of ρ (Kung, 1978).
+
+    Its Hankel matrix has `size` rows and columns: more than ρ has lags, which asks for silence
+    behind them, or half as many, which leaves open what follows.
+    """
+    size = size or len(rho) + order  # larger than any order asked for
     u, values, vt = np.linalg.svd(hankel(rho, size, size))
     root = np.sqrt(np.maximum(values[:order], 1e-12 * values[0]))
     shifted = hankel(np.append(rho[1:], 0.0), size, size)
@@ -308,51 +316,72 @@ def train_approximation(
 
 def compare(
     kernels: Mapping[str, ArrayLike],
-    sizes: Sequence[int] = (1, 2, 4, 8),
+    parameters: Sequence[int] = (10, 16, 24),
     filter_size: int = 2,
     starts: int = 2,
 ) -> "pd.DataFrame":
-    """Which architecture suits which memory: relative errors Σ(ρ − ρ̂)²/Σρ² at equal sizes.
+    """Which architecture suits which memory: relative errors Σ(ρ − ρ̂)²/Σρ² at equal parameters.
 
-    One row per kernel and size: a linear recurrence of `size` states against a dilated linear
-    network of `size` channels between its layers. Columns: `kernel`, `size`; `recurrence_bound` and
-    `recurrence_found` (`order_bound`, `best_recurrences`), `convolution_bound` and
-    `convolution_found` (`tail_bounds`, `train_approximation`), the higher-order SVD's upper bound
-    `hosvd` (its ranks end at the filter size), and the free numbers of both models,
-    `recurrence_parameters` (2n) and `convolution_parameters`.
+    Errors are counted on the lags of ρ; what a model answers later is left open. One row per kernel
+    and number of parameters: a linear recurrence of n states has 2n, a dilated linear network a
+    filter from each channel to each of the next layer, with the channels that suit ρ best.
+
+    Columns: `kernel`, `parameters`, `states`, `recurrence_bound` and `recurrence_found`
+    (`order_bound`, `best_recurrences`), `channels` between the layers, `convolution_bound` and
+    `convolution_found` (`tail_bounds`, `train_approximation`).
 
     Raises:
-        ValueError: a kernel is zero.
+        ValueError: a kernel is zero, or there are fewer parameters than filters to reach its lags.
     """
     import pandas as pd
 
     rows = []
     for name, kernel in kernels.items():
         rho = np.asarray(kernel, dtype=np.float64)
-        energy = float(rho @ rho)
+        energy, weights = float(rho @ rho), np.ones(len(rho))
         if not energy:
             raise ValueError(f"{name} is zero at all of length={len(rho)} lags; raise length")
-        unfoldings, modes = train_spectra(rho, filter_size), mode_spectra(rho, filter_size)
-        recurrences = best_recurrences(rho, max(sizes), starts=starts)
-        for size in sizes:
-            found = train_approximation(rho, size, filter_size)
-            widths = [1, *(min(size, len(s)) for s in unfoldings), 1]
+        unfoldings = train_spectra(rho, filter_size)
+        most = [len(values) for values in unfoldings]
+        if min(parameters) < (least := filter_size * (len(most) + 1)):
+            raise ValueError(
+                f"parameters must be at least {least}, those of the filters that reach "
+                f"length={len(rho)} lags, got {min(parameters)}; raise parameters or lower length"
+            )
+        recurrences = best_recurrences(rho, max(parameters) // 2, weights, starts)
+        for count in parameters:
+            networks = _networks(most, count, filter_size)
+            tails = {one: tail_bounds(unfoldings, one) for one in networks}
+            channels = min(tails, key=lambda one: tails[one][1])
+            found = train_approximation(rho, channels, filter_size)
             error = found - np.pad(rho, (0, len(found) - len(rho)))
             rows.append(
                 {
                     "kernel": name,
-                    "size": size,
-                    "recurrence_bound": order_bound(rho, size) / energy,
-                    "recurrence_found": recurrences[size].error / energy,
-                    "convolution_bound": tail_bounds(unfoldings, size)[0] / energy,
+                    "parameters": count,
+                    "states": count // 2,
+                    "recurrence_bound": order_bound(rho, count // 2, weights) / energy,
+                    "recurrence_found": recurrences[count // 2].error / energy,
+                    "channels": ", ".join(map(str, channels)),
+                    "convolution_bound": min(low for low, _ in tails.values()) / energy,
                     "convolution_found": float(error @ error) / energy,
-                    "hosvd": tail_bounds(modes, size)[1] / energy,
-                    "recurrence_parameters": 2 * size,
-                    "convolution_parameters": filter_size
-                    * sum(a * b for a, b in itertools.pairwise(widths)),
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _networks(
+    most: Sequence[int], parameters: int, filter_size: int, before: int = 1
+) -> Iterator[tuple[int, ...]]:
+    """The channels between layers, up to `most`, of networks with at most so many parameters."""
+    if not most:
+        if filter_size * before <= parameters:
+            yield ()
+        return
+    for channels in range(1, most[0] + 1):
+        left = parameters - filter_size * before * channels
+        for behind in _networks(most[1:], left, filter_size, channels) if left > 0 else ():
+            yield (channels, *behind)
 
 
 # -------------------------------------------------------------------------------- effective memory

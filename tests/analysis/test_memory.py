@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from seq2seq import models
 from seq2seq.analysis import memory
 
 
@@ -80,3 +81,19 @@ def test_effective_memory_of_a_result():
     assert memory.effective({"test/loss": 0.3}) is None
     flat = result | {"reference/memoryless": 1.0, "test/loss": 1.0}
     assert memory.effective(flat) is None
+
+
+def test_the_radius_is_that_of_the_whole_state():
+    """Of a GRU without weights half of the state is kept; the quarter of W comes on top."""
+    network = models.RNN(2, 1, "tanh", 6, initialisation="identity", gain=0.7)
+    with torch.no_grad():
+        network.layers[0].weight_ih_l0.zero_()
+    assert memory.radius(network) == pytest.approx(0.7)
+    for cell in ("gru", "lstm"):
+        gated = models.RNN(2, 1, cell, 6, initialisation="identity", gain=0.7)
+        with torch.no_grad():
+            for name, part in gated.layers[0].named_parameters():
+                if name != "weight_hh_l0":
+                    part.zero_()
+        assert memory.radius(gated) == pytest.approx(0.5 + 0.7 / 4)
+    assert math.isnan(memory.radius(models.Transformer(2, 1)))

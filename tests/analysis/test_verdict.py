@@ -11,15 +11,20 @@ import yaml
 from scipy import stats
 from test_report import Page, write_run
 
-from seq2seq.analysis import plateau
-from seq2seq.analysis.report import Sweep, comparisons, growth, report, verdicts
+from seq2seq.analysis import laws, plateau
+from seq2seq.analysis.report import Sweep, comparisons, growth, power, report, verdicts
 from seq2seq.analysis.report.page import content
-from seq2seq.analysis.report.verdict import SAYS
+from seq2seq.analysis.report.verdict import SAYS, findings
 from seq2seq.runs import Run, resolved
 from seq2seq.schema.criteria import COMPARISONS
 from seq2seq.training import configure
 
 GROWS = [{"quantity": "growth", "contains": 0}, {"quantity": "growth", "law": "power"}]
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    monkeypatch.setattr(power, "DRAWS", 10)
 
 
 def write_study(root, conditions, rate=0.3, seeds=3, memories=(4, 6, 8, 10, 12)):
@@ -200,3 +205,62 @@ def test_report_and_others_read_the_same_plateau(tmp_path):
     run = Run(write_run(tmp_path, 4, 0, 100))
     (found,) = plateau.reading(run.history, run.plain_config, run.result)
     assert Sweep(tmp_path).plateaus == [found]
+
+
+def test_a_replication_is_judged_beside_the_first_seeds(tmp_path):
+    """Held-out seeds without growth: both verdicts are told, their disagreement, and the power."""
+    for seed in (0, 1, 2, 100, 101, 102):
+        for k in (4, 7, 10):
+            rate = 0.3 if seed < 100 else 0.0
+            tau = math.exp(4 + rate * (k - 4) + 0.1 * np.sin(7.0 * k + seed))
+            folder = write_run(tmp_path / "sweep", k, seed, tau, steps=700, conditions=GROWS)
+            for name in ("kernel.npz", "eigenvalues.npz"):  # fewer figures
+                (folder / name).unlink()
+    stored = tmp_path / "results" / "sweep.json"
+    words = Page(report(tmp_path / "sweep", store=stored).read_text(encoding="utf-8")).words
+    told = json.loads(stored.read_text(encoding="utf-8"))
+    assert told["verdict"] == "supported"
+    assert [one["seeds"] for one in told["sets"]] == [[0, 1, 2], [100, 101, 102]]
+    assert [one["verdict"] for one in told["sets"]] == ["supported", "refuted"]
+    assert "Replication (seeds 100 to 102) disagrees: refuted" in told["agreement"]
+    assert told["agreement"] in words
+    assert [row["set"] for row in told["rows"]] == ["first"] * 3 + ["replication"] * 3
+    assert [law["set"] for law in told["laws"]] == ["first", "replication"]
+    (claim,) = told["sets"][0]["claims"]
+    assert claim["power"]["the fitted exponential law"]["supported"] > 0.6
+    assert claim["power"]["the fitted power law"]["supported"] < 0.4
+    assert "Power of the design: if the fitted exponential law is true" in words
+    drawn = {path.stem for path in stored.with_suffix("").glob("*.svg")}
+    assert {"plateau_lengths", "replication_plateau_lengths"} <= drawn == set(told["figures"])
+    assert not drawn & {"losses", "definition"}
+
+
+def test_rates_of_growth_are_compared_by_their_difference_and_slope(tmp_path):
+    """Rates of 0.2 and 0.4 at 8 and 32 units: a difference of 0.2, of which log 4 is the unit."""
+    for size, rate in ((8, 0.2), (32, 0.4)):
+        for seed in range(3):
+            for k in (4, 7, 10):
+                tau = math.exp(4 + rate * (k - 4) + 0.05 * np.sin(7.0 * k + seed))
+                write_run(tmp_path, k, seed, tau, steps=1500, hidden_size=size)
+    sweep = Sweep(tmp_path)
+    fits = growth(sweep)
+    size = "model.hidden_size"
+    less = {"quantity": "growth", "where": {size: 32}, "less": {size: 8}, "above": 0.1}
+    slope = {"quantity": f"growth/{size}", "contains": 0}
+    ((apart,), (along,)) = (findings(sweep, sweep.table, fits, one) for one in (less, slope))
+    assert apart.estimate.setting == "hidden_size = 32 less hidden_size = 8"
+    assert apart.estimate.value == pytest.approx(0.2, abs=0.03)
+    assert apart.estimate.low < apart.estimate.value < apart.estimate.high
+    assert apart.holds
+    assert along.estimate.value == pytest.approx(apart.estimate.value / math.log(4))
+    assert along.holds is False
+
+
+def test_a_small_design_has_little_power():
+    """Of two seeds at two memories with a wide spread an interval tells nothing."""
+    rng = np.random.default_rng(0)
+    k, seed = np.repeat([4.0, 8.0], 4), np.tile(np.arange(4), 2)
+    law = laws.compare(k, np.exp(3 + 0.1 * k + rng.normal(size=8)), k > 9, seed).exponential
+    tau, censored = laws.simulated(law, np.repeat(k, 500), 1e3, rng)
+    assert np.log(tau[:2000]).std() == pytest.approx(law.sigma, rel=0.1)
+    assert censored.sum() == (tau == 1e3).sum()

@@ -1,5 +1,6 @@
 """Bounds against models built and optimised by brute force."""
 
+import itertools
 import math
 import subprocess
 from pathlib import Path
@@ -238,17 +239,31 @@ def test_ranks_of_the_wrong_number_are_refused():
 
 
 def test_the_table_tells_which_architecture_suits_which_memory():
-    t = np.arange(32)
-    kernels = {"shift": shift(20, 32), "exponential": np.exp(-0.3 * t)}
-    table = bounds.compare(kernels, sizes=(1, 3)).set_index(["kernel", "size"])
+    t = np.arange(8)
+    kernels = {"shift": shift(3, 8), "exponential": np.exp(-0.3 * t), "slow": (1 + t) ** -1.1}
+    table = bounds.compare(kernels, (6, 8), starts=0).set_index(["kernel", "parameters"])
     assert (table["recurrence_bound"] <= table["recurrence_found"] + 1e-12).all()
     assert (table["convolution_bound"] <= table["convolution_found"] + 1e-12).all()
-    # A shift is one path through the filters but needs 21 states; exponentials suit both.
-    assert table.loc[("shift", 1), "convolution_found"] < 1e-20
-    assert table.loc[("shift", 3), "recurrence_bound"] == pytest.approx(1 - 3 / 21)
-    assert table.loc[("exponential", 1), "recurrence_found"] < 1e-7
-    assert table.loc[("exponential", 1), "convolution_found"] < 1e-20
-    assert table.loc[("shift", 3), "convolution_parameters"] == 2 * (2 + 6 + 9 + 6 + 2)
+    assert table["states"].tolist() == [3, 4] * 3
+    # A shift is one path through the filters but needs 4 states; exponentials suit both.
+    assert table.loc[("shift", 6), "convolution_found"] < 1e-20
+    assert table.loc[("shift", 6), "recurrence_bound"] == pytest.approx(1 / 4)
+    assert table.loc[("exponential", 6), "recurrence_found"] < 1e-20
+    # What is asked of the lags is not spoilt by a silence behind them.
+    assert table.loc[("slow", 6), "recurrence_found"] < 1e-5
+    channels = tuple(map(int, table.loc[("slow", 8), "channels"].split(", ")))
+    assert 2 * sum(a * b for a, b in itertools.pairwise([1, *channels, 1])) <= 8
+
+
+def test_a_finite_horizon_is_filled_by_its_windows():
+    """An impulse 20 of 32 lags back: the window of 17 × 16 lags has the rank 12."""
+    lags = np.ones(32)
+    for order in (6, 11, 12):
+        every = max(
+            bounds.window_bound(shift(20, 32), order, p, 33 - p, lags) for p in range(1, 33)
+        )
+        assert bounds.order_bound(shift(20, 32), order, lags) == pytest.approx(every)
+        assert (every > 0) == (order < 12)
 
 
 # -------------------------------------------------------------------------------- effective memory
@@ -281,15 +296,15 @@ def test_a_kernel_beyond_the_length_is_refused():
 
 
 def test_the_table_of_architectures_is_a_command():
-    done = run_script("impulse:k=3", "random:seed=1", "--length", "8", "--sizes", "1", "2")
+    done = run_script("impulse:k=3", "random:seed=1", "--length", "8", "parameters=6,8")
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()[3:]]
     assert [row[:2] for row in rows] == [
-        [name, n] for name in ("impulse:k=3", "random:seed=1") for n in "12"
+        [name, n] for name in ("impulse:k=3", "random:seed=1") for n in "68"
     ]
-    first = bounds.order_bound(np.eye(8)[3], 1)
-    assert float(rows[0][2]) == pytest.approx(first, rel=0.05)
-    assert rows[0][4:6] == ["0", "0"]  # one channel is all that an impulse needs
+    first = bounds.order_bound(np.eye(8)[3], 3, np.ones(8))
+    assert float(rows[0][3]) == pytest.approx(first, rel=0.05)
+    assert rows[0][-2:] == ["0", "0"]  # one channel is all that an impulse needs
 
 
 @pytest.mark.parametrize(
@@ -297,7 +312,8 @@ def test_the_table_of_architectures_is_a_command():
     [
         (["gausian"], "did you mean 'gaussian'"),
         (["exponential:rate=-1"], "rate must be positive, got rate=-1"),
-        (["exponential", "--sizes", "0"], "must be at least 1"),
+        (["exponential", "parameters=0"], "must be at least 1"),
+        (["exponential", "parameters=8"], "parameters must be at least 10"),
     ],
 )
 def test_kernels_that_cannot_be_built_are_refused_in_one_line(arguments, message):

@@ -257,7 +257,10 @@ def searched(panels: Mapping[str, Sequence[Any]], errors: Sequence[float], unit:
 
 @style()
 def means(
-    groups: Mapping[str, tuple[Sequence[Any], ArrayLike, ArrayLike]], key: str, unit: str
+    groups: Mapping[str, tuple[Sequence[Any], ArrayLike, ArrayLike]],
+    key: str,
+    unit: str,
+    measured: bool = False,
 ) -> Figure:
     """Means over seeds with their 95% intervals, over one swept key, one line per group.
 
@@ -265,6 +268,8 @@ def means(
         groups: per label the key's values, the means, and the intervals (values, 2).
         key: label of the horizontal axis.
         unit: label of the vertical axis.
+        measured: whether the key is a number that was measured and not chosen: its points stand
+            where they are, not beside each other, over ordinary scales.
     """
     every = [value for values, _, _ in groups.values() for value in values]
     numeric = all(isinstance(value, int | float) for value in every)
@@ -275,16 +280,16 @@ def means(
         x = array(values if numeric else [names.index(str(value)) for value in values])
         centre, bounds = array(mean), array(interval)
         step = float(np.diff(np.unique(x)).min()) if len(np.unique(x)) > 1 else 1.0
-        x = x + 0.3 * step * ((index + 0.5) / len(groups) - 0.5)
+        x = x + (not measured) * 0.3 * step * ((index + 0.5) / len(groups) - 0.5)
         look: Look = {"marker": marker, "ms": 4, "lw": 1.0, "capsize": 2}
         line = "-" if numeric else ""
         ax.errorbar(x, centre, np.abs(bounds.T - centre), ls=line, label=label or None, **look)
-    if numeric:
+    if numeric and not measured:
         canvas.ticks_at(ax, array(every))
-    else:
+    elif not numeric:
         ax.set_xticks(range(len(names)), names)
     ends = np.concatenate([array(one).ravel() for _, _, one in groups.values()])
-    if ends.min() > 0 and ends.max() > 3 * ends.min():
+    if ends.min() > 0 and ends.max() > 3 * ends.min() and not measured:
         ax.set_yscale("log")
         canvas.plain_ticks(ax.yaxis)
     ax.set(xlabel=key, ylabel=unit)

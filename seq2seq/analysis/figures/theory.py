@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,6 +15,8 @@ from seq2seq.analysis.figures.canvas import Look, array, style
 from seq2seq.theory import bounds
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from seq2seq.analysis.perturbation import Perturbed
 
 #: A perturbed loss from here on is drawn as lost: how far beyond it lies tells nothing more.
@@ -149,4 +151,43 @@ def perturbation(
         ax.set(xscale="log", yscale="log")
     entries = (canvas.entry(f"width {m}", color=c, marker="o", ms=2.5) for m, c in colours.items())
     canvas.legend(figure, 6, *entries)
+    return figure
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """A panel of `approximations`.
+
+    Attributes:
+        best: by the width the error of the best sum found.
+        trained: per label, by the width the mean error and the ends of its interval.
+    """
+
+    best: "pd.Series[float]"
+    trained: Mapping[str, "pd.Series[Any]"]
+
+
+@style()
+def approximations(panels: Mapping[str, Approximation]) -> Figure:
+    """The least errors that sums of exponentials reach, those of training, and their ratio.
+
+    Args:
+        panels: per title what was found.
+    """
+    titles = [f"{title}: {what}" for title in panels for what in ("error", "gap")]
+    figure, axes = canvas.grid(titles, 2.6, "states $n$", "NMSE, or ratio", most=2, share=False)
+    for error, gap, panel in zip(axes[::2], axes[1::2], panels.values(), strict=True):
+        least = panel.best
+        error.plot(least.index, least, "o-", color=canvas.BLACK, ms=3, label="best sum found")
+        for (label, found), marker in zip(panel.trained.items(), cycle(canvas.MARKERS)):
+            mean, low, high = np.array(found.tolist()).T
+            look: Look = {"marker": marker, "ms": 4, "lw": 1.0, "capsize": 2}
+            for ax, by in ((error, 1.0), (gap, least[found.index].to_numpy())):
+                ends = [(mean - low) / by, (high - mean) / by]
+                ax.errorbar(found.index, mean / by, ends, label=f"trained, {label}", **look)
+        for ax in (error, gap):
+            ax.set_xscale("log", base=2)
+            ax.set_yscale("log")
+            canvas.ticks_at(ax, least.index.to_numpy(float))
+    canvas.legend(figure, 4)
     return figure

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pandas as pd
 
 from seq2seq.analysis import laws
@@ -17,16 +18,21 @@ FACTORS = (0.4, 0.5, 0.7, 1.4, 2.0)
 #: Of the bootstrap at each of them.
 RESAMPLES = 500
 
+#: Of the bootstrap of each simulated sweep.
+SIMULATED = 50
+
 
 @dataclass
 class Growth:
     """How one group's plateaus grow with the memory, or why that cannot be said.
 
     Attributes:
+        rows: of the table, those of the group's runs.
         by_drop: the laws by the fall that counts as an escape, from small to large, the rule's own
             among them; empty where nothing asks for them.
     """
 
+    rows: "pd.DataFrame" = field(repr=False)
     group: str
     runs: int
     escaped: int
@@ -90,41 +96,57 @@ def growth(sweep: Sweep) -> list[Growth]:
     tables = {factor: sweep.read(factor) for factor in FACTORS if sweep.is_study}
     found = []
     for label, rows in sweep.groups():
-        seen = timed(rows)
-        censored = int(seen["plateau/censored"].astype(bool).sum())
-        counts = (len(rows), len(seen) - censored, censored, len(rows) - len(seen))
-        try:
-            own = _laws(sweep, rows)
-        except ValueError as error:
-            found.append(Growth(label, *counts, None, str(error)))
-            continue
-        drop = sweep.rules[rows.index[0]].drop
-        others = {round(f * drop, 6): read.loc[rows.index] for f, read in tables.items()}
-        found.append(Growth(label, *counts, own, by_drop=_by_drop(sweep, rows, drop, own, others)))
+        fit = _fitted(sweep.memory, label, rows)
+        if fit.laws is not None:
+            drop = sweep.rules[rows.index[0]].drop
+            others = {round(f * drop, 6): read.loc[rows.index] for f, read in tables.items()}
+            fit = replace(fit, by_drop=_by_drop(sweep.memory, fit, drop, others))
+        found.append(fit)
     return found
 
 
-def _laws(sweep: Sweep, rows: "pd.DataFrame", resamples: int = 2000) -> laws.Comparison:
+def simulated(sweep: Sweep, fit: Growth, kind: laws.Kind, random: np.random.Generator) -> Growth:
+    """What the group's runs would have given if its law of this kind were true.
+
+    The memories, the seeds and the steps that each run had for its plateau are those of the sweep.
+    """
+    if fit.laws is None or sweep.memory is None:
+        return fit
+    law = fit.laws.exponential if kind == "exponential" else fit.laws.power
+    seen = timed(fit.rows)
+    budget = [sweep.budget(index) for index in seen.index]
+    tau, censored = laws.simulated(law, seen[sweep.memory], budget, random)
+    drawn = {"plateau/length": tau, "plateau/censored": censored}
+    return _fitted(sweep.memory, fit.group, seen.assign(**drawn), SIMULATED)
+
+
+def _fitted(memory: str, label: str, rows: "pd.DataFrame", resamples: int = 2000) -> Growth:
     seen = timed(rows)
-    k, tau, seed = (seen[key] for key in (sweep.memory, "plateau/length", "seed"))
+    censored = int(seen["plateau/censored"].astype(bool).sum())
+    counts = (len(rows), len(seen) - censored, censored, len(rows) - len(seen))
+    try:
+        return Growth(rows, label, *counts, _laws(memory, rows, resamples))
+    except ValueError as error:
+        return Growth(rows, label, *counts, None, str(error))
+
+
+def _laws(memory: str, rows: "pd.DataFrame", resamples: int = 2000) -> laws.Comparison:
+    seen = timed(rows)
+    k, tau, seed = (seen[key] for key in (memory, "plateau/length", "seed"))
     return laws.compare(k, tau, seen["plateau/censored"].astype(bool), seed, resamples)
 
 
 def _by_drop(
-    sweep: Sweep,
-    rows: "pd.DataFrame",
-    drop: float,
-    own: laws.Comparison,
-    others: Mapping[float, "pd.DataFrame"],
+    memory: str, fit: Growth, drop: float, others: Mapping[float, "pd.DataFrame"]
 ) -> dict[float, laws.Comparison]:
     """The laws by the fall that counts as an escape, where the runs can tell of it.
 
     A run was not ended before it had fallen by its own `drop`. How much further it fell depends on
     what ended it, so that a larger fall tells of the runs only if all that escaped reach it.
     """
-    found = {drop: own} if others else {}
+    found = {drop: fit.laws} if others and fit.laws is not None else {}
     for other, read in others.items():
-        if other < drop or read["plateau/censored"].equals(rows["plateau/censored"]):
+        if other < drop or read["plateau/censored"].equals(fit.rows["plateau/censored"]):
             with suppress(ValueError):  # too few escapes
-                found[other] = _laws(sweep, read, RESAMPLES)
+                found[other] = _laws(memory, read, RESAMPLES)
     return dict(sorted(found.items()))

@@ -1,13 +1,15 @@
 """The numbers of a report as rows, for `results/*.json`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from seq2seq.analysis.intervals import interval, log_interval
 from seq2seq.analysis.report.growth import Growth
+from seq2seq.analysis.report.parts import Part, agreement
 from seq2seq.analysis.report.sweep import Sweep, plain, timed
+from seq2seq.files import place, write_atomically
 from seq2seq.results import store
 
 #: What a row gives the median of, where any run has it.
@@ -15,18 +17,61 @@ MEDIANS = ("parameters", "steps", "seconds")
 
 
 def write(
-    path: str | Path | None, sweep: Sweep, fits: Sequence[Growth], verdict: str | None
+    path: str | Path,
+    every: Sequence[Part],
+    made: Sequence[tuple[str, Mapping[str, int]]],
+    drawings: Mapping[str, str],
 ) -> None:
-    """Write claim, verdict, laws, and a row for each set of runs that differ by the seed only.
+    """Write claim, verdicts, laws, and a row for each set of runs that differ by the seed only.
 
     Means are geometric where all values are positive, as on the page; of a plateau of which runs
     are censored, it is a lower bound.
+
+    Args:
+        path: the file; the drawings go into a folder beside it that is called like it.
+        every: the first seeds, and the replication if there is one.
+        made: where the runs come from.
+        drawings: SVG by name.
     """
-    config = sweep.runs[0].plain_config
-    settings = [_setting(sweep, label, rows) for label, rows in sweep.cells()]
-    said = {"name": config.get("name") or sweep.root.name, "claim": config.get("claim")}
-    said["verdict"] = verdict
-    store(path, settings, **said, laws=[_law(fit, sweep.memory_word) for fit in fits])
+    first, file = every[0], place(path)
+    config = first.sweep.runs[0].plain_config
+    marked = [({"set": part.name}, part) for part in every]
+    store(
+        file,
+        [m | _setting(p.sweep, *cell) for m, p in marked for cell in p.sweep.cells()],
+        name=config.get("name") or first.sweep.root.name,
+        claim=config.get("claim"),
+        verdict=first.word,
+        agreement=agreement(every),
+        runs={key: list(told) for key, told in made if key in ("code", "date", "command")},
+        figures=[*drawings],
+        sets=[judged(part) for part in every],
+        laws=[m | _law(fit, p.sweep.memory_word) for m, p in marked for fit in p.fits],
+    )
+    folder = file.with_suffix("")
+    for old in folder.glob("*.svg"):
+        old.unlink()
+    for name, drawing in drawings.items():
+        folder.mkdir(exist_ok=True)
+        write_atomically(folder / f"{name}.svg", drawing.encode())
+
+
+def judged(part: Part) -> dict[str, Any]:
+    """The verdict on each claim by the runs of some seeds, and the power of their design."""
+    return {
+        "set": part.name,
+        "title": part.title,
+        "seeds": part.seeds,
+        "runs": len(part.sweep.runs),
+        "minutes": round(part.minutes, 2),
+        "verdict": part.word,
+        "sentence": " ".join(one.sentence for one in part.verdicts),
+        "power": "; ".join(one.sentence for powers in part.powers for one in powers),
+        "claims": [
+            one.plain() | {"power": {each.truth: each.shares for each in powers}}
+            for one, powers in zip(part.verdicts, part.powers, strict=True)
+        ],
+    }
 
 
 def _setting(sweep: Sweep, label: str, rows: Any) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The page: the verdict, the figures and the tables, as one HTML file that asks for nothing."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ from seq2seq.analysis.figures import files, number
 from seq2seq.analysis.intervals import interval, log_interval
 from seq2seq.analysis.report import numbers, tables
 from seq2seq.analysis.report.comparison import bracketed, comparisons
-from seq2seq.analysis.report.growth import Growth, growth
-from seq2seq.analysis.report.panels import PANELS, figures
+from seq2seq.analysis.report.growth import Growth
+from seq2seq.analysis.report.panels import PANELS, Panel, figures
+from seq2seq.analysis.report.parts import Part, agreement, parts
 from seq2seq.analysis.report.search import search
 from seq2seq.analysis.report.sweep import Sweep, plain
-from seq2seq.analysis.report.verdict import Verdict, verdicts
+from seq2seq.analysis.report.verdict import Verdict
 from seq2seq.times import duration
+
+#: Figures that show single runs, and are not stored with the numbers.
+OF_RUNS = ("losses", "definition", "kernels", "eigenvalues")
 
 
 def report(
@@ -36,17 +41,18 @@ def report(
         root: the folder of the sweep.
         allow: packages outside the project whose classes the runs' configs may name.
         latex: also write `tables.tex`.
-        store: a file for the numbers of the page, as rows with their provenance.
+        store: a file for the numbers of the page, as rows with their provenance; its figures go
+            into a folder of the same name beside it.
 
     Raises:
         ValueError: no runs below `root`.
     """
-    sweep = Sweep(root, allow)
-    fits = growth(sweep)
+    every = [*parts(Sweep(root, allow))]
+    sweep, fits = every[0].sweep, every[0].fits
     folder = sweep.root / "figures"
     folder.mkdir(exist_ok=True)
     panels = []
-    for panel in figures(sweep, fits):
+    for panel in _panels(every):
         drawing = files(panel.figure, folder / panel.name)
         panel.data.to_csv(folder / f"{panel.name}.csv", index=False)
         inline = drawing[drawing.index("<svg") :]  # an XML prologue has no place in a page
@@ -55,19 +61,35 @@ def report(
     for old in folder.iterdir():
         if old.suffix in (".svg", ".png", ".pdf", ".csv") and old.stem not in drawn:
             old.unlink()  # of an earlier state of the sweep
-    found = verdicts(sweep, fits)
-    numbers.write(store, sweep, fits, worst(found))
-    said = content(sweep, fits, found)
+    if store is not None:
+        kept = {p["name"]: p["svg"] for p in panels if p["name"] not in OF_RUNS}
+        numbers.write(store, every, provenance(sweep), kept)
+    said = content(sweep, fits, every[0].verdicts)
     page = sweep.root / "report.html"
     template = Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8")
     text = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
-    page.write_text(text.render(said, panels=panels), encoding="utf-8")
-    data = json.dumps(as_json(sweep, said, found), indent=1, ensure_ascii=False)
+    page.write_text(
+        text.render(said, panels=panels, parts=every, agreement=agreement(every)), encoding="utf-8"
+    )
+    data = json.dumps(as_json(every, said), indent=1, ensure_ascii=False)
     (sweep.root / "report.json").write_text(f"{data}\n", encoding="utf-8")
     if latex:
         written = "\n\n".join(table.latex for table in said["tables"])
         (sweep.root / "tables.tex").write_text(f"{written}\n", encoding="utf-8")
     return page
+
+
+def _panels(every: Sequence[Part]) -> Iterator[Panel]:
+    """The figures of the first seeds, and of a replication the first."""
+    for part in every:
+        for panel in figures(part.sweep, part.fits):
+            if part is every[0]:
+                yield panel
+                continue
+            yield replace(
+                panel, name=f"{part.name}_{panel.name}", caption=f"{part.title}. {panel.caption}"
+            )
+            break
 
 
 def content(sweep: Sweep, fits: Sequence[Growth], found: Sequence[Verdict]) -> dict[str, Any]:
@@ -100,25 +122,21 @@ def content(sweep: Sweep, fits: Sequence[Growth], found: Sequence[Verdict]) -> d
     }
 
 
-def worst(found: Sequence[Verdict]) -> str | None:
-    """The one word for several claims: a refuted one decides, then an undecided one."""
-    words = [one.word for one in found]
-    return next((word for word in ("refuted", "undecided", "supported") if word in words), None)
-
-
-def as_json(sweep: Sweep, said: dict[str, Any], found: Sequence[Verdict]) -> dict[str, Any]:
+def as_json(every: Sequence[Part], said: dict[str, Any]) -> dict[str, Any]:
     """The page for programs."""
-    every = {table.name: table for table in (*said["tables"], said["runs"])}
+    shown = {table.name: table for table in (*said["tables"], said["runs"])}
+    first = every[0]
     return {
         "name": said["title"],
-        "verdict": worst(found),
-        "claims": [one.plain() for one in found],
+        "verdict": first.word,
+        "claims": [one.plain() for one in first.verdicts],
+        "sets": [numbers.judged(part) for part in every],
         "sentences": said["sentences"],
-        "runs": len(sweep.runs),
-        "unended": sweep.unended,
+        "runs": len(first.sweep.runs),
+        "unended": first.sweep.unended,
         "tables": {
             name: [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-            for name, table in every.items()
+            for name, table in shown.items()
         },
         "provenance": {key: list(values) for key, values in said["made"]},
     }

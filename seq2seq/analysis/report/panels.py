@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from seq2seq.analysis import laws, memory
 from seq2seq.analysis.figures import canvas, curves, sweeps, theory
 from seq2seq.analysis.intervals import interval, log_interval
 from seq2seq.analysis.perturbation import stability
@@ -15,6 +16,8 @@ from seq2seq.analysis.plateau import smoothed
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.search import Found, search
 from seq2seq.analysis.report.sweep import LIMIT, Sweep, arrays, plain, split, timed
+from seq2seq.analysis.report.verdict import approximation
+from seq2seq.build import build
 
 #: Most panels of one figure, and most groups told apart by colour.
 PANELS, GROUPS = 12, 7
@@ -43,6 +46,7 @@ def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
         yield _escape_times(sweep, sweep.memory, fits)
         yield from _rates(sweep, fits)
         yield from _thresholds(sweep, fits)
+        yield from _rates_by_radius(sweep, fits)
     yield from _losses(sweep, [sweep.memory] if sweep.memory else sweep.keys)
     yield from _example(sweep)
     yield from _kernels(sweep)
@@ -51,22 +55,23 @@ def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     if sweep.is_study:
         yield from means
     yield from _order_bounds(sweep)
+    yield from _approximations(sweep)
     yield from _spectra(sweep)
     yield from _perturbation(sweep)
 
 
-def _escape_times(sweep: Sweep, memory: str, fits: Sequence[Growth]) -> Panel:
+def _escape_times(sweep: Sweep, key: str, fits: Sequence[Growth]) -> Panel:
     groups = {}
     for fit, (label, rows) in zip(fits, sweep.groups(), strict=True):
         if len(rows := timed(rows)):
-            columns = (rows[memory], rows["plateau/length"], rows["plateau/censored"].astype(bool))
+            columns = (rows[key], rows["plateau/length"], rows["plateau/censored"].astype(bool))
             groups[label] = sweeps.Times(*columns, fit.laws)
     shown = dict(list(groups.items())[:PANELS])
-    names = [memory, "seed", "plateau/length", "plateau/censored"]
+    names = [key, "seed", "plateau/length", "plateau/censored"]
     data = [timed(rows)[names].assign(group=label) for label, rows in sweep.groups()]
     return Panel(
         "plateau_lengths",
-        sweeps.escape_times(shown, sweep.label(memory)),
+        sweeps.escape_times(shown, sweep.label(key)),
         "Length τ of the plateau against the memory, one point per run. Runs that ended on their "
         "plateau count as lower bounds. Lines: maximum-likelihood fits of both laws; solid with "
         "the 95% band of its median: the one with the lower AIC.",
@@ -131,6 +136,49 @@ def _thresholds(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
         "counts as the escape. The claim is judged at all of them: where the answers differ, it is "
         "undecided.",
         data,
+    )
+
+
+def _rates_by_radius(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
+    """Growth rates over the spectral radius that training starts from, where that varies."""
+    if not {"model.initialisation", "model.gain", "model.cell"} & {*sweep.others}:
+        return
+    lines: dict[str, list[tuple[float, laws.Law]]] = {}
+    fitted = [fit for fit in fits if fit.laws is not None]
+    told = [key for key in sweep.others if key != "model.gain"]
+    for label, rows in split(sweep.table, told):
+        for fit in fitted:
+            if fit.laws is None or fit.rows.index[0] not in rows.index:
+                continue
+            first = fit.rows.drop_duplicates("seed").index
+            radii = [memory.radius(build(sweep.runs[i].config)[1].model) for i in first]
+            lines.setdefault(label, []).append((-float(np.log(radii).mean()), fit.laws.exponential))
+    found = [(x, law) for line in lines.values() for x, law in line]
+    if len(found) < 2 or not np.isfinite([(x, *law.interval_b) for x, law in found]).all():
+        return
+    shown, slopes, data = {}, [], []
+    for label, line in lines.items():
+        x, along = zip(*sorted(line, key=lambda one: one[0]), strict=True)
+        ends = [law.interval_b for law in along]
+        shown[label] = (x, [law.b for law in along], ends)
+        low, high = zip(*ends, strict=True)
+        data.append({"group": label, "x": x, "rate": shown[label][1], "low": low, "high": high})
+        if len(x) > 1:
+            away = np.array(x) - np.mean(x)
+            slope, *interval = laws.combined(along, away / (away @ away))
+            slopes.append(f"{label} {slope:.2f} ({interval[0]:.2f} to {interval[1]:.2f})")
+    unit = f"growth of log τ per unit of {sweep.memory_word}"
+    figure = sweeps.means(shown, "−log ρ at the start", unit, measured=True)
+    figure.axes[0].axline((0, 0), slope=1, color=canvas.GREY, lw=0.9, ls=canvas.DASHED)
+    yield Panel(
+        "rates_by_radius",
+        figure,
+        "Rate of the exponential law of each group with its 95% interval, over −log ρ of the "
+        "untrained network: ρ is the spectral radius of its map from state to state without input. "
+        "Dashed: a rate of −log ρ, that of the gradient through k steps."
+        + f" Slopes: {'; '.join(slopes)}."
+        * bool(slopes),
+        pd.concat([pd.DataFrame(columns) for columns in data]),
     )
 
 
@@ -306,6 +354,38 @@ def _order_bounds(sweep: Sweep) -> Iterator[Panel]:
             "kernel under white input, readout after the input is consumed. Nonlinear models are "
             "not bound by it.",
             done[[*posed, *told, "seed", "state_size", sweep.metric]],
+        )
+
+
+def _approximations(sweep: Sweep) -> Iterator[Panel]:
+    """What the states could hold beside what training made of them, where a criterion asks."""
+    width = "model.hidden_size"
+    conditions = sweep.runs[0].plain_config.get("refuted_if") or ()
+    asked = {one["quantity"] for one in conditions} & {"approximation", "gap"}
+    if not asked or width not in sweep.keys or not sweep.has_errors:
+        return
+    least = pd.Series([approximation(sweep, index) for index in sweep.table.index])
+    rows = sweep.table.assign(least=least).dropna(subset=[sweep.metric, "least"])
+    posed = [key for key in sweep.keys if key.startswith("task")]
+    told = [key for key in sweep.keys if key not in (*posed, width)]
+    panels, data = {}, []
+    for title, own in split(rows, posed):
+        best = own.groupby(width)["least"].first()
+        trained = {
+            label: group.groupby(width)[sweep.metric].apply(lambda e: log_interval(e.tolist()))
+            for label, group in split(own, told)
+        }
+        panels[title] = theory.Approximation(best, trained)
+        data.append(own[[*posed, *told, width, "seed", "least", sweep.metric]])
+    if panels:
+        yield Panel(
+            "approximations",
+            theory.approximations(panels),
+            "Test NMSE of the trained models (geometric mean over seeds, 95% interval) beside that "
+            "of the best sum found of as many real exponentials as they have states, and the gap "
+            "between them: the factor by which training misses what the states could hold. Below "
+            "1e-18 is rounding.",
+            pd.concat(data),
         )
 
 

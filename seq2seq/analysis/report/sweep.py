@@ -9,6 +9,8 @@ its present step, on its plateau still or beyond: when it was interrupted tells 
 the plateau would have been. Runs that diverged or failed have none.
 """
 
+import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +47,9 @@ UNENDED = ("running", "stopped", "killed")
 
 #: The config groups that decide what is trained.
 COMPONENTS = ("task", "model", "objective", "optimizer", "scheduler")
+
+#: Seeds from here on are held out: those of a replication, where there are others too.
+HELD_OUT = 100
 
 #: What no axis is: the words of an experiment.
 WORDS = ("name", "claim", "refuted_if")
@@ -168,6 +173,29 @@ class Sweep:
     def unended(self) -> int:
         """How many runs with a plateau have not ended."""
         return int(self.timed["status"].isin(UNENDED).sum())
+
+    def budget(self, index: int) -> float:
+        """The steps that a run had for its plateau: all from its start that it could have taken."""
+        one, trainer = self.plateaus[index], self.runs[index].plain_config.get("trainer") or {}
+        steps = trainer.get("max_steps") or self.table.get("steps", pd.Series()).get(index)
+        return float(steps or math.inf) - (one.start if one else 0)
+
+    def sets(self) -> dict[str, "Sweep"]:
+        """The runs of the first seeds and, where there are any, those of the held-out ones."""
+        held_out = pd.to_numeric(self.table["seed"], errors="coerce") >= HELD_OUT
+        if held_out.all() or not held_out.any():
+            return {"first": self}
+        return {"first": self.part(~held_out), "replication": self.part(held_out)}
+
+    def part(self, kept: "pd.Series[bool]") -> "Sweep":
+        """Some of the runs as a sweep along the same axes."""
+        part = object.__new__(Sweep)
+        part.root, part.unreadable, part.keys = self.root, self.unreadable, self.keys
+        part.table = self.table[kept].reset_index(drop=True)
+        part.resting = self.resting[kept].reset_index(drop=True)
+        for name in ("runs", "histories", "rules", "plateaus"):
+            setattr(part, name, [*itertools.compress(getattr(self, name), kept)])
+        return part
 
     def column(self, key: str) -> "pd.Series[Any]":
         """What a key of the config or of the results is in each run; missing where it is not."""
@@ -346,7 +374,7 @@ def _shown(value: Any) -> Any:
 
 
 def _named(column: "pd.Series[Any]", names: set[str]) -> "pd.Series[bool]":
-    return column.map(plain).map(_name).isin(names)
+    return column.map(lambda value: _name(plain(value))).isin(names)
 
 
 def _name(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Whether the runs of a sweep refute its claim, by the conditions of `seq2seq.schema.criteria`."""
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,14 +9,18 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
+from seq2seq.analysis import laws
 from seq2seq.analysis.figures import number
 from seq2seq.analysis.intervals import interval, log_interval
 from seq2seq.analysis.report.growth import Growth
-from seq2seq.analysis.report.sweep import Sweep, arrays, spread
+from seq2seq.analysis.report.sweep import Sweep, arrays, split, spread
 from seq2seq.theory.bounds import order_bound
+from seq2seq.theory.exponentials import ROUNDING, best_exponential_sums
 
 Answer = bool | None  # None: cannot be told
+Word = Literal["supported", "refuted", "undecided"]
 
 #: Answers in words.
 SAID = {True: "yes", False: "no", None: "cannot be told"}
@@ -42,6 +47,7 @@ class Estimate:
         law: of a rate of growth, the law that AIC prefers.
         reason: why there is none.
         by_drop: of a rate of growth, what it is by the fall that counts as an escape.
+        values: what the quantity is in each run; of growth, which is fitted to all, nothing.
     """
 
     setting: str
@@ -53,6 +59,13 @@ class Estimate:
     law: str = ""
     reason: str = ""
     by_drop: Mapping[float, "Estimate"] = field(default_factory=dict, repr=False)
+    values: Sequence[float] = field(default=(), repr=False)
+
+    @classmethod
+    def mean(cls, setting: str, rows: "pd.DataFrame", values: Sequence[float]) -> "Estimate":
+        """Of the values in the runs of a setting: the geometric mean, if all are positive."""
+        average = log_interval if min(values) > 0 else interval
+        return cls(setting, rows, *average(values), len(values), values=values)
 
     @property
     def text(self) -> str:
@@ -68,6 +81,7 @@ class Finding:
     """A condition in one setting, and whether it holds there.
 
     Attributes:
+        asked: the condition as data.
         by_drop: whether it does by the fall that counts as an escape; `holds` is what all say.
     """
 
@@ -75,6 +89,7 @@ class Finding:
     comparison: str
     estimate: Estimate
     holds: Answer
+    asked: Mapping[str, Any] = field(repr=False)
     by_drop: Mapping[float, Answer] = field(default_factory=dict)
 
     @property
@@ -104,18 +119,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the runs say of a claim."""
+    """What the runs say of a claim; `rows` are those of the runs that state it."""
 
     claim: str
     findings: list[Finding]
+    rows: "pd.DataFrame" = field(repr=False)
 
     @property
-    def word(self) -> Literal["supported", "refuted", "undecided"]:
+    def word(self) -> Word:
         """The verdict."""
-        answers = [one.holds for one in self.findings]
-        if any(answers):
-            return "refuted"
-        return "undecided" if None in answers or not answers else "supported"
+        return word([one.holds for one in self.findings])
 
     @property
     def sentence(self) -> str:
@@ -157,22 +170,31 @@ def verdicts(sweep: Sweep, fits: Sequence[Growth]) -> list[Verdict]:
     found = []
     for indices, conditions in stated.values():
         table = sweep.table.loc[indices]
-        every = [one for c in conditions for one in _findings(sweep, table, fits, c)]
-        found.append(Verdict(sweep.runs[indices[0]].plain_config["claim"], every))
+        every = [one for c in conditions for one in findings(sweep, table, fits, c)]
+        found.append(Verdict(sweep.runs[indices[0]].plain_config["claim"], every, table))
     return found
 
 
-def _findings(
+def word(answers: Sequence[Answer]) -> Word:
+    """The verdict by whether each condition holds that would refute the claim."""
+    if any(answers):
+        return "refuted"
+    return "undecided" if None in answers or not answers else "supported"
+
+
+def findings(
     sweep: Sweep, table: "pd.DataFrame", fits: Sequence[Growth], condition: Mapping[str, Any]
 ) -> Iterator[Finding]:
+    """Whether a condition holds, in each setting among the rows of `table`."""
     name = condition["quantity"]
     asked = [key for key in SAYS if key in condition]
     words = _words(sweep, name)
-    if "over" in condition:
-        words += f" relative to {_listed(condition['over'])}"
+    for key, relation in (("over", "relative to"), ("less", "less that of")):
+        if key in condition:
+            words += f" {relation} {_listed(condition[key])}"
     chosen = table[sweep.chosen(condition.get("where") or {}).loc[table.index]]
-    if name == "growth":
-        estimates = list(_growths_by_drop(sweep, chosen, fits))
+    if is_growth(condition):
+        estimates = list(_growths_by_drop(sweep, table, fits, condition))
     else:
         estimates = list(_estimates(sweep, table, chosen, condition))
     if condition.get("lowest"):
@@ -182,16 +204,20 @@ def _findings(
         estimates = [Estimate("", chosen, reason=f"no run with {where or name}")]
     for one in estimates:
         said = [SAYS[key].format(_shown(sweep, one, condition[key])) for key in asked]
-        holds = _answer(sweep, one, condition)
-        by_drop = {drop: _answer(sweep, at, condition) for drop, at in one.by_drop.items()}
+        holds = answer(sweep, one, condition)
+        by_drop = {drop: answer(sweep, at, condition) for drop, at in one.by_drop.items()}
         agreed = {*by_drop.values()} <= {holds}
-        yield Finding(words, " and ".join(said), one, holds if agreed else None, by_drop)
+        yield Finding(words, " and ".join(said), one, holds if agreed else None, condition, by_drop)
 
 
-def _answer(sweep: Sweep, one: Estimate, condition: Mapping[str, Any]) -> Answer:
-    """Whether all that the condition says is true of an estimate."""
-    asked = [key for key in SAYS if key in condition]
-    answers = [_compare(sweep, one, key, condition[key]) for key in asked]
+def is_growth(condition: Mapping[str, Any]) -> bool:
+    """Whether a condition is about fitted rates of growth."""
+    return str(condition["quantity"]).partition("/")[0] == "growth"
+
+
+def answer(sweep: Sweep, one: Estimate, condition: Mapping[str, Any]) -> Answer:
+    """Whether all that a condition says is true of an estimate."""
+    answers = [_compare(sweep, one, key, condition[key]) for key in SAYS if key in condition]
     return False if False in answers else None if None in answers else True
 
 
@@ -210,13 +236,17 @@ def _wanted(sweep: Sweep, one: Estimate, wanted: Any) -> float:
 
 
 def _words(sweep: Sweep, name: str) -> str:
-    if name == "growth":
-        return f"the growth of log τ per unit of {sweep.memory_word or 'memory'}"
+    if name.partition("/")[0] == "growth":
+        growth = f"the growth of log τ per unit of {sweep.memory_word or 'memory'}"
+        key = name.partition("/")[2]
+        return f"the slope in log {sweep.label(key)} of {growth}" if key else growth
     if name.startswith("spread/"):
         return f"the spread of the best quarter of runs in {name.removeprefix('spread/')}"
     known = {
         "resting": "the share of the steps spent on plateaus",
         "tolerated_noise": "the noise that is tolerated",
+        "approximation": "the NMSE of the best sum of as many exponentials",
+        "gap": "the factor of the test NMSE above the best sum of as many exponentials",
     }
     return known.get(name, name.replace("/nmse", " NMSE").replace("/loss", " loss"))
 
@@ -233,29 +263,72 @@ def _listed(where: Mapping[str, Any]) -> str:
 
 
 def _growths_by_drop(
-    sweep: Sweep, chosen: "pd.DataFrame", fits: Sequence[Growth]
+    sweep: Sweep, table: "pd.DataFrame", fits: Sequence[Growth], condition: Mapping[str, Any]
 ) -> Iterator[Estimate]:
     """The rates of growth, each with what it is by the fall that counts as an escape."""
     drops = sorted({drop for fit in fits for drop in fit.by_drop})
-    found = {drop: [*_growths(sweep, chosen, [fit.at(drop) for fit in fits])] for drop in drops}
-    for index, one in enumerate(_growths(sweep, chosen, fits)):
+    found = {
+        drop: [*_growths(sweep, table, [fit.at(drop) for fit in fits], condition)] for drop in drops
+    }
+    for index, one in enumerate(_growths(sweep, table, fits, condition)):
         known = {drop: others[index] for drop, others in found.items()}
         yield replace(
             one, by_drop={drop: at for drop, at in known.items() if not math.isnan(at.value)}
         )
 
 
-def _growths(sweep: Sweep, chosen: "pd.DataFrame", fits: Sequence[Growth]) -> Iterator[Estimate]:
-    for fit, (_, rows) in zip(fits, sweep.groups() if fits else (), strict=True):
-        kept = rows[rows.index.isin(chosen.index)]
-        if kept.empty:
+def _growths(
+    sweep: Sweep, table: "pd.DataFrame", fits: Sequence[Growth], condition: Mapping[str, Any]
+) -> Iterator[Estimate]:
+    """Rates of growth, their differences (`less`), or their slopes in the logarithm of a key."""
+    where, less = condition.get("where") or {}, condition.get("less") or {}
+    key = condition["quantity"].partition("/")[2]
+    first = {fit.rows.index[0]: fit for fit in fits if fit.rows.index.isin(table.index).any()}
+    one_each = table.loc[[index for index in table.index if index in first]]
+    own, others = (one_each[sweep.chosen(w).loc[one_each.index]] for w in (where, where | less))
+    if key:
+        same = [axis for axis in sweep.others if axis != key]
+        for label, rows in split(own, same) if len(own) else ():
+            x = np.log(rows[key].to_numpy(float))
+            x -= x.mean()
+            if x.any():  # of one value alone there is no slope
+                yield _combined(label, [first[index] for index in rows.index], x / (x @ x))
+        return
+    for index, row in own.iterrows():
+        fit = first[index]
+        if not less:
+            yield _combined(fit.group, [fit], [1.0])
             continue
-        if fit.laws is None:
-            yield Estimate(fit.group, kept, n=len(kept), reason=fit.reason)
-            continue
-        law = fit.laws.exponential
-        counted = fit.escaped + fit.censored
-        yield Estimate(fit.group, kept, law.b, *law.interval_b, counted, fit.laws.verdict)
+        same = _beside(sweep, less)
+        for other in others.index[_equal(others, row, same)]:
+            label = f"{fit.group} less {first[other].group}"
+            yield _combined(label, [fit, first[other]], [1.0, -1.0])
+
+
+def _combined(label: str, fits: Sequence[Growth], weights: ArrayLike) -> Estimate:
+    """Σ w b of the rates b of exponential growth; of one alone, with the law that AIC prefers."""
+    rows, n = pd.concat([fit.rows for fit in fits]), sum(fit.escaped + fit.censored for fit in fits)
+    reasons = [fit.reason for fit in fits if fit.laws is None]
+    if reasons:
+        return Estimate(label, rows, n=n, reason=reasons[0])
+    found = [fit.laws for fit in fits if fit.laws is not None]
+    rate = laws.combined([one.exponential for one in found], weights)
+    return Estimate(label, rows, *rate, n, found[0].verdict if len(found) == 1 else "")
+
+
+def _beside(sweep: Sweep, told: Mapping[str, Any]) -> list[str]:
+    """The axes of groups beside some keys, without what follows from these."""
+    values = [sweep.column(key).map(str) for key in told]
+    varied = [axis for axis in sweep.others if axis not in told]
+    return [a for a in varied if sweep.table[a].map(str).groupby(values).nunique().max() > 1]
+
+
+def _equal(table: "pd.DataFrame", row: "pd.Series[Any]", keys: Sequence[str]) -> "pd.Series[bool]":
+    """Which rows have the same values of these keys, or none as well."""
+    same = pd.Series(True, index=table.index)
+    for key in keys:
+        same &= (table[key] == row[key]) | (table[key].isna() & pd.isna(row[key]))
+    return same
 
 
 def _estimates(
@@ -275,8 +348,7 @@ def _estimates(
         if found.empty:
             yield Estimate(label, rows, reason="no such run has ended with it")
             continue
-        estimate = (log_interval if (found > 0).all() else interval)(found.tolist())
-        yield Estimate(label, rows, *estimate, len(found))
+        yield Estimate.mean(label, rows, found.tolist())
 
 
 def _ratios(
@@ -293,10 +365,7 @@ def _ratios(
         keys = [key for key in keys if key.startswith("task")]
     ratios: dict[Any, float] = {}
     for index, row in chosen.iterrows():
-        same = others["seed"] == row["seed"]
-        for key in keys:
-            same &= (others[key] == row[key]) | (others[key].isna() & pd.isna(row[key]))
-        partners = others[same]
+        partners = others[_equal(others, row, ["seed", *keys])]
         if alike and len(partners):
             apart = np.log(
                 _quantity(sweep, alike).loc[partners.index] / row.get(alike, math.nan)
@@ -314,6 +383,9 @@ def _quantity(sweep: Sweep, name: str) -> "pd.Series[float]":
         return sweep.resting.where(final)
     if name == "tolerated_noise":
         return sweep.tolerated.where(final)
+    if name in ("approximation", "gap"):
+        least = pd.Series([approximation(sweep, index) for index in sweep.table.index])
+        return least if name == "approximation" else _quantity(sweep, "test/nmse") / least
     if name == "order_bound":
         return pd.Series([_order_bound(sweep, index) for index in sweep.table.index])
     if name.startswith("spread/"):
@@ -329,6 +401,23 @@ def _order_bound(sweep: Sweep, index: int) -> float:
     true = stored["true"]
     weights = 1 - np.arange(len(true)) / len(true)  # of the loss averaged over the horizon
     return order_bound(true, int(states), weights) / float(weights @ true**2)
+
+
+def approximation(sweep: Sweep, index: int) -> float:
+    """The NMSE of the best sum found of as many real exponentials as a run has states."""
+    stored, states = arrays(sweep.runs[index], "kernel.npz"), sweep.column("state_size")[index]
+    if stored is None or pd.isna(states) or not stored["true"].any():
+        return math.nan
+    most = int(sweep.column("state_size").max())
+    return _least(stored["true"].tobytes(), most)[int(states)]
+
+
+@functools.lru_cache
+def _least(kernel: bytes, order: int) -> list[float]:
+    """The NMSE of the best sums found of 0 … `order` exponentials, over the horizon's average."""
+    true = np.frombuffer(kernel)
+    sums = best_exponential_sums(true, order, 1 - np.arange(len(true)) / len(true))
+    return [max(one.error / sums[0].error, ROUNDING) for one in sums]
 
 
 def _compare(sweep: Sweep, one: Estimate, comparison: str, wanted: Any) -> Answer:
