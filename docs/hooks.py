@@ -79,6 +79,7 @@ def claim_page(name: str) -> str:
     source = (ROOT / "configs" / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
     claim, refuted, rest = str(yaml.safe_load(source).get("claim", "")).partition("Refuted")
     folder = yaml.safe_load(source).get("name", name)
+    program = "published" if name.startswith("published_") else "report"
     parts = [f"# {name}", claim.strip()]
     if refuted:
         parts.append(f"**It would be refuted**{rest}")
@@ -87,7 +88,7 @@ def claim_page(name: str) -> str:
     parts += ["## What came out", *outcome(name), "## Run it"]
     commands = [
         f"python train.py experiment={name}",
-        f"python scripts/report.py outputs/{folder} json=results/{name}.json",
+        f"python scripts/{program}.py outputs/{folder} json=results/{name}.json",
     ]
     parts += ["\n".join(["```bash", *commands, "```"])]
     parts += [f"## `configs/experiment/{name}.yaml`", f"```yaml\n{source}```"]
@@ -101,8 +102,11 @@ def outcome(name: str) -> Iterator[str]:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored.get("verdict"):
             yield f"**{stored['verdict'].capitalize()}**, by `refuted_if` of the file below."
-        yield from (law["sentence"] for law in stored["laws"] if "exponential" in law)
-        yield from settings(stored["rows"])
+        if "laws" in stored:
+            yield from (law["sentence"] for law in stored["laws"] if "exponential" in law)
+            yield from settings(stored["rows"])
+        else:
+            yield table(stored["rows"])
         origin = stored["provenance"]
         yield (
             f"*Stored on {origin['date']} by `{origin['command']}`, version {origin['version']}, "
@@ -153,6 +157,10 @@ def short(value: float) -> str:
 
 def show(value: Any) -> str:
     """A value in a table."""
+    if isinstance(value, dict):
+        return f"{value['mean']:.2g} ({value['low']:.2g} to {value['high']:.2g})"
+    if isinstance(value, list):
+        return ", ".join(map(show, value))
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.2g}"
     return (

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from seq2seq.tasks.forecast import Lorenz96Forecast as Lorenz96Forecast
     from seq2seq.tasks.linear_functional import LinearFunctional as LinearFunctional
     from seq2seq.tasks.lorenz96 import Lorenz96 as Lorenz96
+    from seq2seq.tasks.lorenz96_published import Lorenz96Published as Lorenz96Published
     from seq2seq.tasks.shift import Shift as Shift
     from seq2seq.tasks.task import DrivenTask as DrivenTask
     from seq2seq.tasks.task import SequenceTask as SequenceTask
@@ -30,6 +31,7 @@ _FILES = (
     "forecast",
     "linear_functional",
     "lorenz96",
+    "lorenz96_published",
     "shift",
     "text",
 )

@@ -125,14 +125,17 @@ def test_more_taps_never_hurt():
     assert all(a >= b >= 0 for a, b in itertools.pairwise(values))
 
 
+@pytest.mark.parametrize("skip", [0, 1, 4, 6])
 @pytest.mark.parametrize("taps", [1, 2, 3, 7])
-def test_data_moments_match_the_design_matrix(taps):
+def test_data_moments_match_the_design_matrix(taps, skip):
     x, y = RNG.standard_normal((5, 7, 2)), RNG.standard_normal((5, 7, 3))
-    moments = predictors.data_moments(x, y, taps)
-    design, answer = lagged(x, taps), y.reshape(35, 3)
-    np.testing.assert_allclose(moments.gram, design.T @ design / 35, atol=1e-12)
-    np.testing.assert_allclose(moments.cross, design.T @ answer / 35, atol=1e-12)
-    assert moments.power == pytest.approx((y**2).mean())
+    moments = predictors.data_moments(x, y, taps, skip)
+    rows = 5 * (7 - skip)
+    design = lagged(x, taps).reshape(5, 7, -1)[:, skip:].reshape(rows, -1)
+    answer = y[:, skip:].reshape(rows, 3)
+    np.testing.assert_allclose(moments.gram, design.T @ design / rows, atol=1e-12)
+    np.testing.assert_allclose(moments.cross, design.T @ answer / rows, atol=1e-12)
+    assert moments.power == pytest.approx((answer**2).mean())
 
 
 def test_estimated_predictor_is_judged_on_other_data():
