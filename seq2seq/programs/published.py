@@ -78,10 +78,10 @@ def _rows(sweep: Path) -> Iterator[dict[str, Any]]:
         }
         if "skip" in config["task"]:
             late = [evaluate(run, [f"task.skip={LATE}"]) for run in runs]
-            row["irreducible"] = table["reference_nmse/irreducible"].mean()
             row["late_nmse"] = spread(one["test/nmse"] for one in late)
-            row["late_irreducible"] = late[0]["reference_nmse/irreducible"]
-            row["late_linear"] = min(v for k, v in late[0].items() if "reference_nmse/taps" in k)
+            for name in ("memoryless", "linear", "irreducible"):
+                key = f"reference_nmse/{name}"
+                row |= {name: table[key].mean(), f"late_{name}": late[0][key]}
         yield row
 
 

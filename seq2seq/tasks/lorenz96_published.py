@@ -15,6 +15,7 @@ from seq2seq.tasks.cache import cached
 from seq2seq.tasks.inputs import GP
 from seq2seq.tasks.lorenz96_system import UNBOUNDED, Array, Lorenz96System
 from seq2seq.tasks.task import DrivenTask, Pairs
+from seq2seq.theory import predictors
 
 #: Part of the cache's key: raise it whenever the numbers that `sample` returns change.
 VERSION = 1
@@ -41,7 +42,8 @@ class Lorenz96Published(Lorenz96System, DrivenTask):
     Args:
         length: time steps per sequence.
         trajectories: copies of the system. Few take long to draw: their paths wait for each other.
-        burn_in: unseen steps of each copy before its first path.
+        burn_in: unseen steps of each copy before its first path, enough for its fast variables to
+            become equal where K = 1.
         euler_steps: steps of the integrator per step of time.
         offset, unit: inputs are given as (x − offset)/unit.
         skip: steps at the start of a path that no loss counts. `task.skip=20` leaves out what the
@@ -57,7 +59,7 @@ class Lorenz96Published(Lorenz96System, DrivenTask):
     epsilon: float = 0.5
     length: int = 128
     trajectories: int = 20
-    burn_in: int = 100
+    burn_in: int = 350
     euler_steps: int = 10
     offset: float = 0.6
     unit: float = 0.6
@@ -144,8 +146,8 @@ class Lorenz96Published(Lorenz96System, DrivenTask):
         """Var(y_t | x_0, …, x_t), (length,), float64: what an unseen fast state leaves, for K = 1.
 
         s = (y, z̄) obeys s_t = Φ s_{t−1} + b x_t. The n = length − 1 steps of a path add the
-        covariance Q = Σ_{ij} Φ^i b C(i − j) bᵀ Φ^jᵀ, so that a path begins with P = Φⁿ P Φⁿᵀ + Q. As
-        start and forcing are Gaussian and independent, z̄_0 is known up to the variance
+        covariance Q = Σ_{ij} Φ^i b C(i − j) bᵀ Φ^jᵀ, so that a path begins with P = Φⁿ P Φⁿᵀ + Q.
+        As start and forcing are Gaussian and independent, z̄_0 is known up to the variance
         v = P_zz − P_yz²/P_yy and y_t up to v (Φ^t)_yz². Under forcing that is not Gaussian this is
         the error of the best linear predictor.
         """
@@ -166,11 +168,18 @@ class Lorenz96Published(Lorenz96System, DrivenTask):
 
     @property
     def reference_names(self) -> tuple[str, ...]:
-        return *super().reference_names, *(("irreducible",) if self.K == 1 else ())
+        return *super().reference_names, *(("linear", "irreducible") if self.K == 1 else ())
 
     def reference_losses(self) -> dict[str, float]:
-        """Losses of the reference predictors, estimated, and, for K = 1, of the best of all."""
+        """Losses of the reference predictors.
+
+        For K = 1 they include `linear`, a plain regression on the inputs so far with weights of its
+        own at each step, estimated like the taps, and the exact `irreducible`.
+        """
         losses = super().reference_losses()
         if self.K == 1:
+            pairs = (self.split("train"), self.split("test"))
+            parts = [part[:2000, :, 0].cpu().numpy() for split in pairs for part in split]
+            losses["linear"] = predictors.regression_loss(*parts, self.skip)
             losses["irreducible"] = float(self.irreducible()[self.skip :].mean())
         return losses

@@ -167,6 +167,26 @@ def tap_losses(moments: Moments, held_out: Moments | None = None) -> dict[str, f
     return losses
 
 
+def regression_loss(
+    x: ArrayLike, y: ArrayLike, x_other: ArrayLike, y_other: ArrayLike, skip: int = 0
+) -> float:
+    """Mean squared error of ŷ_t = c_t + Σ_{s≤t} w_{ts} x_s at the times t ≥ skip.
+
+    Each time has its own weights. They are fitted to x, y (N, L) and judged on others, (M, L).
+    """
+    design, other = (
+        np.pad(np.asarray(part, dtype=np.float64), ((0, 0), (1, 0)), constant_values=1.0)
+        for part in (x, x_other)
+    )
+    answer, judge = (np.asarray(part, dtype=np.float64) for part in (y, y_other))
+    q, r = np.linalg.qr(design)
+    errors = []
+    for t in range(skip, answer.shape[1]):
+        weights = np.linalg.lstsq(r[:, : t + 2], q.T @ answer[:, t], rcond=None)[0]
+        errors.append(np.mean((other[:, : t + 2] @ weights - judge[:, t]) ** 2))
+    return float(np.mean(errors))
+
+
 def _solve(moments: Moments, taps: int) -> tuple[Array, Array, Array]:
     """Eigenvectors and eigenvalues of gram above the cut-off, and cross in that basis."""
     size = taps * moments.channels

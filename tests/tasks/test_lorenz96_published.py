@@ -61,7 +61,7 @@ def test_each_path_begins_where_the_one_of_its_trajectory_ended():
     torch.testing.assert_close(begun, y[:, 0], rtol=0, atol=1e-6)
     torch.testing.assert_close(begun[20:], y[:-20, -1], rtol=0, atol=1e-6)
     assert (begun[19:] - y[:-19, -1]).abs().median() > 0.01
-    assert 2.5 < task.scale < 4.5
+    assert task.scale == task.input.sample(32, 9, 1, generator(0, "scale")).abs().max()
 
 
 def residuals(x, y, t):
@@ -74,8 +74,7 @@ def residuals(x, y, t):
 
 def test_no_regression_beats_the_irreducible_error_and_a_plain_one_reaches_it():
     task = Lorenz96Published(length=32, trajectories=1500)
-    x, y = (part[..., 0].double().numpy() for part in task.sample(3000, generator(2, "paths")))
-    x, y = x[1500:], y[1500:]  # the fast variables of a trajectory have become equal
+    x, y = (part[..., 0].double().numpy() for part in task.sample(1500, generator(2, "paths")))
     exact = task.irreducible().numpy() / np.mean(y**2)
     assert exact[0] == 0
     for t in (1, 3, 5, 8, 12):
@@ -86,8 +85,8 @@ def test_no_regression_beats_the_irreducible_error_and_a_plain_one_reaches_it():
 def test_irreducible_error_of_paired_paths():
     """Two copies under one forcing that begin at one slow state: half their squared difference."""
     task = Lorenz96Published(length=12, input=White())
-    n = 40_000
-    forcing = task.input.sample(n, 60, 1, generator(3, "unseen"), torch.float64)
+    n = 6000
+    forcing = task.input.sample(n, 40, 1, generator(3, "unseen"), torch.float64)
     start = np.zeros((11, n))
     _, end = task._advance(start, forcing)
     slow, fast = end[0], end[1]
@@ -100,7 +99,7 @@ def test_irreducible_error_of_paired_paths():
         state = np.concatenate([slow[None], np.tile(slope * slow + unknown, (10, 1))])
         pair.append(task._advance(state, same)[0][..., 0].numpy())
     measured = ((pair[0] - pair[1]) ** 2).mean(0) / 2 / task.scale**2
-    np.testing.assert_allclose(measured, task.irreducible()[1:], rtol=0.05)
+    np.testing.assert_allclose(measured, task.irreducible()[1:], rtol=0.1)
 
 
 def test_published_figures_of_the_task():

@@ -158,6 +158,19 @@ def test_estimated_predictor_is_judged_on_other_data():
     assert losses["taps_4"] == pytest.approx(0.01, rel=0.3)
 
 
+def test_regression_has_its_own_weights_at_each_time():
+    (x, x_other), (y, y_other) = RNG.standard_normal((2, 2, 40, 5))
+    errors = []
+    for t in range(2, 5):
+        design, other = (np.c_[np.ones(40), part[:, : t + 1]] for part in (x, x_other))
+        weights = np.linalg.pinv(design) @ y[:, t]
+        errors.append(np.mean((other @ weights - y_other[:, t]) ** 2))
+    loss = predictors.regression_loss(x, y, x_other, y_other, skip=2)
+    assert loss == pytest.approx(np.mean(errors))
+    few = predictors.regression_loss(x[:3], y[:3], x[:3], y[:3])
+    assert few < np.mean(y[:3] ** 2), "fewer sequences than weights"
+
+
 def test_weights_leave_out_singular_directions():
     x = RNG.standard_normal((50, 6, 1))
     x = np.concatenate([x, x], axis=2)  # the same channel twice
