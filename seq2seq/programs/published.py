@@ -55,7 +55,7 @@ def _rows(sweep: Path) -> Iterator[dict[str, Any]]:
         return dict(zip(("mean", "low", "high"), log_interval(list(values)), strict=True))
 
     for _, cell in Sweep(sweep).cells():
-        table = cell[cell["status"] == "finished"]
+        table = cell[cell["status"] == "finished"].sort_values("seed")
         runs = [Run(folder) for folder in table["folder"]]
         if not runs:
             continue
