@@ -178,8 +178,10 @@ class Lorenz96Published(Lorenz96System, DrivenTask):
         """
         losses = super().reference_losses()
         if self.K == 1:
-            pairs = (self.split("train"), self.split("test"))
-            parts = [part[:2000, :, 0].cpu().numpy() for split in pairs for part in split]
-            losses["linear"] = predictors.regression_loss(*parts, self.skip)
+            fitted, judged = (
+                [part[:2000, :, 0].cpu().numpy() for part in self.split(split)]
+                for split in ("train", "test")
+            )
+            losses["linear"] = predictors.regression_loss(*fitted, *judged, skip=self.skip)
             losses["irreducible"] = float(self.irreducible()[self.skip :].mean())
         return losses

@@ -109,11 +109,10 @@ def data_moments(x: ArrayLike, y: ArrayLike, taps: int, skip: int = 0) -> Moment
 
     def seen(last: int) -> Array:
         """What the lags see at one time, which is 0 before the first step: its part of gram."""
-        window = np.zeros((count, taps, channels))
         past = inputs[:, :last][:, ::-1][:, :taps]
-        window[:, : past.shape[1]] = past
-        window = window.reshape(count, taps * channels)
-        return (window.T @ window / total).reshape(gram.shape)
+        window = np.pad(past, ((0, 0), (0, taps - past.shape[1]), (0, 0)))
+        flat = window.reshape(count, taps * channels)
+        return (flat.T @ flat / total).reshape(gram.shape)
 
     # Lags (s+1, r+1) see what lags (s, r) see, but for the last step of the window, and what they
     # see one step before the first that counts.
