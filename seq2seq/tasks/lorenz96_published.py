@@ -182,6 +182,6 @@ class Lorenz96Published(Lorenz96System, DrivenTask):
                 [part[:2000, :, 0].cpu().numpy() for part in self.split(split)]
                 for split in ("train", "test")
             )
-            losses["linear"] = predictors.regression_loss(*fitted, *judged, skip=self.skip)
+            losses["linear"] = predictors.regression_loss(fitted, judged, self.skip)
             losses["irreducible"] = float(self.irreducible()[self.skip :].mean())
         return losses

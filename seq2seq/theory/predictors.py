@@ -13,7 +13,9 @@ times the largest are left out of the solution. The best linear predictor is the
 predictors only when input and target are jointly Gaussian.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -166,18 +168,15 @@ def tap_losses(moments: Moments, held_out: Moments | None = None) -> dict[str, f
     return losses
 
 
-def regression_loss(
-    x: ArrayLike, y: ArrayLike, x_other: ArrayLike, y_other: ArrayLike, skip: int = 0
-) -> float:
+def regression_loss(fitted: Sequence[Any], judged: Sequence[Any], skip: int = 0) -> float:
     """Mean squared error of ŷ_t = c_t + Σ_{s≤t} w_{ts} x_s at the times t ≥ skip.
 
-    Each time has its own weights. They are fitted to x, y (N, L) and judged on others, (M, L).
+    Each time has its own weights, fitted to a pair x, y, (N, L) each, and judged on another.
     """
-    design, other = (
-        np.pad(np.asarray(part, dtype=np.float64), ((0, 0), (1, 0)), constant_values=1.0)
-        for part in (x, x_other)
+    (design, answer), (other, judge) = (
+        (np.pad(np.asarray(x, dtype=np.float64), ((0, 0), (1, 0)), constant_values=1.0), y)
+        for x, y in (fitted, judged)
     )
-    answer, judge = (np.asarray(part, dtype=np.float64) for part in (y, y_other))
     q, r = np.linalg.qr(design)
     errors = []
     for t in range(skip, answer.shape[1]):

@@ -165,9 +165,9 @@ def test_regression_has_its_own_weights_at_each_time():
         design, other = (np.c_[np.ones(40), part[:, : t + 1]] for part in (x, x_other))
         weights = np.linalg.pinv(design) @ y[:, t]
         errors.append(np.mean((other @ weights - y_other[:, t]) ** 2))
-    loss = predictors.regression_loss(x, y, x_other, y_other, skip=2)
+    loss = predictors.regression_loss((x, y), (x_other, y_other), skip=2)
     assert loss == pytest.approx(np.mean(errors))
-    few = predictors.regression_loss(x[:3], y[:3], x[:3], y[:3])
+    few = predictors.regression_loss((x[:3], y[:3]), (x[:3], y[:3]))
     assert few < np.mean(y[:3] ** 2), "fewer sequences than weights"
 
 
