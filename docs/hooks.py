@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
 
+#: What the page of a published loss shows of its rows.
+PUBLISHED = ("model", "parameters", "published_nmse", "nmse", "late_nmse", "irreducible")
+PUBLISHED += ("seeds", "steps", "minutes")
+
 log = logging.getLogger("mkdocs.hooks")
 
 
@@ -106,7 +110,9 @@ def outcome(name: str) -> Iterator[str]:
             yield from (law["sentence"] for law in stored["laws"] if "exponential" in law)
             yield from settings(stored["rows"])
         else:
-            yield table(stored["rows"])
+            yield table(
+                [{key: row[key] for key in PUBLISHED if key in row} for row in stored["rows"]]
+            )
         origin = stored["provenance"]
         yield (
             f"*Stored on {origin['date']} by `{origin['command']}`, version {origin['version']}, "
