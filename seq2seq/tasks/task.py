@@ -154,6 +154,11 @@ class SequenceTask(LightningDataModule):
         """
         raise ValueError(f"{type(self).__name__} has no rule for new inputs; use its own pairs")
 
+    @property
+    def has_rule(self) -> bool:
+        """Whether `targets` extends to new inputs."""
+        return type(self).targets is not SequenceTask.targets
+
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """n fresh pairs (x, y), drawn from `generator`."""
         raise ValueError(f"{type(self).__name__} draws no pairs afresh; use its splits")
