@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
 
+#: What the page of a published loss shows of its rows.
+PUBLISHED = ("model", "parameters", "published_nmse", "nmse", "late_nmse", "irreducible")
+PUBLISHED += ("seeds", "steps", "minutes")
+
 log = logging.getLogger("mkdocs.hooks")
 
 
@@ -84,14 +88,17 @@ def claim_page(name: str) -> str:
     source = (ROOT / "configs" / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
     claim, refuted, rest = str(yaml.safe_load(source).get("claim", "")).partition("Refuted")
     folder = yaml.safe_load(source).get("name", name)
+    published = name.startswith("published_")
+    program = "published" if published else "report"
     parts = [f"# {name}", claim.strip()]
     if refuted:
         parts.append(f"**It would be refuted**{rest}")
     parts += ["## What came out", *outcome(name), "## Run it"]
     commands = [
         f"python train.py experiment={name}",
-        f"python train.py -m experiment={name} 'seed=range(100,108)'  # a replication",
-        f"python scripts/report.py outputs/{folder} json=results/{name}.json",
+        *[f"python train.py -m experiment={name} 'seed=range(100,108)'  # a replication"]
+        * (not published),
+        f"python scripts/{program}.py outputs/{folder} json=results/{name}.json",
     ]
     parts += ["\n".join(["```bash", *commands, "```"])]
     parts += ["## Its file", f"`configs/experiment/{name}.yaml`", f"```yaml\n{source}```"]
@@ -111,13 +118,18 @@ def outcome(name: str) -> Iterator[str]:
             yield f"**{part['title']}: {part['verdict']}.** {part['sentence']}"
             if part["power"]:
                 yield f"*Power of the design:* {part['power']}."
-        for law in stored["laws"]:
+        for law in stored.get("laws", []):
             if "exponential" in law:
                 yield f"{law.get('set', 'first').capitalize()}: {law['sentence']}"
         for figure in stored.get("figures", []):
             shown = figure.replace("_", " ").capitalize()
             yield f"![{shown} of {name}](../results/{name}/{figure}.svg)"
-        yield from settings(stored["rows"])
+        if "laws" in stored:
+            yield from settings(stored["rows"])
+        else:
+            yield table(
+                [{key: row[key] for key in PUBLISHED if key in row} for row in stored["rows"]]
+            )
         origin = stored["provenance"]
         made = [f"`{text}`" for text in stored.get("runs", {}).get("command", [])]
         minutes = sum(part["minutes"] for part in stored.get("sets", []))
@@ -173,6 +185,10 @@ def short(value: float) -> str:
 
 def show(value: Any) -> str:
     """A value in a table."""
+    if isinstance(value, dict):
+        return f"{value['mean']:.2g} ({value['low']:.2g} to {value['high']:.2g})"
+    if isinstance(value, list):
+        return ", ".join(map(show, value))
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.2g}"
     return (

@@ -147,6 +147,8 @@ REFUSED: dict[str, list[str | tuple[str, str]]] = {
         "task=lorenz96 task.initial_state=chaos",
         "task=lorenz96 task.perturbation=nan",
         "task=lorenz96 task.burn_in=-1",
+        ("task=lorenz96_published task.skip=128", "task.skip=0"),
+        ("task=lorenz96_published task.trajectories=10000000000", "task.trajectories"),
         "task=convolution 'task.filter=[]'",
         "task=convolution 'task.filter=[nan]'",
         "task=convolution 'task.filter=[1,inf]'",

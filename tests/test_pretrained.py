@@ -15,7 +15,9 @@ import seq2seq
 from seq2seq import generate, pretrained, publish, schema
 from seq2seq.build import load_model
 from seq2seq.evaluate import evaluate
+from seq2seq.runs import identity
 from seq2seq.training import train
+from seq2seq.training.configure import configure
 
 ROOT = Path(__file__).parents[1]
 NAMES = pretrained.names()
@@ -38,6 +40,12 @@ def copy(tmp_path, monkeypatch):
 
 def test_every_recipe_has_its_model():
     assert list(pretrained.recipes()) == NAMES
+
+
+@pytest.mark.parametrize("name", WITH_NMSE)
+def test_a_recipe_trains_the_model_that_is_there(name):
+    recipe = configure(pretrained.recipes()[name]["train"])
+    assert identity(recipe) == identity(pretrained.find(name).config)
 
 
 @pytest.mark.parametrize("name", WITH_NMSE)

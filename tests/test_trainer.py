@@ -214,6 +214,7 @@ TASKS = {
     "shift": ["task.length=9"],
     "convolution": ["task.length=20"],
     "lorenz96": ["task.length=8", "task.cache=null"],
+    "lorenz96_published": ["task.length=8", "task.skip=2", "task.cache=null"],
     "lorenz96_forecast": ["task.length=8", "task.burn_in=1"],
     "text": [f"task.path={README}", "task.cache=null", "task.length=16"],
     "parity": ["task.length=4"],

@@ -38,8 +38,8 @@ def effective(result: Mapping[str, Any], loss: str = "test/loss") -> tuple[float
     curve = {}
     for key, value in result.items():
         name = key.removeprefix("reference/")
-        if name != key and value is not None:
-            taps = {"zero": "0", "memoryless": "1"}.get(name, name.removeprefix("taps_"))
+        taps = {"zero": "0", "memoryless": "1"}.get(name, name.removeprefix("taps_"))
+        if name != key and value is not None and taps.isdigit():
             curve[int(taps)] = float(value)
     value = result.get(loss)
     return None if value is None or not curve else effective_memory(value, curve)

@@ -105,7 +105,7 @@ class Models(Page):
                 if _is_smooth(task.input):
                     yield Note("smooth", SMOOTH)
         if refused:
-            raise Refused(refused[0].name, "; ".join(map(str, refused)))
+            raise Refused(refused[0].name, "; ".join(dict.fromkeys(map(str, refused))))
 
 
 class Compared(NamedTuple):
@@ -134,10 +134,17 @@ def _answer(
         with torch.no_grad():
             prediction = model(x)
         used, true, response = _probed(task, model)
-        same = own is task or torch.equal(own.targets(x), y)
+        same = own is task or _same(own, task, x, y)
     here, all_of_them = _nmse(prediction[shown], y[shown]), _nmse(prediction, y)
     row = [label, _number(here), _number(all_of_them), *_facts(run, model, used)]
     return Compared(label, prediction[shown, :, 0].numpy(), here, row, true, response, same)
+
+
+def _same(own: "SequenceTask", task: "SequenceTask", x: "Tensor", y: "Tensor") -> bool:
+    """Whether a task answers x by y as another does, or, without a rule for x, is of its kind."""
+    import torch
+
+    return torch.equal(own.targets(x), y) if own.has_rule else type(own) is type(task)
 
 
 def _coloured(compared: Sequence[Compared]) -> Iterator[tuple[Compared, str]]:
@@ -162,7 +169,7 @@ def _sample(task: "SequenceTask", kind: str, times: int, block: int) -> "tuple[T
     draws = generator(block, "explorer")
     if kind == "trained" and times == 1:
         return task.sample(SEQUENCES, draws)
-    if task.input is None:
+    if task.input is None or not task.has_rule:
         raise Refused("input", f"{type(task).__name__} draws its inputs in its own way")
     process = task.input
     if kind != "trained":
@@ -221,7 +228,7 @@ def _probed(task: "SequenceTask", model: Any) -> tuple[int, Any, Any]:
     """The lags that a model uses, and the true and its own response to an impulse, (lags,) each.
 
     The first channel answers an impulse on it, as large as the inputs usually are: a nonlinear
-    system answers others otherwise. Both are None where the task has no process of inputs.
+    system answers others otherwise. Both are None where the task has no rule for new inputs.
     """
     import torch
 
@@ -230,7 +237,7 @@ def _probed(task: "SequenceTask", model: Any) -> tuple[int, Any, Any]:
 
     x, _ = task.sample(PROBED, generator(0, "explorer"))
     used = memory.used(memory.gradient_profile(model, x))
-    if task.input is None:
+    if task.input is None or not task.has_rule:
         return used, None, None
     size = float(task.input.covariance(1)) ** 0.5
     x = torch.zeros(2, min(task.length, LAGS), task.input_dim)

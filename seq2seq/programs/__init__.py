@@ -20,6 +20,7 @@ PROGRAMS = {
     "rollout": "how long a trained model predicts Lorenz 96 on its own",
     "explore": "pages with sliders, in a browser",
     "gallery": "figures and recorded pages as one HTML file",
+    "published": "the published losses beside the own ones",
     "bounds": "what recurrences and dilated convolutions must miss of a memory",
     "pretrain": "train the models that come with the package anew",
     "benchmark": "what it costs on this machine",

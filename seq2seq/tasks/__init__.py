@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from seq2seq.tasks.induction import Induction as Induction
     from seq2seq.tasks.linear_functional import LinearFunctional as LinearFunctional
     from seq2seq.tasks.lorenz96 import Lorenz96 as Lorenz96
+    from seq2seq.tasks.lorenz96_published import Lorenz96Published as Lorenz96Published
     from seq2seq.tasks.mackey_glass import MackeyGlass as MackeyGlass
     from seq2seq.tasks.modular_arithmetic import ModularArithmetic as ModularArithmetic
     from seq2seq.tasks.mqar import MQAR as MQAR
@@ -71,6 +72,7 @@ _FILES = (
     "reconstruct",
     "reverse_string",
     "selective_copy",
+    "lorenz96_published",
     "shift",
     "text",
     "token",

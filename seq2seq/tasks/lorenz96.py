@@ -5,25 +5,17 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from seq2seq import checks, memory
 from seq2seq.tasks.cache import cached
 from seq2seq.tasks.inputs import GP
-from seq2seq.tasks.lorenz96_system import Lorenz96System
+from seq2seq.tasks.lorenz96_system import UNBOUNDED, Array, Lorenz96System
 from seq2seq.tasks.task import DrivenTask, Pairs
 from seq2seq.theory import predictors
 
 #: Part of the cache's key: raise it whenever the numbers that `targets` returns change.
 VERSION = 1
-
-UNBOUNDED = (
-    "the forcing drives Lorenz 96 out of the floating-point numbers; "
-    "lower task.input.scale or task.dt"
-)
-
-Array = NDArray[Any]
 
 
 @dataclass(eq=False)
@@ -99,20 +91,7 @@ class Lorenz96(Lorenz96System, DrivenTask):
             ValueError: the state leaves the floating-point numbers.
         """
         T, K, J = len(x), self.K, self.J
-        slow, fast = np.arange(K), K + np.arange(J * K).reshape(J, K)
-
-        def neighbours(of_slow: int, of_fast: int) -> Array:
-            parts = np.roll(slow, -of_slow), np.roll(fast, -of_fast, axis=0).ravel()
-            return np.concatenate(parts)
-
-        # dy_k/dt has y_{k−1}(y_{k+1} − y_{k−2}), dz_{j,k}/dt has z_{j+1,k}(z_{j−1,k} − z_{j+2,k}).
-        near = np.stack([neighbours(-1, 1), neighbours(1, -1), neighbours(-2, 2)])
-        linear = -np.eye(K * (J + 1))
-        linear[slow, fast] = self.h_x / J
-        linear[fast, slow] = self.h_y
-        rate = np.concatenate([np.ones(K), np.full(J * K, 1 / self.epsilon)])
-        linear *= rate[:, None]
-
+        near, linear, rate = self._as_vectors()
         n, h = self.substeps, self.dt / self.substeps
         force, ramp = np.zeros((2, K * (J + 1)))
         path = np.empty((T, K * (J + 1)))

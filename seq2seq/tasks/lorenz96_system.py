@@ -3,13 +3,23 @@
 import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from seq2seq import checks, memory
 from seq2seq.seeds import generator
 from seq2seq.tasks.task import SequenceTask
+
+Array = NDArray[Any]
+
+UNBOUNDED = (
+    "the forcing drives Lorenz 96 out of the floating-point numbers; "
+    "lower task.input.scale or task.dt"
+)
 
 
 @dataclass(eq=False)
@@ -80,6 +90,28 @@ class Lorenz96System(SequenceTask):
         state = torch.randn(self.J + 1, self.K, generator=stream, dtype=torch.float64)
         state *= self.perturbation
         return state[0], state[1:]
+
+    def _as_vectors(self) -> tuple[Array, Array, Array]:
+        """The slope of the one vector s = (y, z), (n,) with n = K(J + 1), as NumPy likes it.
+
+        It is rate·s_a(s_b − s_c) + linear·s and the forcing: the indices (a, b, c), (3, n), which
+        name neighbours, `linear`, (n, n), and `rate`, (n,).
+        """
+        K, J = self.K, self.J
+        slow, fast = np.arange(K), K + np.arange(J * K).reshape(J, K)
+
+        def neighbours(of_slow: int, of_fast: int) -> Array:
+            parts = np.roll(slow, -of_slow), np.roll(fast, -of_fast, axis=0).ravel()
+            return np.concatenate(parts)
+
+        # dy_k/dt has y_{k−1}(y_{k+1} − y_{k−2}), dz_{j,k}/dt has z_{j+1,k}(z_{j−1,k} − z_{j+2,k}).
+        near = np.stack([neighbours(-1, 1), neighbours(1, -1), neighbours(-2, 2)])
+        linear = -np.eye(K * (J + 1))
+        linear[slow, fast] = self.h_x / J
+        linear[fast, slow] = self.h_y
+        rate = np.concatenate([np.ones(K), np.full(J * K, 1 / self.epsilon)])
+        linear *= rate[:, None]
+        return near, linear, rate
 
     @torch.no_grad()
     def _integrate(self, x: Tensor, y0: Tensor, z0: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -47,6 +47,7 @@ class SequenceTask(LightningDataModule):
         length: time steps per sequence.
         input_dim, output_dim: channels of x and of y.
         affine: give the reference predictors a constant term, for data that are not centred.
+        skip: steps at the start of a sequence that the loss, and what follows from it, leave out.
         input: the process that x is drawn from; None for tasks that draw in their own way.
         train_size, val_size, test_size: sequences per split.
         batch_size: sequences per optimisation step, over all processes together.
@@ -73,6 +74,7 @@ class SequenceTask(LightningDataModule):
     input_dim = 1
     output_dim = 1
     affine = False
+    skip = 0
     online = False
     uses_samples = True
     embedding_size: int | None = None
@@ -156,13 +158,22 @@ class SequenceTask(LightningDataModule):
         """
         raise ValueError(f"{type(self).__name__} has no rule for new inputs; use its own pairs")
 
+    @property
+    def has_rule(self) -> bool:
+        """Whether `targets` extends to new inputs."""
+        return type(self).targets is not SequenceTask.targets
+
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """n fresh pairs (x, y), drawn from `generator`."""
         raise ValueError(f"{type(self).__name__} draws no pairs afresh; use its splits")
 
     def loss(self, output: Tensor, y: Tensor) -> Tensor:
         """Mean squared error over sequences, time and channels."""
-        return F.mse_loss(output, y)
+        return F.mse_loss(self.counted(output), self.counted(y))
+
+    def counted(self, part: Tensor) -> Tensor:
+        """The steps that the loss counts, of (batch, time, channels) up to the last step."""
+        return part[:, self.skip - self.length :] if self.skip else part
 
     def check_pairs(self, x: Tensor, y: Tensor) -> None:
         """Raise ValueError unless a few pairs are finite and of the shapes that they should have.
@@ -191,7 +202,7 @@ class SequenceTask(LightningDataModule):
         """
         split = "val" if stage == "train" and self.online else stage
         if split not in self._mean_squares:
-            power = float(self.split(split).y.double().square().mean())
+            power = float(self.counted(self.split(split).y).double().square().mean())
             if not 1e-30 <= power <= 1e30:
                 log.warning(
                     "%s/nmse is undefined: the targets of the %s split have the mean square %.3g",
@@ -260,7 +271,7 @@ class SequenceTask(LightningDataModule):
 
     def _data_moments(self, split: str, taps: int) -> predictors.Moments:
         x, y = (part[:2000].cpu() for part in self.split(split))
-        return predictors.data_moments(self._features(x).numpy(), y.numpy(), taps)
+        return predictors.data_moments(self._features(x).numpy(), y.numpy(), taps, self.skip)
 
     def _features(self, x: Tensor) -> Tensor:
         """What a reference predictor weighs of x, float64: `affine`, standardised beside a 1."""

@@ -13,7 +13,9 @@ times the largest are left out of the solution. The best linear predictor is the
 predictors only when input and target are jointly Gaussian.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -94,26 +96,35 @@ def operator_moments(operator: ArrayLike, covariance: ArrayLike) -> Moments:
     return Moments(horizon_gram(c), cross[:, None], float((yx * a).sum() / length))
 
 
-def data_moments(x: ArrayLike, y: ArrayLike, taps: int) -> Moments:
-    """Moments of `taps` lags estimated from x (N, L, D) and y (N, L, E)."""
+def data_moments(x: ArrayLike, y: ArrayLike, taps: int, skip: int = 0) -> Moments:
+    """Moments of `taps` lags estimated from x (N, L, D) and y (N, L, E), at the times t ≥ skip."""
     inputs, outputs = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     count, length, channels = inputs.shape
-    total = count * length
+    total = count * (length - skip)
     gram = np.zeros((taps, channels, taps, channels))
     cross = np.zeros((taps, channels, outputs.shape[2]))
     for lag in range(taps):
-        past = inputs[:, : length - lag].reshape(-1, channels)
-        gram[0, :, lag] = inputs[:, lag:].reshape(-1, channels).T @ past / total
-        cross[lag] = past.T @ outputs[:, lag:].reshape(len(past), -1) / total
-    # Lags (s+1, r+1) see what lags (s, r) see, except for the last step of the window.
-    tail = inputs[:, ::-1][:, :taps].reshape(count, taps * channels)
-    lost = (tail.T @ tail / total).reshape(gram.shape)
+        first = max(skip, lag)
+        past = inputs[:, first - lag : length - lag].reshape(-1, channels)
+        gram[0, :, lag] = inputs[:, first:].reshape(-1, channels).T @ past / total
+        cross[lag] = past.T @ outputs[:, first:].reshape(len(past), -1) / total
+
+    def seen(last: int) -> Array:
+        """What the lags see at one time, which is 0 before the first step: its part of gram."""
+        past = inputs[:, :last][:, ::-1][:, :taps]
+        window = np.pad(past, ((0, 0), (0, taps - past.shape[1]), (0, 0)))
+        flat = window.reshape(count, taps * channels)
+        return (flat.T @ flat / total).reshape(gram.shape)
+
+    # Lags (s+1, r+1) see what lags (s, r) see, but for the last step of the window, and what they
+    # see one step before the first that counts.
+    lost = seen(length) - seen(skip)
     for s in range(1, taps):
         gram[s, :, s:] = gram[s - 1, :, s - 1 : -1] - lost[s - 1, :, s - 1 : -1]
         gram[s:, :, s] = gram[s, :, s:].transpose(1, 2, 0)
     gram[:, :, 0] = gram[0].transpose(1, 2, 0)
     size = taps * channels
-    power = float((outputs**2).mean())
+    power = float((outputs[:, skip:] ** 2).mean())
     return Moments(gram.reshape(size, size), cross.reshape(size, -1), power, channels)
 
 
@@ -155,6 +166,23 @@ def tap_losses(moments: Moments, held_out: Moments | None = None) -> dict[str, f
             best = max(judge.power + change, 0.0)
         losses[name] = float(best)
     return losses
+
+
+def regression_loss(fitted: Sequence[Any], judged: Sequence[Any], skip: int = 0) -> float:
+    """Mean squared error of ŷ_t = c_t + Σ_{s≤t} w_{ts} x_s at the times t ≥ skip.
+
+    Each time has its own weights, fitted to a pair x, y, (N, L) each, and judged on another.
+    """
+    (design, answer), (other, judge) = (
+        (np.pad(np.asarray(x, dtype=np.float64), ((0, 0), (1, 0)), constant_values=1.0), y)
+        for x, y in (fitted, judged)
+    )
+    q, r = np.linalg.qr(design)
+    errors = []
+    for t in range(skip, answer.shape[1]):
+        weights = np.linalg.lstsq(r[:, : t + 2], q.T @ answer[:, t], rcond=None)[0]
+        errors.append(np.mean((other[:, : t + 2] @ weights - judge[:, t]) ** 2))
+    return float(np.mean(errors))
 
 
 def _solve(moments: Moments, taps: int) -> tuple[Array, Array, Array]:

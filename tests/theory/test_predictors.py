@@ -125,14 +125,17 @@ def test_more_taps_never_hurt():
     assert all(a >= b >= 0 for a, b in itertools.pairwise(values))
 
 
+@pytest.mark.parametrize("skip", [0, 1, 4, 6])
 @pytest.mark.parametrize("taps", [1, 2, 3, 7])
-def test_data_moments_match_the_design_matrix(taps):
+def test_data_moments_match_the_design_matrix(taps, skip):
     x, y = RNG.standard_normal((5, 7, 2)), RNG.standard_normal((5, 7, 3))
-    moments = predictors.data_moments(x, y, taps)
-    design, answer = lagged(x, taps), y.reshape(35, 3)
-    np.testing.assert_allclose(moments.gram, design.T @ design / 35, atol=1e-12)
-    np.testing.assert_allclose(moments.cross, design.T @ answer / 35, atol=1e-12)
-    assert moments.power == pytest.approx((y**2).mean())
+    moments = predictors.data_moments(x, y, taps, skip)
+    rows = 5 * (7 - skip)
+    design = lagged(x, taps).reshape(5, 7, -1)[:, skip:].reshape(rows, -1)
+    answer = y[:, skip:].reshape(rows, 3)
+    np.testing.assert_allclose(moments.gram, design.T @ design / rows, atol=1e-12)
+    np.testing.assert_allclose(moments.cross, design.T @ answer / rows, atol=1e-12)
+    assert moments.power == pytest.approx((answer**2).mean())
 
 
 def test_estimated_predictor_is_judged_on_other_data():
@@ -153,6 +156,19 @@ def test_estimated_predictor_is_judged_on_other_data():
         residual = lagged(x_other, taps) @ solution - y_other.reshape(-1, 2)
         assert losses[f"taps_{taps}"] == pytest.approx((residual**2).mean(), rel=1e-8)
     assert losses["taps_4"] == pytest.approx(0.01, rel=0.3)
+
+
+def test_regression_has_its_own_weights_at_each_time():
+    (x, x_other), (y, y_other) = RNG.standard_normal((2, 2, 40, 5))
+    errors = []
+    for t in range(2, 5):
+        design, other = (np.c_[np.ones(40), part[:, : t + 1]] for part in (x, x_other))
+        weights = np.linalg.pinv(design) @ y[:, t]
+        errors.append(np.mean((other @ weights - y_other[:, t]) ** 2))
+    loss = predictors.regression_loss((x, y), (x_other, y_other), skip=2)
+    assert loss == pytest.approx(np.mean(errors))
+    few = predictors.regression_loss((x[:3], y[:3]), (x[:3], y[:3]))
+    assert few < np.mean(y[:3] ** 2), "fewer sequences than weights"
 
 
 def test_weights_leave_out_singular_directions():
