@@ -430,7 +430,7 @@ TRAINED: dict[str, dict[str, Any]] = {
     "callbacks.stop_at_target.target=1e9": {"steps": 2},
     "callbacks.stop_at_target.target=1e9 callbacks.stop_at_target.monitor=val/loss": {"steps": 2},
     "-m 'optimizer=glob(*)'": {"runs": 4},
-    "-m 'model=glob(r*)'": {"runs": 1},
+    "-m 'model=glob(rn*)'": {"runs": 1},
     "-m 'task/input=glob(*)'": {"runs": 5},
     "-m 'seed=range(0,3)'": {"runs": 3},
     "-m seed=1,1": {"runs": 1},

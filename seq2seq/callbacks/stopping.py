@@ -12,7 +12,7 @@ import torch
 from lightning import Callback
 
 from seq2seq import checks
-from seq2seq.analysis.plateau import RULE, Rule, find
+from seq2seq.analysis.plateau import Rule, find
 from seq2seq.callbacks.checkpoints import Checkpoints
 from seq2seq.callbacks.together import members
 from seq2seq.history import READ_EVERY, History
@@ -202,12 +202,12 @@ class StopAfterEscape(Callback):
         self,
         reference: str | float | None = "memoryless",
         extra: float = 0.5,
-        tolerance: float = RULE.tolerance,
-        drop: float = RULE.drop,
-        exit: float = RULE.exit,
-        window: int = RULE.window,
-        smoothing: float = RULE.smoothing,
-        false_alarm: float = RULE.false_alarm,
+        tolerance: float = 0.1,
+        drop: float = 0.25,
+        exit: float = 0.5,
+        window: int = 10,
+        smoothing: float = 0.05,
+        false_alarm: float = 1e-3,
     ) -> None:
         checks.within("callbacks.stop_after_escape.extra", extra, "[0, inf)", 0.5)
         try:

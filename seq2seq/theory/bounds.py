@@ -229,7 +229,8 @@ def _truncated(rho: Array, order: int, size: int | None = None) -> Array:
     """
     size = size or len(rho) + order  # larger than any order asked for
     u, values, vt = np.linalg.svd(hankel(rho, size, size))
-    root = np.sqrt(np.maximum(values[:order], 1e-12 * values[0]))
+    # A window that sees none of ρ has no singular value above 0.
+    root = np.sqrt(np.maximum(values[:order], 1e-12 * values[0] + np.finfo(np.float64).tiny))
     shifted = hankel(np.append(rho[1:], 0.0), size, size)
     a = (u[:, :order].T @ shifted @ vt[:order].T) / root[:, None] / root
     eigenvalues = np.linalg.eigvals(a)

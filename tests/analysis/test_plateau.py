@@ -10,6 +10,7 @@ from torch import nn
 from seq2seq.analysis import plateau
 from seq2seq.analysis.plateau import Rule, escaped, find, smoothed
 from seq2seq.benchmark.plateau import falling, noise
+from seq2seq.callbacks import StopAfterEscape
 
 
 def history(loss: np.ndarray) -> dict[str, np.ndarray]:
@@ -238,6 +239,7 @@ def test_a_loss_that_rises_again_makes_no_new_plateau_above():
 def test_every_number_of_the_rule_can_be_set_by_a_config():
     rule = Rule(0.05, 0.2, 0.4, 20, 0.1, 0.01)
     assert plateau.rule({"callbacks": {"stop_after_escape": {"extra": 1.0, **vars(rule)}}}) == rule
+    assert StopAfterEscape().rule == Rule()
 
 
 def test_what_is_drawn_is_the_mean_loss():
