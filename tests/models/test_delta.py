@@ -115,8 +115,7 @@ def test_a_carried_state_continues_within_a_chunk() -> None:
     torch.testing.assert_close((torch.cat(parts), S), (whole, last), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("repeated", [False, True])
-@pytest.mark.parametrize("strength", [1.0, 1.98])
+@pytest.mark.parametrize(("strength", "repeated"), [(1.0, False), (1.98, True)])
 def test_the_delta_rule_keeps_its_digits(strength: float, repeated: bool) -> None:
     """In float32 over 4,096 times: the error is of the size of the recurrence's own."""
     T = 4096

@@ -118,7 +118,15 @@ MODELS: dict[str, Callable[[], SequenceModel]] = {
     },
     "transformer-dropout": lambda: Transformer(IN, OUT, 12, 1, 2, dropout=0.3),
 }
-RECURRENT = [name for name, build in MODELS.items() if isinstance(build(), RecurrentModel)]
+#: Options of models that other names cover but for a line or two: `-m slow` asks them, too.
+FURTHER = {
+    *(f"rnn-{cell}-deep" for cell in CELLS if cell not in ("tanh", "lstm")),
+    *(f"transformer-{kind}-1" for kind in POSITIONAL),
+    *("taylor", "retnet", "mlstm-signed", "gated-deltanet", "mingru-signed", "mamba-signed"),
+    *("linoss-symplectic", "orthogonal-cayley"),
+}
+EVERY = [pytest.param(name, marks=[pytest.mark.slow] * (name in FURTHER)) for name in MODELS]
+RECURRENT = [one for one in EVERY if isinstance(MODELS[str(one.values[0])](), RecurrentModel)]
 
 
 def build(name: str, dtype: torch.dtype = torch.float64, seed: int = 0) -> SequenceModel:
@@ -150,7 +158,7 @@ def numbers(state: object) -> int:
     return sum(numbers(part) for part in state)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_shape_and_dtype(name: str, dtype: torch.dtype) -> None:
     for length in (1, T, 3 * T):
@@ -160,7 +168,7 @@ def test_shape_and_dtype(name: str, dtype: torch.dtype) -> None:
         assert y.isfinite().all()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_output_ignores_the_future(name: str) -> None:
     model, x = build(name), inputs()
     changed = x.clone()
@@ -170,13 +178,13 @@ def test_output_ignores_the_future(name: str) -> None:
     assert (before[:, T // 2] - after[:, T // 2]).abs().max() > 1e-6, "x_t must reach o_t"
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_appended_steps_leave_earlier_outputs(name: str) -> None:
     model, x = build(name), inputs(3 * T)
     torch.testing.assert_close(model(x)[:, :T], model(x[:, :T]), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 def test_steps_equal_the_parallel_pass(name: str, dtype: torch.dtype, tolerance: float) -> None:
     if "mlstm" in name:  # it divides by a sum of both signs
@@ -185,7 +193,7 @@ def test_steps_equal_the_parallel_pass(name: str, dtype: torch.dtype, tolerance:
     torch.testing.assert_close(steps(model, x), model(x), rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_state_size_counts_the_state(name: str) -> None:
     model = build(name)
     sizes = []
@@ -200,7 +208,7 @@ def test_state_size_counts_the_state(name: str) -> None:
         assert sizes == [B * model.state_size] * 2
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_receptive_field_is_exact(name: str) -> None:
     model = build(name)
     field = model.receptive_field
@@ -212,7 +220,7 @@ def test_receptive_field_is_exact(name: str) -> None:
     assert reach > T if field is None else reach == field
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_parameter_has_a_gradient(name: str) -> None:
     model = build(name).train()
     model(inputs(4 * T)).square().mean().backward()
@@ -222,7 +230,7 @@ def test_every_parameter_has_a_gradient(name: str) -> None:
         assert parameter.grad.abs().max() > 0, key
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_members_of_a_batch_do_not_mix(name: str) -> None:
     model, x = build(name), inputs()
     alone = torch.cat([model(member[None]) for member in x])
@@ -260,7 +268,7 @@ def test_members_compute_alike_on_long_sequences(
     assert_members_compute_what_each_does_alone(name)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_state_dict_round_trip(name: str) -> None:
     one, other = build(name, seed=0), build(name, seed=1)
     assert not torch.equal(one(inputs()), other(inputs()))
@@ -268,7 +276,7 @@ def test_state_dict_round_trip(name: str) -> None:
     assert torch.equal(one(inputs()), other(inputs()))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_seed_decides_the_parameters(name: str) -> None:
     one, other = build(name).state_dict(), build(name).state_dict()
     assert one.keys() == other.keys()

@@ -38,6 +38,15 @@ def inputs(length: int = LENGTH) -> Tensor:
     return torch.randn(2, length, D, generator=torch.Generator().manual_seed(0))
 
 
+#: Large ones, of classes that smaller ones stand for, and loops over time take long to be traced.
+LONG = {"tcn_7x10", "tcn_7x30", "transformer_5x32", "lstm_256", "slstm", "linoss"}
+COMPILED = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name in LONG))
+    for name in MODELS
+    if name not in NOT_COMPILED
+]
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_copies_are_equal_and_independent(name):
     model, x = build(name), inputs()
@@ -51,7 +60,7 @@ def test_copies_are_equal_and_independent(name):
     assert torch.equal(model(x), before)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in NOT_COMPILED])
+@pytest.mark.parametrize("name", COMPILED)
 def test_compiled_models_give_the_same_outputs_and_gradients(name):
     model, other, x = build(name), build(name), inputs()
     torch._dynamo.reset()
@@ -65,7 +74,7 @@ def test_compiled_models_give_the_same_outputs_and_gradients(name):
 
 
 @pytest.mark.filterwarnings("ignore:.*assigned during export")
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in NOT_COMPILED])
+@pytest.mark.parametrize("name", COMPILED)
 def test_exported_models_give_the_same_outputs(name):
     """Those with `ANY_LENGTH` for all lengths, the others for the length that they were given."""
     model = build(name)
