@@ -98,7 +98,3 @@ class Dyck(TokenTask):
         joint[k:, k] = empty / k
         memoryless = best_guess(joint / joint.sum())
         return {"uniform": uniform(self.answers), "memoryless": memoryless, "floor": CERTAIN}
-
-    @property
-    def memory(self) -> int:
-        return self.lengths[1] - 1

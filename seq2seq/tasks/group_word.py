@@ -99,7 +99,3 @@ class GroupWord(PrefixTask):
         joint = np.zeros((len(self.drawn), order))
         np.put_along_axis(joint, after, chance * before[None], 1)
         return joint if self.tokens == 1 else joint.sum(0, keepdims=True)
-
-    @property
-    def memory(self) -> int:
-        return self.steps(self.lengths[1]) - 1

@@ -55,7 +55,3 @@ class Induction(TokenTask):
             "in_context": in_context,
             "floor": CERTAIN,
         }
-
-    @property
-    def memory(self) -> int:
-        return self.lengths[1] - 1

@@ -72,7 +72,3 @@ class NgramLookup(TokenTask):
     def guesses(self) -> dict[str, Guess]:
         guess = uniform(self.alphabet)
         return {"uniform": guess, "memoryless": guess, "floor": CERTAIN}
-
-    @property
-    def memory(self) -> int:
-        return self.steps(self.lengths[1]) - 1

@@ -59,7 +59,3 @@ class SelectiveCopy(TokenTask):
     def guesses(self) -> dict[str, Guess]:
         guess = uniform(self.A)
         return {"uniform": guess, "memoryless": guess, "floor": CERTAIN}
-
-    @property
-    def memory(self) -> int:
-        return self.steps(self.lengths[1]) - 1

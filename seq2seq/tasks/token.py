@@ -122,6 +122,11 @@ class TokenTask(GeneratedTask):
         return length
 
     @property
+    def memory(self) -> int:
+        """From the last step of the longest problem back to its first, unless a task says less."""
+        return self.steps(self.lengths[1]) - 1
+
+    @property
     def chance(self) -> float:
         """The accuracy that counts as none in `scaled`."""
         return 1 / self.answers
@@ -251,10 +256,6 @@ class PrefixTask(TokenTask):
         asked = ends if self.supervise == "answer" else ends[::-1].cumsum()[::-1]
         return asked / asked.sum()
 
-    @property
-    def memory(self) -> int:
-        return self.lengths[1] - 1
-
 
 @dataclass(eq=False, kw_only=True)
 class StringTask(TokenTask):
@@ -304,10 +305,6 @@ class StringTask(TokenTask):
         x = F.pad(strings, (0, self.factor * high))
         x = x.masked_fill(places >= 0, 0).masked_fill(asked, self.alphabet)
         return x, answer.masked_fill(~asked, IGNORED)
-
-    @property
-    def memory(self) -> int:
-        return self.steps(self.lengths[1]) - 1
 
 
 def bounds(key: str, value: Any) -> tuple[int, int]:
