@@ -35,7 +35,7 @@ class RunSweeper(Sweeper):
             ConfigError: the launcher is not installed, or the runs would be moved.
         """
         check_folders(config.hydra)
-        from seq2seq.sweep.compose import Composer
+        from seq2seq.compose import Composer
 
         config.hydra.sweep.dir = str(place(config.paths.outputs))
         self.config: DictConfig = config

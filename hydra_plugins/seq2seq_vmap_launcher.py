@@ -30,7 +30,7 @@ class VmapLauncher(Launcher):
         """
         if self.workers is not None:
             checks.integer("hydra.launcher.workers", self.workers)
-        from seq2seq.sweep.compose import Composer
+        from seq2seq.compose import Composer
 
         self.config = config
         self.hydra_context = hydra_context

@@ -4,9 +4,9 @@ import re
 import time
 
 import pytest
-from hydra import compose, initialize_config_dir
+from composed import composed
 
-from seq2seq import memory, schema
+from seq2seq import memory
 from seq2seq.build import build, build_task
 from seq2seq.footprint import footprint, kept_by
 from seq2seq.models import RNN
@@ -15,9 +15,7 @@ from seq2seq.training import check
 
 
 def config(overrides: str):
-    schema.register()
-    with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
-        return compose("train", overrides=overrides.split())
+    return composed(*overrides.split())
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hydra import compose, initialize_config_dir
+from composed import composed
 
 from seq2seq import multirun, schema
 from seq2seq.build import load_model
@@ -43,9 +43,7 @@ SMALL = [
 
 
 def config(*overrides: str):
-    schema.register()
-    with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
-        return compose("train", overrides=list(overrides))
+    return composed(*overrides)
 
 
 @pytest.mark.parametrize(

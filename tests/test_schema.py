@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import shell
-from hydra import compose, initialize_config_dir
+from composed import composed
 from hydra.errors import OverrideParseException
 from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
@@ -21,21 +21,13 @@ PICKLES = "lightning.fabric.utilities.cloud_io._load"
 GROUPS = ("task", "model", "objective", "optimizer", "trainer", "callbacks", "logger")
 
 
-@pytest.fixture(autouse=True)
-def configs():
-    schema.register()
-    schema.register()
-    with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
-        yield
-
-
 def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (schema.CONFIGS / group).glob("*.yaml"))
 
 
 @pytest.mark.parametrize("model", choices("model"))
 def test_every_model_is_built_from_its_config(model):
-    cfg = compose("train", overrides=[f"model={model}"])
+    cfg = composed(f"model={model}")
     schema.check(cfg)
     built = instantiate(cfg.model, input_dim=2, output_dim=3)
     assert built.hidden_size == cfg.model.hidden_size
@@ -51,12 +43,12 @@ def test_every_model_is_built_from_its_config(model):
     ],
 )
 def test_every_other_choice_passes_the_check(group, choice):
-    schema.check(compose("train", overrides=[f"{group}={choice}"]))
+    schema.check(composed(f"{group}={choice}"))
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_is_legal_and_states_its_claim(experiment):
-    cfg = compose("train", overrides=[f"experiment={experiment}"], return_hydra_config=True)
+    cfg = composed(f"experiment={experiment}", hydra=True)
     assert cfg.name
     assert cfg.claim
     assert cfg.refuted_if
@@ -289,15 +281,15 @@ def test_annotations_become_config_types():
 )
 def test_texts_that_hydra_cannot_read_are_given_back_quoted(text):
     with pytest.raises(OverrideParseException) as caught:
-        compose("train", overrides=[f"paths.outputs={text}"])
+        composed(f"paths.outputs={text}")
     line = schema.explain(caught.value)
     assert line.startswith(f"cannot read paths.outputs={text};")
     (override,) = shlex.split(line.partition(" write ")[2])
-    assert compose("train", overrides=[override]).paths.outputs == text
+    assert composed(override).paths.outputs == text
 
 
 def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
-    one, other = (compose("train", overrides=[f"optimizer.lr={lr}"]) for lr in ("1", "1.0"))
+    one, other = (composed(f"optimizer.lr={lr}") for lr in ("1", "1.0"))
     assert one.optimizer.lr == 1.0
     assert isinstance(one.optimizer.lr, float)
     assert one == other
@@ -386,7 +378,7 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
 )
 def test_what_composing_lets_through_is_refused(overrides, message):
     with pytest.raises(Exception, match=r".") as caught:
-        schema.check(compose("train", overrides=["model=rnn", *overrides]))
+        schema.check(composed("model=rnn", *overrides))
     line = schema.explain(caught.value)
     assert message in line
     assert "\n" not in line
@@ -410,6 +402,6 @@ def test_what_composing_lets_through_is_refused(overrides, message):
 )
 def test_the_constructors_own_rules_are_told_in_one_line(overrides, message):
     with pytest.raises(ConfigError) as caught:
-        training.check(compose("train", overrides=overrides))
+        training.check(composed(*overrides))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -10,10 +10,10 @@ import lightning
 import numpy as np
 import pytest
 import shell
-from hydra import compose, initialize_config_dir
+from composed import composed
 from omegaconf import OmegaConf
 
-from seq2seq import schema, train
+from seq2seq import train
 from seq2seq.build import build
 from seq2seq.callbacks import stopping
 from seq2seq.runs import run_folder, trajectory_hash
@@ -46,21 +46,14 @@ def run(folder, *overrides):
     return train([*SMALL, f"paths.outputs={folder}", *overrides])
 
 
-@pytest.fixture(scope="module")
-def config():
-    schema.register()
-    with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
-        yield small_config
-
-
-def small_config(*overrides):
+def config(*overrides):
     other = any(override.startswith("task=") for override in overrides)
     given = [o for o in SMALL if not (other and o.startswith("task"))]
-    return compose("train", overrides=[*given, *overrides])
+    return composed(*given, *overrides)
 
 
 @pytest.fixture(scope="module")
-def plain_config(config):
+def plain_config():
     return config()
 
 
@@ -89,9 +82,7 @@ def test_an_argument_that_is_not_heeded_is_refused_with_its_remedy(plain_config,
 @pytest.mark.parametrize(
     ("epochs", "size", "batch", "steps"), [(2, 100, 10, 20), (1, 100, 30, 4), (3, 100, 30, 10)]
 )
-def test_epochs_are_steps_in_which_every_sequence_is_seen_that_often(
-    config, epochs, size, batch, steps
-):
+def test_epochs_are_steps_in_which_every_sequence_is_seen_that_often(epochs, size, batch, steps):
     sizes = (f"task.train_size={size}", f"task.batch_size={batch}", "scheduler=cosine")
     counted = config(*sizes, f"trainer.max_epochs={epochs}")
     assert counted.trainer.max_steps == counted.scheduler.T_max == steps
@@ -129,7 +120,7 @@ def test_a_run_out_of_time_is_stopped_and_goes_on_when_asked_again(tmp_path, mon
     assert np.array_equal(ended.history["loss"], whole.history["loss"])
 
 
-def test_the_time_that_a_run_is_given_is_no_part_of_what_it_is(config):
+def test_the_time_that_a_run_is_given_is_no_part_of_what_it_is():
     assert trajectory_hash(config("trainer.max_time=00:00:01:00")) == trajectory_hash(config())
 
 
@@ -179,7 +170,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("overrides", REFUSED)
-def test_what_would_fail_or_have_no_effect_is_refused(config, overrides):
+def test_what_would_fail_or_have_no_effect_is_refused(overrides):
     with pytest.raises(ConfigError) as caught:
         plan([((), config(*overrides.split()))])
     assert REFUSED[overrides] in str(caught.value)
@@ -223,7 +214,7 @@ TASKS = {
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_knows_the_names_of_what_it_measures(config, name):
+def test_a_task_knows_the_names_of_what_it_measures(name):
     sizes = [] if name == "text" else [f"task.{s}_size=4" for s in ("train", "val", "test")]
     task, module = build(config(f"task={name}", *TASKS[name], *sizes))
     x, y = next(iter(task.val_dataloader()))

@@ -15,7 +15,7 @@ from typing import Any
 
 import lightning
 import torch
-from hydra import compose, initialize_config_dir
+from hydra import initialize_config_dir
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -30,6 +30,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from seq2seq import checks, schema
 from seq2seq.build import build, build_task, refusing
 from seq2seq.callbacks import Checkpoints
+from seq2seq.compose import compose
 from seq2seq.footprint import check_memory
 from seq2seq.module import SequenceModule
 from seq2seq.runs import own
@@ -74,7 +75,7 @@ def configure(overrides: Sequence[str] = ()) -> DictConfig:
         ConfigError: the overrides do not make a config that can be run.
     """
     with composing(overrides) as arguments:
-        cfg = compose("train", overrides=arguments, return_hydra_config=True)
+        cfg = compose(arguments)
         schema.check_folders(cfg.hydra)
     cfg = own(cfg)
     try:

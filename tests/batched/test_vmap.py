@@ -1,6 +1,5 @@
 """Runs trained together end as they do alone: the serial path is the oracle."""
 
-import functools
 import json
 import os
 import shutil
@@ -14,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from composed import composed
 from lightning import Callback
 from omegaconf import DictConfig, OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from seq2seq import memory, schema
+from seq2seq import memory
 from seq2seq.analysis.report import Sweep, growth
 from seq2seq.batched import batches, chunk, grouping, train_all, workers
 from seq2seq.batched.member import Member
@@ -72,15 +71,8 @@ MEMBERS: tuple[dict[str, Any], ...] = (
 def configs(
     folder: Path, *overrides: str, members: Sequence[dict[str, Any]] = MEMBERS
 ) -> list[DictConfig]:
-    base = changed(composed(*overrides), {"paths.outputs": str(folder)})
+    base = changed(composed(*TINY, *overrides), {"paths.outputs": str(folder)})
     return [changed(base, member) for member in members]
-
-
-@functools.cache
-def composed(*overrides: str) -> DictConfig:
-    schema.register()
-    with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
-        return compose("train", overrides=[*TINY, *overrides])
 
 
 def changed(base: DictConfig, values: dict[str, Any]) -> DictConfig:
@@ -565,9 +557,7 @@ def test_a_report_has_the_numbers_of_single_runs(tmp_path: Path) -> None:
     small = ["experiment=plateau_shift", "model.hidden_size=8", "trainer.max_steps=900"]
     small += ["optimizer.lr=5e-3", "task.val_size=50", "task.test_size=50"]
     members = [{"task.k": k, "seed": seed} for k in (1, 2, 3) for seed in (0, 1)]
-    schema.register()
-    with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
-        base = compose("train", overrides=[*small, "callbacks.progress=null"])
+    base = composed(*small, "callbacks.progress=null")
     tables, fits = [], []
     for name, train in (("alone", lambda cfgs: list(map(run, cfgs))), ("together", train_all)):
         made = [

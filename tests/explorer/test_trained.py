@@ -303,8 +303,9 @@ def test_unseen_characters_get_a_note(visit, settled):
 def test_stop_ends_the_writing(visit):
     page = visit("text?length=2000&model=text-char-transformer")
     page.get_by_role("button", name="Write").click()
-    page.wait_for_function(
-        "() => document.querySelector('[data-block=text]')?.textContent.length > 20"
+    page.wait_for_function(  # until the text that the page began with has given way to a new one
+        """() => { const letters = document.querySelector("[data-block=text]").textContent.length;
+        return letters > 20 && letters < 1500 }"""
     )
     # At once: on a busy machine 2,000 letters are sooner written than a mouse is moved.
     page.get_by_role("button", name="Stop").click(force=True)

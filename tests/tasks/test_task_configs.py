@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from composed import composed
 from hydra.errors import ConfigCompositionException
 from hydra.utils import instantiate
 
@@ -14,9 +14,7 @@ SMALL = ["task.train_size=4", "task.val_size=2", "task.test_size=2"]
 
 
 def build(*overrides):
-    schema.register()
-    with initialize_config_dir(str(schema.CONFIGS), version_base="1.3"):
-        cfg = compose("train", ["model=rnn", *overrides])
+    cfg = composed("model=rnn", *overrides)
     schema.check(cfg)
     return instantiate(cfg.task)
 

@@ -1,13 +1,18 @@
-"""Compose the configs of a sweep's jobs: what they share once, what tells them apart each."""
+"""Compose configs: what several of them share once, what tells them apart each."""
 
 import copy
 import functools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hydra import compose as compose_alone
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq import schema
@@ -15,6 +20,37 @@ from seq2seq.runs import chosen
 
 #: Most configs that are kept to be changed; each takes 200 kB.
 MOST_SHARED = 64
+
+
+def compose(overrides: Sequence[str]) -> DictConfig:
+    """What `hydra.compose("train", overrides, return_hydra_config=True)` gives, sooner if again.
+
+    Files are chosen and merged once for all configs of a process that choose the same, and again
+    when a file of the project's configs has changed. Hydra must be initialised.
+
+    Raises:
+        HydraException: the overrides do not make a config.
+    """
+    composer = _composer(_files())
+    if not composer.serves(overrides):
+        return compose_alone("train", [*overrides], return_hydra_config=True)
+    cfg = composer(overrides)
+    cfg.hydra.runtime.cwd = os.getcwd()
+    return cfg
+
+
+@functools.lru_cache(maxsize=1)
+def _composer(files: tuple[tuple[str, int], ...]) -> "Composer":
+    """For single runs: the config of no overrides; `files` tells what it was made from."""
+    loader = GlobalHydra.instance().config_loader()
+    assert isinstance(loader, ConfigLoaderImpl)
+    return Composer(loader, loader.load_configuration("train", [], RunMode.RUN))
+
+
+def _files() -> tuple[tuple[str, int], ...]:
+    """The project's configs and when each was written."""
+    paths = sorted(schema.CONFIGS.rglob("*.yaml"))
+    return tuple((str(path), path.stat().st_mtime_ns) for path in paths)
 
 
 class Composer:
@@ -64,6 +100,14 @@ class Composer:
         ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
         self._note(cfg, parsed)
         return cfg
+
+    def serves(self, overrides: Sequence[str]) -> bool:
+        """Whether they are of one run, and of Hydra's node leave that alone which finds files."""
+        try:
+            parsed = [self._parse(override) for override in overrides]
+        except HydraException:  # Hydra itself says what is wrong with which
+            return False
+        return not any(o.is_sweep_override() or o.is_hydra_override() for o in parsed)
 
     def plain(self, overrides: Sequence[str]) -> dict[str, Any]:
         """What `schema.plain` makes of a job's config, and `command` with its `choices`.

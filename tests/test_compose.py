@@ -1,8 +1,11 @@
 """Configs composed from what a sweep's jobs share are those that Hydra composes for each."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
+from hydra import compose as compose_alone
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,9 +15,9 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from seq2seq import schema
+from seq2seq.compose import Composer, compose
 from seq2seq.runs import chosen, trajectory_hash
 from seq2seq.schema import ConfigError
-from seq2seq.sweep.compose import Composer
 from seq2seq.sweep.sweeper import expand
 
 JOBS = [
@@ -42,6 +45,32 @@ def test_every_job_has_the_config_that_hydra_gives_it(composer):
     for job in [*JOBS, *reversed(JOBS)]:
         expected = composer.loader.load_sweep_config(composer.config, job)
         assert OmegaConf.to_yaml(composer(job)) == OmegaConf.to_yaml(expected), job
+
+
+def test_a_config_composed_again_is_that_of_hydra(composer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for job in [*JOBS, *reversed(JOBS)]:
+        expected = compose_alone("train", job, return_hydra_config=True)
+        assert OmegaConf.to_yaml(compose(job)) == OmegaConf.to_yaml(expected), job
+
+
+def test_a_config_follows_the_files_that_it_comes_from(monkeypatch, tmp_path):
+    configs = Path(shutil.copytree(schema.CONFIGS, tmp_path / "configs"))
+    monkeypatch.setattr(schema, "CONFIGS", configs)
+    with initialize_config_dir(str(configs), version_base="1.3"):
+        assert compose(["model=rnn"]).model.cell == "tanh"
+        file = configs / "model" / "rnn.yaml"
+        file.write_text(file.read_text().replace("cell: tanh", "cell: relu"))
+        assert compose(["model=rnn"]).model.cell == "relu"
+
+
+@pytest.mark.parametrize("job", [["task.k=4,8"], ["model=rnm"], ["task.k='"], ["task.delay=3"]])
+def test_what_cannot_be_composed_is_refused_as_by_hydra(composer, job):
+    with pytest.raises(HydraException) as ours:
+        compose(job)
+    with pytest.raises(HydraException) as theirs:
+        compose_alone("train", job, return_hydra_config=True)
+    assert str(ours.value) == str(theirs.value)
 
 
 #: Jobs that share a config, changed from one to the next, and some that cannot.
