@@ -279,7 +279,9 @@ def start():
     """Starts the command as a shell would, Ctrl-C included."""
 
     def start(*arguments):
-        return programs.enter_context(shell.Program(SCRIPT, "--no-browser", *arguments))
+        program = programs.enter_context(shell.Program(SCRIPT, "--no-browser", *arguments))
+        programs.callback(program.kill)  # else the end of a test that failed would wait for it
+        return program
 
     with contextlib.ExitStack() as programs:
         yield start
