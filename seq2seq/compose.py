@@ -11,6 +11,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_d
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -36,6 +37,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         return compose_alone("train", [*overrides], return_hydra_config=True)
     cfg = composer(overrides)
     cfg.hydra.runtime.cwd = os.getcwd()
+    cfg.hydra.job.name = JobRuntime.instance().get("name")
     return cfg
 
 

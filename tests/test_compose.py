@@ -42,16 +42,16 @@ def composer():
 
 
 def test_every_job_has_the_config_that_hydra_gives_it(composer):
-    for job in [*JOBS, *reversed(JOBS)]:
-        expected = composer.loader.load_sweep_config(composer.config, job)
-        assert OmegaConf.to_yaml(composer(job)) == OmegaConf.to_yaml(expected), job
+    expected = [composer.loader.load_sweep_config(composer.config, job) for job in JOBS]
+    for job, config in [*zip(JOBS, expected, strict=True)] * 2:
+        assert OmegaConf.to_yaml(composer(job)) == OmegaConf.to_yaml(config), job
 
 
 def test_a_config_composed_again_is_that_of_hydra(composer, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for job in [*JOBS, *reversed(JOBS)]:
-        expected = compose_alone("train", job, return_hydra_config=True)
-        assert OmegaConf.to_yaml(compose(job)) == OmegaConf.to_yaml(expected), job
+    expected = [compose_alone("train", job, return_hydra_config=True) for job in JOBS]
+    for job, config in [*zip(JOBS, expected, strict=True)] * 2:
+        assert OmegaConf.to_yaml(compose(job)) == OmegaConf.to_yaml(config), job
 
 
 def test_a_config_follows_the_files_that_it_comes_from(monkeypatch, tmp_path):
@@ -100,12 +100,13 @@ SWEPT = [
 
 
 def test_a_job_is_checked_on_the_values_that_hydra_gives_it(composer):
-    for job in [*SWEPT, *reversed(SWEPT)]:
-        expected = composer.loader.load_sweep_config(composer.config, job)
+    expected = [composer.loader.load_sweep_config(composer.config, job) for job in SWEPT]
+    both = [*zip(SWEPT, expected, strict=True)]
+    for job, config in [*both, *reversed(both)]:
         found = dict(composer.plain(job))
-        assert found.pop("command") == {"choices": chosen(expected.hydra)}
-        assert repr(found) == repr(schema.plain(expected)), job
-        assert trajectory_hash(found) == trajectory_hash(expected), job
+        assert found.pop("command") == {"choices": chosen(config.hydra)}
+        assert repr(found) == repr(schema.plain(config)), job
+        assert trajectory_hash(found) == trajectory_hash(config), job
 
 
 def test_values_that_are_refused_leave_the_jobs_after_them_as_they_are(composer):

@@ -83,7 +83,7 @@ def png(figure: Figure, path: str | Path) -> None:
 def files(figure: Figure, path: Path) -> str:
     """Write the figure as `path.svg`, `path.pdf` and `path.png`; returns the SVG document."""
     drawing = svg(figure)
-    figure.set_layout_engine("none")  # as it has been laid out
+    figure.set_layout_engine(None)  # it has been laid out; else each file is drawn twice
     Path(f"{path}.svg").write_text(drawing, encoding="utf-8")
     png(figure, f"{path}.png")
     with style():
