@@ -216,6 +216,9 @@ def test_a_replication_is_judged_beside_the_first_seeds(tmp_path):
             folder = write_run(tmp_path / "sweep", k, seed, tau, steps=700, conditions=GROWS)
             for name in ("kernel.npz", "eigenvalues.npz"):  # fewer figures
                 (folder / name).unlink()
+            command = f"python train.py -m k={k} 'paths.outputs={tmp_path}/a b'"
+            made = {"version": "1.2", "date": "2026-01-01", "command": command}
+            (folder / "provenance.json").write_text(json.dumps(made))
     stored = tmp_path / "results" / "sweep.json"
     words = Page(report(tmp_path / "sweep", store=stored).read_text(encoding="utf-8")).words
     told = json.loads(stored.read_text(encoding="utf-8"))
@@ -226,6 +229,8 @@ def test_a_replication_is_judged_beside_the_first_seeds(tmp_path):
     assert told["agreement"] in words
     assert [row["set"] for row in told["rows"]] == ["first"] * 3 + ["replication"] * 3
     assert [law["set"] for law in told["laws"]] == ["first", "replication"]
+    # Where runs stood on the machine that made them is nothing to others.
+    assert told["runs"]["command"] == [f"python train.py -m k={k}" for k in (4, 7, 10)]
     (claim,) = told["sets"][0]["claims"]
     assert claim["power"]["the fitted exponential law"]["supported"] > 0.6
     assert claim["power"]["the fitted power law"]["supported"] < 0.4

@@ -1,6 +1,7 @@
 """The numbers of a report as rows, for `results/*.json`."""
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,11 @@ def write(
         claim=config.get("claim"),
         verdict=first.word,
         agreement=agreement(every),
-        runs={key: list(told) for key, told in made if key in ("code", "date", "command")},
+        runs={
+            key: [*dict.fromkeys(_anywhere(text) if key == "command" else text for text in told)]
+            for key, told in made
+            if key in ("code", "date", "command")
+        },
         figures=[*drawings],
         sets=[judged(part) for part in every],
         laws=[m | _law(fit, p.sweep.memory_word) for m, p in marked for fit in p.fits],
@@ -54,6 +59,11 @@ def write(
     for name, drawing in drawings.items():
         folder.mkdir(exist_ok=True)
         write_atomically(folder / f"{name}.svg", drawing.encode())
+
+
+def _anywhere(command: str) -> str:
+    """A command without the folders of the machine that it ran on."""
+    return shlex.join(word for word in shlex.split(command) if not word.startswith("paths."))
 
 
 def judged(part: Part) -> dict[str, Any]:
