@@ -64,8 +64,9 @@ def build(
     task.contiguous = task.reads_on and getattr(model, "carries_state", False) is True
     with refusing("objective"):
         objective = instantiate(cfg.objective)
-        if not objective.uses_samples:
+        if hasattr(objective, "bind"):
             objective.bind(model, task)
+        if not objective.uses_samples:
             task.uses_samples = False
     module = SequenceModule(
         model,

@@ -59,6 +59,14 @@ def even(key: str, value: int) -> None:
         refuse(key, value, "be even here", value + 1)
 
 
+def divides(key: str, value: int, whole_key: str, whole: int, remedy: str) -> None:
+    """Raise ValueError unless `value` divides `whole`; `remedy` is what to set."""
+    if whole % value:
+        names = (part.rpartition(".")[2] for part in (key, whole_key))
+        given = ", ".join(f"{n}={v}" for n, v in zip(names, (value, whole), strict=True))
+        raise ValueError(f"{key} must divide {whole_key}, got {given}; set {remedy}")
+
+
 def ordered(low_key: str, low: float, high_key: str, high: float) -> None:
     """Raise ValueError unless 0 < low <= high."""
     positive(low_key, low)

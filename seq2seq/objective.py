@@ -5,9 +5,12 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import grad
 
 from seq2seq import checks
+from seq2seq.models.around import Around
 from seq2seq.models.impulse import responses
 from seq2seq.seeds import generator
 from seq2seq.theory.population import PopulationLoss
@@ -42,6 +45,67 @@ class Sampled:
         if self.horizon == "last":
             output, y = output[:, -1:], y[:, -1:]
         return loss(output, y)
+
+
+class Ridge:
+    """Ridge regression of a readout (C, d) on fixed states, which one step of size 1 solves.
+
+    The gradient is θ − θ*, θ being (C, d) and θ* the minimum of Σ w (o − y)² + ridge·|C|² over the
+    batch, so that `optimizer=sgd optimizer.lr=1` arrives in one step; w is 1 where the task's
+    squared error counts the output and 0 elsewhere. The value is the task's loss before the step.
+    The normal equations are solved in float64.
+
+    Args:
+        ridge: weight of |C|² beside a sum over sequences and times.
+    """
+
+    uses_samples = True
+
+    def __init__(self, ridge: float = 1e-6) -> None:
+        checks.positive("objective.ridge", ridge, 1e-6)
+        self.ridge = ridge
+
+    def bind(self, model: Any, task: Any) -> None:
+        """Raise ValueError unless the states of the model are fixed and the task has numbers."""
+        inner = getattr(model, "model", model)
+        if not hasattr(inner, "states"):
+            raise ValueError(
+                f"objective=ridge needs a model with fixed states, got {type(inner).__name__}; "
+                "choose model=esn, or objective=sampled"
+            )
+        if task.vocabulary_size is not None:
+            raise ValueError(
+                f"objective=ridge needs targets that are numbers, got {type(task).__name__}; choose "
+                "task=narma or another such, or objective=sampled"
+            )
+
+    def __call__(self, model: Any, batch: Batch, loss: Callable[..., Tensor]) -> Tensor:
+        """The loss of `model` on `batch`, whose gradient is θ − θ*."""
+        x, y = batch
+        with torch.no_grad():
+            value = loss(model(x), y)
+            readout, wanted = self._solve(model, x, lambda o: loss(o, y))
+        theta = torch.cat([readout.weight.T, readout.bias[None]])
+        way = (theta - wanted.to(theta.dtype)).square().sum() / 2
+        return value + way - way.detach()
+
+    def _solve(
+        self, model: Any, x: Tensor, loss: Callable[[Tensor], Tensor]
+    ) -> tuple[nn.Linear, Tensor]:
+        """The readout and its θ*, (states + 1, output_dim)."""
+        leave, enter, inner = (lambda o: o), (lambda x: x), model
+        if isinstance(model, Around):
+            leave, enter, inner = model.leave, model.enter, model.model
+        states = F.pad(inner.states(enter(x)).double(), (0, 1), value=1.0).flatten(0, 1)
+        zero = x.new_zeros(*x.shape[:2], inner.output_dim)
+        slope = grad(lambda o: loss(leave(o)))
+        at_zero, at_one = slope(zero).double(), slope(zero + 1).double()  # −2wy and 2w(1 − y)
+        weights = ((at_one - at_zero) / 2).flatten(0, 1)
+        target = torch.where(weights > 0, -at_zero.flatten(0, 1) / (2 * weights), 0.0)
+        counted = (weights.amax(-1, keepdim=True) > 0).double() * states
+        penalty = F.pad(torch.full_like(states[0, 1:], self.ridge), (0, 1)).diag()
+        gram = counted.T @ states + penalty
+        return inner.readout, torch.linalg.solve(gram, counted.T @ target)
 
 
 class Population:

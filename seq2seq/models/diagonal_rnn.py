@@ -5,29 +5,22 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq import checks
 from seq2seq.models.batching import superposed
 from seq2seq.models.impulse import Responses
 from seq2seq.models.state_space import (
+    PARAMETERISATIONS,
     Layer,
     Outputs,
     StateSpaceModel,
+    check_parameterisation,
     geometric_sums,
     log_uniform,
     run_diagonal,
 )
 
-# Each parameterisation as the decay rate −Re λ > 0 for the weight w, and its inverse.
-PARAMETERISATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
-    "direct": (torch.neg, torch.neg),
-    "exp": (torch.exp, torch.log),
-    "softplus": (F.softplus, lambda rate: torch.log(torch.expm1(rate))),
-    "stable": (lambda w: 1 / (w.square() + 0.5), lambda rate: (1 / rate - 0.5).sqrt()),
-}
-FASTEST_STABLE = 2.0  # 1/(w² + 0.5) at w = 0
 SPECTRA = ("real", "complex")
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "linear": nn.Identity,
@@ -115,19 +108,14 @@ class DiagonalRNN(StateSpaceModel):
         super().__init__()
         self._size(input_dim, output_dim, hidden_size, num_layers)
         checks.one_of("model.spectrum", spectrum, SPECTRA)
-        checks.one_of("model.parameterisation", parameterisation, list(PARAMETERISATIONS))
         checks.positive("model.dt", dt)
         checks.ordered("model.min_decay", min_decay, "model.max_decay", max_decay)
+        check_parameterisation(parameterisation, max_decay, "model.max_decay=1.0")
         checks.one_of("model.activation", activation, list(ACTIVATIONS))
         if spectrum == "complex":
             checks.even("model.hidden_size", hidden_size)
         if max_frequency < 0:
             checks.refuse("model.max_frequency", max_frequency, "not be negative", 3.14)
-        if parameterisation == "stable" and max_decay >= FASTEST_STABLE:
-            raise ValueError(
-                f"model.max_decay must be below {FASTEST_STABLE} for model.parameterisation=stable,"
-                f" got {max_decay}; set model.max_decay=1.0 or model.parameterisation=exp"
-            )
         self.embedding = nn.Identity()
         self.layers = nn.ModuleList()
         count = hidden_size // 2 if spectrum == "complex" else hidden_size

@@ -8,13 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq import checks
-from seq2seq.models.mixer import Mixer, MixerBlock, MixerModel
+from seq2seq.models.mixer import MixerModel, Recurrence
 from seq2seq.models.model import State
+from seq2seq.models.scan import block_scan
 
 DISCRETISATIONS = ("implicit", "symplectic")
 
 
-class LinOSSMixer(Mixer):
+class LinOSSMixer(Recurrence):
     """Oscillators between two complex maps, then GLU(GELU(·)); see `LinOSS`.
 
     Real and imaginary parts, which do not mix as M is real, alternate.
@@ -49,14 +50,10 @@ class LinOSSMixer(Mixer):
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         M, factors = (z.repeat_interleave(2, -1) for z in self.system())
-        M, s = M[:, :, None], state
         driven = F.linear(x, self.B)[:, None] * factors[:, None]  # (time, 2, batch, 2N)
-        visited = []
-        for u in driven.unbind(0):
-            s = u if s is None else (M * s).sum(1) + u
-            visited.append(s[1])
-        y = F.linear(torch.stack(visited), self.C) + self.D * x
-        return self.mixing(y), s
+        states = block_scan(M, driven, state)
+        y = F.linear(states[:, 1], self.C) + self.D * x
+        return self.mixing(y), states[-1]
 
     def initial_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> State:
         """z and y, (2, batch, 2N)."""
@@ -108,5 +105,5 @@ class LinOSS(MixerModel):
     @torch.no_grad()
     def eigenvalues(self) -> list[Tensor]:
         one = torch.zeros(1, 1, self.hidden_size)
-        blocks = [layer for layer in self.layers if isinstance(layer, MixerBlock)]
-        return [block.mixer.spectrum(one)[0, 0] for block in blocks]
+        mixers = (part for part in self.modules() if isinstance(part, LinOSSMixer))
+        return [mixer.spectrum(one)[0, 0] for mixer in mixers]

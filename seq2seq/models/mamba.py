@@ -11,8 +11,8 @@ from torch.autograd.function import once_differentiable
 from seq2seq import checks
 from seq2seq.models.batching import members_first
 from seq2seq.models.mixer import (
-    Mixer,
     MixerModel,
+    Recurrence,
     ShortConvolution,
     has_negative,
     spread,
@@ -86,7 +86,7 @@ class SelectiveScan(torch.autograd.Function):
         return SelectiveScan.apply(steps, A, *sequences, before, negative), (1, 1)
 
 
-class MambaMixer(Mixer):
+class MambaMixer(Recurrence):
     """SiLU(W z) ⊙ S6(Conv(W' z)), mapped back; see `Mamba`."""
 
     def __init__(

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from seq2seq import checks
 from seq2seq.models.delta import matrix_scan
 from seq2seq.models.mixer import (
-    Mixer,
     MixerModel,
+    Recurrence,
     ShortConvolution,
     has_negative,
     spread,
@@ -67,15 +67,14 @@ def stabilise(
     return gates * (earlier - m).exp(), (logarithms - m).exp(), m
 
 
-class MatrixMixer(Mixer):
+class MatrixMixer(Recurrence):
     """Heads that write v at k into a matrix and read it at q; see `MatrixState`."""
 
     def __init__(
         self,
         hidden_size: int,
-        num_heads: int,
-        key_dim: int,
-        value_dim: int,
+        sizes: tuple[int, int, int],
+        *,
         gate: str,
         delta: bool,
         householders: int,
@@ -90,7 +89,7 @@ class MatrixMixer(Mixer):
         rotation: bool,
     ) -> None:
         super().__init__()
-        self.sizes = num_heads, key_dim, value_dim
+        num_heads, key_dim, value_dim = self.sizes = sizes  # of heads, keys and values
         self.gate, self.delta, self.writes, self.negative = gate, delta, householders, negative
         self.feature_map, self.normaliser = feature_map, normaliser
         self.output_gate, self.rotation = output_gate, rotation
@@ -105,7 +104,7 @@ class MatrixMixer(Mixer):
         if gate == "head":
             self.step = nn.Linear(hidden_size, num_heads, bias=False)
             self.step_bias = nn.Parameter(step_bias(num_heads))
-            self.rate = nn.Parameter(torch.empty(num_heads).uniform_(1, 16).log())
+            self.rate = nn.Parameter(torch.empty(num_heads).uniform_(0 if delta else 1, 16).log())
         elif gate == "channel":
             self.fading = nn.Sequential(
                 nn.Linear(hidden_size, RANK, bias=False), nn.Linear(RANK, num_heads * key_dim)
@@ -321,11 +320,9 @@ class MatrixState(MixerModel):
         for key, value in (("key_dim", key_dim), ("value_dim", value_dim)):
             if value is not None:
                 checks.integer(f"model.{key}", value)
-        if None in (key_dim, value_dim) and hidden_size % num_heads:
-            raise ValueError(
-                f"model.num_heads must divide model.hidden_size, got num_heads={num_heads}, "
-                f"hidden_size={hidden_size}; set model.key_dim and model.value_dim"
-            )
+        if None in (key_dim, value_dim):
+            remedy = "model.key_dim and model.value_dim"
+            checks.divides("model.num_heads", num_heads, "model.hidden_size", hidden_size, remedy)
         checks.one_of("model.gate", gate, GATES)
         checks.integer("model.householders", householders)
         negative = has_negative(eigenvalues)
@@ -354,21 +351,19 @@ class MatrixState(MixerModel):
         self._build(
             lambda: MatrixMixer(
                 hidden_size,
-                num_heads,
-                key_dim,
-                value_dim,
-                gate,
-                delta,
-                householders,
-                negative,
-                feature_map,
-                normaliser,
-                conv,
-                norm,
-                output_gate,
-                shared_keys,
-                skip,
-                rotation,
+                (num_heads, key_dim, value_dim),
+                gate=gate,
+                delta=delta,
+                householders=householders,
+                negative=negative,
+                feature_map=feature_map,
+                normaliser=normaliser,
+                conv=conv,
+                norm=norm,
+                output_gate=output_gate,
+                shared_keys=shared_keys,
+                skip=skip,
+                rotation=rotation,
             ),
             mlp,
             dropout,

@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq import checks
-from seq2seq.models.mixer import Mixer, MixerModel, has_negative, spread
+from seq2seq.models.mixer import MixerModel, Recurrence, has_negative, spread
 from seq2seq.models.model import State
 from seq2seq.models.scan import gated_scan
 
 CELLS = {"gru": "minGRU", "lstm": "minLSTM"}
 
 
-class MinimalMixer(Mixer):
+class MinimalMixer(Recurrence):
     """The recurrence between two linear maps; see `MinimalRNN`."""
 
     def __init__(

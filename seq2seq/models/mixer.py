@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seq2seq import checks
 from seq2seq.models.graph import Row
-from seq2seq.models.model import RecurrentModel, State
+from seq2seq.models.model import RecurrentModel, SequenceModel, State
 from seq2seq.models.state_space import log_uniform
 
 RANGES = ([0, 1], [-1, 1])
@@ -35,19 +35,31 @@ def step_bias(count: int, low: float = 1e-3, high: float = 0.1) -> Tensor:
 
 
 class Mixer(nn.Module, ABC):
-    """A causal layer of constant width with a state of fixed size."""
+    """A causal layer with a state."""
 
     @abstractmethod
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """(time, batch, width) -> the same, from `state` (None: the initial one), and the last."""
+        """(time, batch, width) -> its outputs, from `state` (None: the initial one), and the last."""
 
     @abstractmethod
     def initial_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> State:
         """The state before the first input."""
 
+
+class Recurrence(Mixer):
+    """A mixer whose state has a fixed size."""
+
     @abstractmethod
     def spectrum(self, x: Tensor) -> Tensor:
         """The eigenvalues of each time's transition: (time, batch, width) -> (time, batch, n)."""
+
+
+class Cell(Mixer):
+    """A mixer whose state is what it gives out, changed by one matrix from time to time."""
+
+    @abstractmethod
+    def linearised(self) -> Tensor:
+        """That matrix, without nonlinearity: (n, n)."""
 
 
 class ShortConvolution(nn.Module):
@@ -100,12 +112,17 @@ class MixerBlock(nn.Module):
         return x if self.mlp is None else x + self.dropout(self.mlp(x)), state
 
 
-class MixerModel(RecurrentModel):
-    """A linear embedding, residual blocks, layer norm and a linear readout; time leads inside."""
+class MixerStack(SequenceModel):
+    """An embedding, layers that mix times, a norm and a linear readout; time leads inside."""
 
+    embedding: nn.Module
+    layers: nn.ModuleList
+    norm: nn.Module
+    readout: nn.Linear
     title = ""  # as a drawing names the layers, if not as the class
 
     def _build(self, mixer: Callable[[], Mixer], mlp: int, dropout: float) -> None:
+        """Residual blocks between linear maps, the last one after a norm."""
         checks.integer("model.mlp", mlp, 0)
         checks.within("model.dropout", dropout, "[0, 1)", 0.0)
         self.embedding = nn.Linear(self.input_dim, self.hidden_size)
@@ -130,20 +147,41 @@ class MixerModel(RecurrentModel):
 
     def initial_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> State:
         """Per layer that of its mixer."""
-        return tuple(mixer.initial_state(batch_size, device, dtype) for mixer in self._mixers())
+        mixers = (module for module in self.modules() if isinstance(module, Mixer))
+        return tuple(mixer.initial_state(batch_size, device, dtype) for mixer in mixers)
 
-    def _mixers(self) -> list[Mixer]:
-        return [module for module in self.modules() if isinstance(module, Mixer)]
+
+class MixerModel(MixerStack, RecurrentModel):
+    """Residual blocks whose mixers have states of fixed size."""
 
     @torch.no_grad()
     def spectra(self, x: Tensor) -> list[Tensor]:
         z = self.embedding(x.transpose(0, 1))
         found = []
         for layer in self.layers:
-            assert isinstance(layer, MixerBlock)
+            assert isinstance(layer, MixerBlock) and isinstance(layer.mixer, Recurrence)
             found.append(layer.mixer.spectrum(layer.norm(z)).transpose(0, 1))
             z, _ = layer(z, None)
         return found
 
     def rows(self, length: int) -> Iterator[Row]:
         return self._rows(length, self.title or type(self).__name__, residual=True)
+
+
+class LayeredRNN(MixerStack, RecurrentModel):
+    """Cells, each of which reads the one below, and a linear readout."""
+
+    def _stack(self, cell: Callable[[int], Cell]) -> None:
+        """`cell` makes one for a width of its inputs."""
+        widths = [self.input_dim] + [self.hidden_size] * (self.num_layers - 1)
+        self.embedding = self.norm = nn.Identity()
+        self.layers = nn.ModuleList(map(cell, widths))
+        self.readout = nn.Linear(self.hidden_size, self.output_dim)
+
+    @torch.no_grad()
+    def eigenvalues(self) -> list[Tensor]:
+        cells = (layer for layer in self.layers if isinstance(layer, Cell))
+        return [torch.linalg.eigvals(cell.linearised()) for cell in cells]
+
+    def rows(self, length: int) -> Iterator[Row]:
+        return self._rows(length, self.title or type(self).__name__)

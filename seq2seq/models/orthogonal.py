@@ -1,21 +1,75 @@
 """Recurrent networks whose recurrent matrix is orthogonal by construction."""
 
 import math
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from seq2seq import checks
-from seq2seq.models.graph import Row
-from seq2seq.models.model import RecurrentModel, State
+from seq2seq.models.batching import members_first
+from seq2seq.models.mixer import Cell, LayeredRNN
+from seq2seq.models.model import State
 
 MAPS = ("exponential", "cayley")
 ACTIVATIONS = ("modrelu", "linear")
 
 
-class OrthogonalLayer(nn.Module):
+class RotationScan(torch.autograd.Function):
+    """h_t = σ(W h_{t−1} + u_t): u (time, members, batch, n), W (members, n, n), h_{−1} one time.
+
+    σ is the identity, or with a threshold b (members, 1, n) modReLU, sign(z)·relu(|z| + b).
+    """
+
+    @staticmethod
+    def forward(u: Tensor, weight: Tensor, threshold: Tensor | None, before: Tensor) -> Tensor:
+        h, size = torch.empty_like(u), torch.empty_like(before)
+        for u_t, h_t in zip(u, h, strict=True):
+            torch.baddbmm(u_t, before, weight.mT, out=h_t)
+            if threshold is not None:
+                torch.abs(h_t, out=size).add_(threshold).relu_()
+                h_t.sign_().mul_(size)
+            before = h_t
+        return h
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, weight, threshold, before = inputs
+        ctx.save_for_backward(weight, before, output)
+        ctx.bent = threshold is not None
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dh: Tensor) -> Any:
+        weight, before, h = ctx.saved_tensors
+        signs = h.sign() if ctx.bent else None
+        alive = None if signs is None else signs.abs()
+        dz, dthreshold = torch.empty_like(dh), None
+        later = torch.zeros_like(before)
+        for t in range(len(h) - 1, -1, -1):
+            torch.baddbmm(dh[t], later, weight, out=dz[t])
+            later = dz[t] if alive is None else dz[t].mul_(alive[t])
+        if signs is not None:
+            dthreshold = (dz * signs).sum((0, 2))[:, None]
+        earlier = torch.cat([before[None], h[:-1]])
+        rows, columns = (z.transpose(0, 1).flatten(1, 2) for z in (dz, earlier))
+        return dz, torch.bmm(rows.mT, columns), dthreshold, torch.bmm(later, weight)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *arguments: Any) -> tuple[Tensor, int]:
+        """More members."""
+        leading = members_first(info, in_dims, arguments)
+        u, weight, threshold, before = leading
+        shape = u.shape[1:3]
+        weight, before = weight.flatten(0, 1), before.flatten(0, 1)
+        threshold = None if threshold is None else threshold.flatten(0, 1)
+        u = u.transpose(0, 1).flatten(1, 2)
+        h: Tensor = RotationScan.apply(u, weight, threshold, before)
+        return h.unflatten(1, (-1, shape[1])), 1
+
+
+class OrthogonalCell(Cell):
     """h_t = σ(ρ Q h_{t−1} + V x_t); see `OrthogonalRNN`."""
 
     def __init__(
@@ -43,7 +97,7 @@ class OrthogonalLayer(nn.Module):
         if activation == "modrelu":
             self.threshold = nn.Parameter(torch.empty(hidden_size).uniform_(-0.01, 0.01))
 
-    def weight(self) -> Tensor:
+    def linearised(self) -> Tensor:
         """ρ Q."""
         n = self.hidden_size
         places = torch.triu_indices(n, n, 1, device=self.skew.device)
@@ -54,19 +108,18 @@ class OrthogonalLayer(nn.Module):
         unit = torch.eye(n, dtype=A.dtype, device=A.device)
         return self.radius * torch.linalg.solve(unit - A / 2, unit + A / 2)
 
-    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """(time, batch, in) and (batch, hidden) -> (time, batch, hidden), and the last h."""
-        transposed = self.weight().mT
-        visited = []
-        for u in self.input(x).unbind(0):
-            h = torch.addmm(u, h, transposed)
-            if self.threshold is not None:
-                h = h.sign() * (h.abs() + self.threshold).relu()
-            visited.append(h)
-        return torch.stack(visited), h
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        u = self.input(x)
+        h = torch.zeros_like(u[0]) if state is None else state
+        threshold = None if self.threshold is None else self.threshold[None, None]
+        states = RotationScan.apply(u[:, None], self.linearised()[None], threshold, h[None])[:, 0]
+        return states, states[-1]
+
+    def initial_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> State:
+        return torch.zeros(batch_size, self.hidden_size, device=device, dtype=dtype)
 
 
-class OrthogonalRNN(RecurrentModel):
+class OrthogonalRNN(LayeredRNN):
     """A recurrent network that keeps norms: Q is orthogonal, whatever the parameters.
 
         h_t = σ(ρ Q h_{t−1} + V x_t),    o_t = cᵀ h_t + d
@@ -87,6 +140,8 @@ class OrthogonalRNN(RecurrentModel):
     Raises ValueError for unknown choices, and sizes, radius or angle out of range.
     """
 
+    title = "orthogonal RNN"
+
     def __init__(
         self,
         input_dim: int,
@@ -105,41 +160,8 @@ class OrthogonalRNN(RecurrentModel):
         checks.one_of("model.activation", activation, ACTIVATIONS)
         checks.positive("model.radius", radius)
         checks.within("model.max_phase", max_phase, "[0, 3.1415927]", 3.14)
-        self.layers = nn.ModuleList(
-            OrthogonalLayer(
-                hidden_size if layer else input_dim,
-                hidden_size,
-                parameterisation,
-                activation,
-                radius,
-                max_phase,
+        self._stack(
+            lambda width: OrthogonalCell(
+                width, hidden_size, parameterisation, activation, radius, max_phase
             )
-            for layer in range(num_layers)
         )
-        self.readout = nn.Linear(hidden_size, output_dim)
-
-    def forward(self, x: Tensor, state: State = None, return_state: bool = False) -> Any:
-        if state is None:
-            state = self.initial_state(len(x), x.device, x.dtype)
-        z, final = x.transpose(0, 1), []
-        for layer, h in zip(self.layers, state, strict=True):
-            z, h = layer(z, h)
-            final.append(h)
-        y = self.readout(z).transpose(0, 1)
-        return (y, tuple(final)) if return_state else y
-
-    def step(self, x_t: Tensor, state: State) -> tuple[Tensor, State]:
-        y, state = self.forward(x_t[:, None], state, True)
-        return y[:, 0], state
-
-    def initial_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> State:
-        """Per layer h (batch, hidden_size)."""
-        zero = torch.zeros(batch_size, self.hidden_size, device=device, dtype=dtype)
-        return (zero,) * self.num_layers
-
-    def eigenvalues(self) -> list[Tensor]:
-        """Of ρ Q, all of modulus ρ."""
-        return [torch.linalg.eigvals(layer.weight().detach()) for layer in self.layers]  # type: ignore[union-attr, operator]
-
-    def rows(self, length: int) -> Iterator[Row]:
-        return self._rows(length, "orthogonal RNN")

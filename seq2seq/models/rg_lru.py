@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq import checks
-from seq2seq.models.mixer import Mixer, MixerModel, ShortConvolution, has_negative, spread
+from seq2seq.models.mixer import MixerModel, Recurrence, ShortConvolution, has_negative, spread
 from seq2seq.models.model import State
 from seq2seq.models.scan import gated_scan
 
@@ -15,7 +15,7 @@ SHARPNESS = 8  # c, by which the recurrence gate multiplies the rate
 SMALLEST = 1e-6  # of 1 − a², whose root has an infinite slope at 0
 
 
-class RGLRUMixer(Mixer):
+class RGLRUMixer(Recurrence):
     """GELU(W x) ⊙ RG-LRU(Conv(W' x)), mapped back; see `RGLRU`."""
 
     def __init__(
@@ -32,6 +32,8 @@ class RGLRUMixer(Mixer):
         self.project = nn.Linear(hidden_size, 2 * state_dim)
         self.convolution = ShortConvolution(state_dim, conv, True, activated=False)
         self.gates = nn.Linear(state_dim, 2 * state_dim)
+        nn.init.normal_(self.gates.weight, std=state_dim**-0.5)
+        nn.init.zeros_(self.gates.bias)
         squared = min_radius**2 + torch.rand(state_dim) * (max_radius**2 - min_radius**2)
         rates = -squared.log() / 2
         self.rate = nn.Parameter(torch.expm1(rates).log())  # softplus gives −log of the radius
@@ -67,7 +69,7 @@ class RGLRU(MixerModel):
         h_t = a_t ⊙ h_{t−1} + √(1 − a_t²) ⊙ i_t ⊙ z_t,    a_t = exp(−8 softplus(Λ) ⊙ r_t)
 
     with r_t, i_t = σ(W z_t + b), W dense, and z a causal convolution of W' x; GELU(W'' x) times h
-    is mapped back. exp(−softplus(Λ)) starts uniform, by area, between the two radii. `eigenvalues`
+    is mapped back. exp(−softplus(Λ)) starts uniform, by area, between the two radii, W normal of variance 1/state_dim and b at 0. `eigenvalues`
     of [-1, 1] stretch a to 2a − 1 (Grazzi et al. 2025).
 
     Args:

@@ -9,7 +9,15 @@ from torch import Tensor, nn
 
 from seq2seq import checks
 from seq2seq.models.convolution import causal_convolution, convolve_channels
-from seq2seq.models.state_space import BlockModel, Layer, Outputs, geometric_sums, log_uniform
+from seq2seq.models.state_space import (
+    PARAMETERISATIONS,
+    BlockModel,
+    Layer,
+    Outputs,
+    check_parameterisation,
+    geometric_sums,
+    log_uniform,
+)
 
 S4D_INITIALISATIONS = ("lin", "inv", "real")
 LONGEST = 256  # sequences for which the matrix of a convolution is cheaper than FFTs
@@ -19,19 +27,26 @@ class S4DLayer(Layer):
     """One diagonal system per channel, h' = A h + u, y = 2 Re(C h) + D u, held over steps of Δ.
 
     Gu et al. 2022 (S4D), sec. 3 and 4: zero-order hold, h_t = e^{ΔA} h_{t−1} + (e^{ΔA} − 1)/A u_t,
-    with Re A = −exp(·) and C of unit variance; B = 1, as only C·B matters. With real A the factor
+    with −Re A = exp(·) or another rate, and C of unit variance; B = 1, as only C·B matters. With real A the factor
     2 Re, which stands for the conjugates, is 1.
     """
 
     def __init__(
-        self, hidden_size: int, state_dim: int, initialisation: str, dt_min: float, dt_max: float
+        self,
+        hidden_size: int,
+        state_dim: int,
+        initialisation: str,
+        dt_min: float,
+        dt_max: float,
+        parameterisation: str,
     ) -> None:
         super().__init__()
+        self.rate, inverse = PARAMETERISATIONS[parameterisation]
         real = initialisation == "real"
         N = state_dim if real else state_dim // 2
         n = torch.arange(N)
         decay = (n + 1.0 if real else torch.full((N,), 0.5)).repeat(hidden_size, 1)
-        self.decay = nn.Parameter(decay.log())
+        self.decay = nn.Parameter(inverse(decay))
         if real:
             self.frequency = None
             self.C = nn.Parameter(torch.randn(hidden_size, N))
@@ -47,7 +62,7 @@ class S4DLayer(Layer):
 
     def _system(self) -> tuple[Tensor, Tensor, Tensor]:
         """In float64, (channels, N) each: ΔA, (e^{ΔA} − 1)/A, and the coefficients of h in y."""
-        A, C = -self.decay.double().exp(), self.C.double()
+        A, C = -self.rate(self.decay.double()), self.C.double()
         if self.frequency is not None:
             A = torch.complex(A, self.frequency.double())
             C = 2 * torch.view_as_complex(C)
@@ -117,8 +132,9 @@ class S4D(BlockModel):
         initialisation: of the eigenvalues, complex (lin, inv) or real.
         dt_min, dt_max: between which the step Δ of each channel starts.
         dropout: share of a block's outputs that training leaves out.
+        parameterisation: how a weight gives −Re A, as in `DiagonalRNN`; stable: not for real.
 
-    Raises ValueError for an unknown initialisation, an odd state_dim, steps not positive and in
+    Raises ValueError for an unknown initialisation or parameterisation, an odd state_dim, steps not positive and in
     order, and sizes or dropout out of range.
     """
 
@@ -133,6 +149,7 @@ class S4D(BlockModel):
         dt_min: float = 0.001,
         dt_max: float = 0.1,
         dropout: float = 0.0,
+        parameterisation: Literal["direct", "exp", "softplus", "stable"] = "exp",
     ) -> None:
         super().__init__()
         self._size(input_dim, output_dim, hidden_size, num_layers)
@@ -141,8 +158,12 @@ class S4D(BlockModel):
         checks.one_of("model.initialisation", initialisation, S4D_INITIALISATIONS)
         checks.ordered("model.dt_min", dt_min, "model.dt_max", dt_max)
         checks.within("model.dropout", dropout, "[0, 1)", 0.0)
+        fastest = state_dim if initialisation == "real" else 0.5
+        check_parameterisation(parameterisation, fastest, "model.initialisation=lin")
         self._build(
-            lambda: S4DLayer(hidden_size, state_dim, initialisation, dt_min, dt_max),
+            lambda: S4DLayer(
+                hidden_size, state_dim, initialisation, dt_min, dt_max, parameterisation
+            ),
             lambda: nn.Sequential(nn.GELU(), nn.Linear(hidden_size, hidden_size)),
             dropout,
         )

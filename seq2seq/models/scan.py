@@ -1,7 +1,8 @@
-"""Linear recurrences, h_t = λ h_{t−1} + u_t and h_t = a_t h_{t−1} + u_t, for all times at once."""
+"""Linear recurrences, h_t = λ h_{t−1} + u_t, a_t h_{t−1} + u_t and M h_{t−1} + u_t, at all times."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise, repeat
 from typing import Any
 
 import torch
@@ -68,9 +69,7 @@ def _scan(eigenvalues: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
     us, hs = u.unbind(-2), h.unbind(-2)
     if reverse:
         us, hs = us[::-1], hs[::-1]
-    hs[0].copy_(us[0])
-    for t in range(1, length):
-        torch.addcmul(us[t], eigenvalues, hs[t - 1], out=hs[t])
+    _advance(repeat(eigenvalues), us, hs)
     if pieces > 1:
         ends = _scan(eigenvalues**length, hs[-1], reverse)
         before, after = (slice(1, None), slice(-1)) if reverse else (slice(-1), slice(1, None))
@@ -79,6 +78,13 @@ def _scan(eigenvalues: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
             h_t[..., after, :].addcmul_(power, ends[..., before, :])
             power = power * eigenvalues
     return h.flatten(-3, -2)[..., :T, :]
+
+
+def _advance(gates: Iterable[Tensor], us: Sequence[Tensor], hs: Sequence[Tensor]) -> None:
+    """Fill h_0 = u_0, h_t = a_t h_{t−1} + u_t; the first gate is a_1."""
+    hs[0].copy_(us[0])
+    for a, u, before, after in zip(gates, us[1:], hs, hs[1:], strict=False):
+        torch.addcmul(u, a, before, out=after)
 
 
 def gated_scan(gates: Tensor, inputs: Tensor, before: Tensor | None = None) -> Tensor:
@@ -129,9 +135,7 @@ def _gated(gates: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
         between, us, hs = gates.unbind(0), inputs.unbind(0), h.unbind(0)
         if reverse:
             between, us, hs = between[::-1], us[::-1], hs[::-1]
-        hs[0].copy_(us[0])
-        for t in range(1, T):
-            torch.addcmul(us[t], between[t - 1], hs[t - 1], out=hs[t])
+        _advance(between, us, hs)
         return h
     if reverse:
         return _gated(gates.flip(0), inputs.flip(0), False).flip(0)
@@ -139,14 +143,76 @@ def _gated(gates: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
     others = [0, 0] * len(sizes)
     u = F.pad(inputs, (*others, 0, pieces * RADIX - T)).unflatten(0, (pieces, RADIX))
     a = F.pad(gates, (*others, 1, pieces * RADIX - T)).unflatten(0, (pieces, RADIX))
-    h, product = torch.empty_like(u), torch.empty_like(a)
-    h[:, 0], product[:, 0] = u[:, 0], a[:, 0]
-    for t in range(1, RADIX):
-        torch.addcmul(u[:, t], a[:, t], h[:, t - 1], out=h[:, t])
-        torch.mul(a[:, t], product[:, t - 1], out=product[:, t])
+    h, product = torch.empty_like(u), a.clone()
+    _advance(a.unbind(1)[1:], u.unbind(1), h.unbind(1))
+    for before, after in pairwise(product.unbind(1)):
+        after.mul_(before)
     ends = _gated(product[1:, -1], h[:, -1], False)
     h[1:].addcmul_(product[1:], ends[:-1, None])
     return h.flatten(0, 1)[:T]
+
+
+def block_scan(matrix: Tensor, inputs: Tensor, before: Tensor | None = None) -> Tensor:
+    """s_t = M s_{t−1} + u_t with s_{−1} = `before` or 0, of N small systems: M is (…, K, K, N).
+
+    `inputs` u (time, …, K, batch, N) -> the same. As in `gated_scan`, wide states go from time to
+    time, narrow ones in pieces.
+    """
+    if before is not None:
+        first = (matrix[..., None, :] * before[..., None, :, :, :]).sum(-3) + inputs[0]
+        inputs = torch.cat([first[None], inputs[1:]])
+    return _BlockScan.apply(matrix, inputs)
+
+
+class _BlockScan(torch.autograd.Function):
+    """The gradient is the scan with the transpose, from the last time to the first."""
+
+    @staticmethod
+    def forward(matrix: Tensor, inputs: Tensor) -> Tensor:
+        return _blocks(matrix, inputs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0], output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        matrix, s = ctx.saved_tensors
+        g = _BlockScan.apply(matrix.transpose(-3, -2), gradient.flip(0)).flip(0)
+        slope = (g[1:].unsqueeze(-3) * s[:-1].unsqueeze(-4)).sum((0, -2))
+        return slope.sum_to_size(matrix.shape), g
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *arguments: Any) -> tuple[Tensor, int]:
+        """Members follow the time."""
+        matrix, inputs = members_first(info, in_dims, arguments)
+        return _BlockScan.apply(matrix, inputs.transpose(0, 1)), 1
+
+
+def _blocks(matrix: Tensor, inputs: Tensor) -> Tensor:
+    T = len(inputs)
+    pieces = 1 if T <= 2 * RADIX or inputs[0].numel() >= WIDE else -(-T // RADIX)
+    length = -(-T // pieces)
+    padded = F.pad(inputs, (*[0, 0] * (inputs.ndim - 1), 0, pieces * length - T))
+    s = padded.unflatten(0, (pieces, length)).clone()
+    times = s.unbind(1)
+    for earlier, now in pairwise(times):
+        _add_product(now, matrix, earlier)
+    if pieces > 1:
+        powers = [matrix]
+        while len(powers) < length:
+            powers.append(_add_product(torch.zeros_like(matrix), matrix, powers[-1]))
+        ends = _blocks(powers[-1], times[-1])
+        for power, now in zip(powers, times, strict=True):
+            _add_product(now[1:], power, ends[:-1])
+    return s.flatten(0, 1)[:T]
+
+
+def _add_product(total: Tensor, matrix: Tensor, s: Tensor) -> Tensor:
+    """`total` += M s, (…, K, batch, N)."""
+    for column, part in zip(matrix.unbind(-2), s.split(1, -3), strict=True):
+        total.addcmul_(column[..., None, :], part)
+    return total
 
 
 class StackedScan(torch.autograd.Function):
@@ -159,7 +225,7 @@ class StackedScan(torch.autograd.Function):
     def forward(ctx: Any, eigenvalues: Tensor, u: Tensor) -> Tensor:
         ctx.power = eigenvalues[:, None].expand(-1, u.shape[2], -1).contiguous()
         h = torch.empty_like(u)
-        _along(ctx.power, u.unbind(1), h.unbind(1))
+        _advance(repeat(ctx.power), u.unbind(1), h.unbind(1))
         ctx.save_for_backward(h)
         return h
 
@@ -169,17 +235,11 @@ class StackedScan(torch.autograd.Function):
         (h,) = ctx.saved_tensors
         g = torch.empty_like(h)
         gs, hs = g.unbind(1), h.unbind(1)
-        _along(ctx.power.conj_physical(), dh.unbind(1)[::-1], gs[::-1])
+        _advance(repeat(ctx.power.conj_physical()), dh.unbind(1)[::-1], gs[::-1])
         slope, scratch = torch.zeros_like(ctx.power), torch.empty_like(ctx.power)
         for g_t, before in zip(gs[1:], hs, strict=False):
             slope.addcmul_(g_t, torch.conj_physical(before, out=scratch))
         return slope.sum(1), g
-
-
-def _along(power: Tensor, us: Sequence[Tensor], hs: Sequence[Tensor]) -> None:
-    hs[0].copy_(us[0])
-    for t in range(1, len(us)):
-        torch.addcmul(us[t], power, hs[t - 1], out=hs[t])
 
 
 scan_by_time = for_vmap(StackedScan.apply)

@@ -6,14 +6,37 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seq2seq import checks
+from seq2seq.models.batching import linear
 from seq2seq.models.graph import Row
 from seq2seq.models.model import RecurrentModel, State
-from seq2seq.models.scan import diagonal_scan
+from seq2seq.models.scan import diagonal_scan, scan_by_time
+
+#: Each parameterisation as the decay rate −Re λ > 0 for the weight w, and its inverse: Wang and Li
+#: 2023 (StableSSM), sec. 3.
+PARAMETERISATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "direct": (torch.neg, torch.neg),
+    "exp": (torch.exp, torch.log),
+    "softplus": (F.softplus, lambda rate: torch.log(torch.expm1(rate))),
+    "stable": (lambda w: 1 / (w.square() + 0.5), lambda rate: (1 / rate - 0.5).sqrt()),
+}
+FASTEST_STABLE = 2.0  # 1/(w² + 0.5) at w = 0
 
 Outputs = tuple[Tensor, Tensor | None]  # of a layer, and its state after them if it is known
 SHORT = 4096  # terms × lags up to which exponential sums are faster without the splitting
+
+
+def check_parameterisation(name: str, fastest: float, remedy: str) -> None:
+    """Raise ValueError for an unknown one, and for one that cannot start at the `fastest` rate."""
+    checks.one_of("model.parameterisation", name, list(PARAMETERISATIONS))
+    if name == "stable" and fastest >= FASTEST_STABLE:
+        raise ValueError(
+            f"rates must be below {FASTEST_STABLE} for model.parameterisation=stable, got "
+            f"{fastest:.4g}; set {remedy} or model.parameterisation=exp"
+        )
 
 
 def geometric_sums(coefficients: Tensor, logarithms: Tensor, length: int) -> Tensor:
@@ -77,6 +100,35 @@ class Layer(nn.Module, ABC):
         """(batch, in) -> (batch, out), and the next h."""
         y, h_next = self(x_t[:, None], h, True)
         return y[:, 0], h_next
+
+
+class SharedStateLayer(Layer):
+    """h_t = λ h_{t−1} + B x_t, y_t = Re(C h_t) + D x_t: one complex state for all channels.
+
+    Real and imaginary parts alternate in the columns of C and the rows of B.
+    """
+
+    C: nn.Parameter
+    D: nn.Parameter
+
+    @abstractmethod
+    def input_map(self) -> Tensor:
+        """B, (2N, channels)."""
+
+    def forward(self, x: Tensor, h: Tensor | None, return_state: bool) -> Outputs:
+        states, last = run_diagonal(self.logarithms(), F.linear(x, self.input_map()), h)
+        return F.linear(states, self.C) + self.D * x, last
+
+    def batched_forward(self) -> Callable[..., Outputs]:
+        """On (time, batch, channels), as `BlockModel` wants it."""
+
+        def forward(x: Tensor, h: None, return_state: bool) -> Outputs:
+            u = torch.view_as_complex(linear(x, self.input_map(), None).unflatten(-1, (-1, 2)))
+            states = scan_by_time(self.logarithms().exp().to(u.dtype), u)
+            y = linear(torch.view_as_real(states).flatten(-2), self.C, None)
+            return y + self.D * x, None
+
+        return forward
 
 
 class StateSpaceModel(RecurrentModel):

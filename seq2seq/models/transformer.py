@@ -204,12 +204,9 @@ class Transformer(SequenceModel):
         if window is not None:
             checks.integer("model.window", window)
         checks.within("model.dropout", dropout, "[0, 1)", 0.0)
-        if hidden_size % num_heads:
-            raise ValueError(
-                f"model.num_heads must divide model.hidden_size, got num_heads={num_heads}, "
-                f"hidden_size={hidden_size}; set model.num_heads=1 or "
-                f"model.hidden_size={num_heads * -(-hidden_size // num_heads)}"
-            )
+        near = num_heads * -(-hidden_size // num_heads)
+        remedy = f"model.num_heads=1 or model.hidden_size={near}"
+        checks.divides("model.num_heads", num_heads, "model.hidden_size", hidden_size, remedy)
         if positional == "rotary" and hidden_size // num_heads % 2:
             raise ValueError(
                 f"model.positional=rotary needs an even model.hidden_size / model.num_heads, got "

@@ -182,6 +182,9 @@ def test_rg_lru_starts_on_its_ring() -> None:
     assert radius.max() < 0.9 + 1e-5
     inner = math.sqrt((0.5**2 + 0.9**2) / 2)  # halves the area
     assert abs((radius < inner).double().mean() - 0.5) < 0.06
+    gates = mixer(RGLRU(1, 1, 4, 1, 100)).gates
+    assert gates.weight.std().item() == pytest.approx(0.1, rel=0.03)
+    assert gates.bias.abs().max() == 0
 
 
 # -------------------------------------------------------------------------------- matrix states
@@ -301,6 +304,8 @@ def test_gates_start_as_published() -> None:
     rates, steps = layer.rate.exp(), F.softplus(layer.step_bias)
     assert 1 < rates.min() < 1.3
     assert 15.7 < rates.max() < 16
+    delta = mixer(MatrixState(1, 1, 4, 1, 500, 2, 2, "head", delta=True))
+    assert delta.rate.exp().min() < 0.3
     assert steps.min() > 1e-3 * 0.99
     assert steps.max() < 0.1 * 1.01
     layer = mixer(MatrixState(1, 1, 6, 1, num_heads=3, gate="exponential"))
@@ -312,21 +317,27 @@ def test_gates_start_as_published() -> None:
 
 
 def test_slstm_is_its_formula_without_a_scale() -> None:
+    """And its derivatives are, also those by the first state and through the last one."""
     layer = mixer(SLSTM(1, 1, D, 1))
     with torch.no_grad():
         layer.recurrent.normal_(std=0.5)
-    p, x = layer.state_dict(), draw()
-    h = c = n = torch.zeros(B, 2, 3, dtype=torch.float64)
+    x, shape = draw(), (2, B, 3)
+    h, c, n = (torch.rand(shape, dtype=torch.float64).requires_grad_() for _ in range(3))
+    leaves = [h, c, n, layer.recurrent, *layer.gates.parameters()]
+    y, (*last, m) = layer(x, (h, c, n, torch.zeros(shape, dtype=torch.float64)))
     outputs = []
-    for x_t in x:
-        raw = (x_t @ p["gates.weight"].T + p["gates.bias"]).view(B, 2, 12)
-        raw = raw + torch.einsum("bhn,hng->bhg", h, p["recurrent"])
-        i, f, z, o = raw.chunk(4, -1)
+    for raw in layer.gates(x).view(T, B, 2, 12).transpose(1, 2):
+        i, f, z, o = (raw + h @ layer.recurrent).chunk(4, -1)
         c = f.sigmoid() * c + i.exp() * z.tanh()
         n = f.sigmoid() * n + i.exp()
         h = o.sigmoid() * c / n
-        outputs.append(h / (h.square().mean(-1, keepdim=True) + 1e-5).sqrt())
-    torch.testing.assert_close(run(layer, x), torch.stack(outputs).flatten(2), rtol=0, atol=1e-10)
+        outputs.append(h * (h.square().mean(-1, keepdim=True) + 1e-5).rsqrt())
+    expected = torch.stack(outputs).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(y, expected, rtol=0, atol=1e-10)
+    found = [z.sin().sum() for z in (y, last[0], last[1] / last[2])]
+    theirs = [z.sin().sum() for z in (expected, h, c / n)]
+    slopes = [torch.autograd.grad(sum(z), leaves) for z in (found, theirs)]
+    torch.testing.assert_close(*slopes, rtol=1e-10, atol=1e-10)
 
 
 def test_slstm_starts_as_published() -> None:
@@ -336,6 +347,9 @@ def test_slstm_starts_as_published() -> None:
         expected = 5 - 12 * (torch.arange(8) / 7) ** power
         torch.testing.assert_close(bias[:, 1], expected.expand(2, 8))
         assert bias[:, [0, 2, 3]].abs().max() == 0
+    torch.manual_seed(0)
+    weight = mixer(SLSTM(1, 1, 100, 1)).gates.weight
+    assert weight.std().item() == pytest.approx(math.sqrt(2 / 500), rel=0.02)
 
 
 # ------------------------------------------------------------------------------ what they share

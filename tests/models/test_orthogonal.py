@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from seq2seq.models import OrthogonalRNN
-from seq2seq.models.orthogonal import MAPS, OrthogonalLayer
+from seq2seq.models.orthogonal import ACTIVATIONS, MAPS, OrthogonalCell
 
 
-def layer(model: OrthogonalRNN) -> OrthogonalLayer:
+def layer(model: OrthogonalRNN) -> OrthogonalCell:
     first = model.double().layers[0]
-    assert isinstance(first, OrthogonalLayer)
+    assert isinstance(first, OrthogonalCell)
     return first
 
 
@@ -20,7 +20,7 @@ def test_the_matrix_is_orthogonal_whatever_its_parameters(kind: str) -> None:
     own = layer(OrthogonalRNN(1, 1, 7, parameterisation=kind))
     with torch.no_grad():
         own.skew.normal_(std=2.0)
-    Q = own.weight().detach()
+    Q = own.linearised().detach()
     torch.testing.assert_close(Q @ Q.T, torch.eye(7).double(), rtol=0, atol=1e-13)
 
 
@@ -45,7 +45,7 @@ def test_it_starts_as_plane_rotations(kind: str) -> None:
     assert 0.95 < phases.max() < 1 + 1e-6
     assert abs((phases.abs() < 0.5).double().mean() - 0.5) < 0.1
     torch.manual_seed(0)
-    Q = layer(OrthogonalRNN(1, 1, 4, 1, kind, max_phase=1.0)).weight().detach()
+    Q = layer(OrthogonalRNN(1, 1, 4, 1, kind, max_phase=1.0)).linearised().detach()
     torch.manual_seed(0)
     turn = (2 * torch.rand(2) - 1)[0].double()
     expected = torch.stack([turn.cos(), turn.sin(), -turn.sin(), turn.cos()]).view(2, 2)
@@ -60,10 +60,31 @@ def test_modrelu() -> None:
         own.threshold.copy_(torch.tensor([0.5, -0.5]))
         own.input.weight.fill_(1.0)
     x = torch.tensor([-2.0, -0.25, 0.25, 2.0], dtype=torch.float64)[None, :, None]
-    zero = torch.zeros(4, 2, dtype=torch.float64)
-    h, _ = own(x, zero)
+    h, _ = own(x, None)
     expected = [[-2.5, -1.5], [-0.75, 0.0], [0.75, 0.0], [2.5, 1.5]]
     torch.testing.assert_close(h[0].detach(), torch.tensor(expected).double())
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_its_derivatives_are_those_of_the_formula(activation: str) -> None:
+    """Those by the first state, and through the last one, too."""
+    own = layer(OrthogonalRNN(2, 1, 5, activation=activation))
+    if own.threshold is not None:
+        with torch.no_grad():
+            own.threshold.normal_(std=0.3)
+    x, h = torch.randn(9, 3, 2).double(), torch.randn(3, 5).double().requires_grad_()
+    leaves = [h, *own.parameters()]
+    states, last = own(x, h)
+    found = torch.autograd.grad(states.sin().sum() + last.square().sum(), leaves)
+    visited, z = [], h
+    for x_t in x:
+        z = z @ own.linearised().T + own.input(x_t)
+        if own.threshold is not None:
+            z = z.sign() * (z.abs() + own.threshold).relu()
+        visited.append(z)
+    torch.testing.assert_close(states, torch.stack(visited), rtol=0, atol=1e-13)
+    expected = torch.autograd.grad(torch.stack(visited).sin().sum() + z.square().sum(), leaves)
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
 
 
 def test_bad_values_are_refused() -> None:

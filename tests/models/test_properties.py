@@ -10,7 +10,10 @@ from torch.func import functional_call, vmap
 
 from seq2seq.models import s4d, transformer
 from seq2seq.models.batching import AttentionRule, batchable
-from seq2seq.models.diagonal_rnn import PARAMETERISATIONS, DiagonalRNN
+from seq2seq.models.cornn import CoRNN
+from seq2seq.models.diagonal_rnn import DiagonalRNN
+from seq2seq.models.esn import ESN
+from seq2seq.models.hyena import Hyena
 from seq2seq.models.linoss import DISCRETISATIONS, LinOSS
 from seq2seq.models.lru import LRU
 from seq2seq.models.mamba import Mamba
@@ -22,7 +25,9 @@ from seq2seq.models.orthogonal import OrthogonalRNN
 from seq2seq.models.rg_lru import RGLRU
 from seq2seq.models.rnn import CELLS, INITIALISATIONS, RNN
 from seq2seq.models.s4d import S4D, S4D_INITIALISATIONS
+from seq2seq.models.s5 import S5
 from seq2seq.models.slstm import SLSTM
+from seq2seq.models.state_space import PARAMETERISATIONS
 from seq2seq.models.tcn import ACTIVATIONS, TCN, VARIANTS
 from seq2seq.models.transformer import POSITIONAL, Transformer
 
@@ -95,6 +100,14 @@ MODELS: dict[str, Callable[[], SequenceModel]] = {
         for init in S4D_INITIALISATIONS
     },
     "s4d-dropout": lambda: S4D(IN, OUT, 5, 1, 8, dropout=0.3),
+    "s5": lambda: S5(IN, OUT, 5, 2, 8),
+    "lru-softplus": lambda: LRU(IN, OUT, 5, 1, 8, parameterisation="softplus"),
+    "s4d-direct": lambda: S4D(IN, OUT, 5, 1, 8, parameterisation="direct"),
+    "s5-stable": lambda: S5(IN, OUT, 5, 1, 8, 2, parameterisation="stable"),
+    "hyena": lambda: Hyena(IN, OUT, 5, 2, filter_width=7, max_length=20, mlp=1),
+    "hyena-3": lambda: Hyena(IN, OUT, 5, 1, 3, 7, max_length=20, mlp=0, dropout=0.3),
+    "cornn": lambda: CoRNN(IN, OUT, 5, 2),
+    "esn": lambda: ESN(IN, OUT, 9, 2, leak=0.7, density=0.5),
     **{
         name: (lambda o=options: MatrixState(IN, OUT, 8, 2, **{"mlp": 1, **o}))
         for name, options in MATRIX_STATES.items()
@@ -124,6 +137,7 @@ FURTHER = {
     *(f"transformer-{kind}-1" for kind in POSITIONAL),
     *("taylor", "retnet", "mlstm-signed", "gated-deltanet", "mingru-signed", "mamba-signed"),
     *("linoss-symplectic", "orthogonal-cayley"),
+    *("lru-softplus", "s4d-direct", "s5-stable", "hyena-3"),
 }
 EVERY = [pytest.param(name, marks=[pytest.mark.slow] * (name in FURTHER)) for name in MODELS]
 RECURRENT = [one for one in EVERY if isinstance(MODELS[str(one.values[0])](), RecurrentModel)]
@@ -241,10 +255,13 @@ def assert_members_compute_what_each_does_alone(name: str) -> None:
     models = [build(name, seed=seed) for seed in range(3)]
     own = [dict(model.named_parameters()) for model in models]
     stacked = {key: torch.stack([p[key].detach() for p in own]).requires_grad_() for key in own[0]}
+    fixed = [dict(model.named_buffers()) for model in models]
+    buffers = {key: torch.stack([b[key] for b in fixed]) for key in fixed[0]}
     x = torch.stack([inputs() + member for member in range(3)])
     template = batchable(models[0])
     with AttentionRule():
-        together = vmap(lambda p, x: functional_call(template, p, (x,)))(stacked, x)
+        run = vmap(lambda p, b, x: functional_call(template, {**p, **b}, (x,)))
+        together = run(stacked, buffers, x)
     slopes = torch.autograd.grad(together.square().sum(), list(stacked.values()))
     for number, model in enumerate(models):
         alone = model(x[number])
@@ -340,8 +357,8 @@ def test_signed_transitions_have_negative_eigenvalues() -> None:
 
 def test_sizes_are_checked() -> None:
     builders: list[type[nn.Module]] = [RNN, TCN, Transformer, LRU, S4D, MatrixState, MinimalRNN]
-    builders += [Mamba, RGLRU, SLSTM]
-    for builder in [*builders, DiagonalRNN]:
+    builders += [Mamba, RGLRU, SLSTM, S5, Hyena]
+    for builder in [*builders, DiagonalRNN, CoRNN, ESN]:
         for key in ("hidden_size", "num_layers"):
             with pytest.raises(ValueError, match=f"model.{key} must be at least 1, got {key}=0"):
                 builder(IN, OUT, **{key: 0})

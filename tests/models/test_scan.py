@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.models import scan
-from seq2seq.models.scan import RADIX, diagonal_scan, gated_scan
+from seq2seq.models.scan import RADIX, block_scan, diagonal_scan, gated_scan
 
 DTYPES = [torch.float64, torch.complex128]
 WIDTHS = ["narrow", "wide"]
@@ -170,3 +170,54 @@ def test_gated_scan_keeps_its_digits(width: None) -> None:
         for f in (gated_scan, gated_loop)
     )
     assert ours < max(2 * theirs, 1e-6)
+
+
+def block_loop(matrix: Tensor, inputs: Tensor, before: Tensor | None = None) -> Tensor:
+    """Each system by itself, in the usual notation."""
+    visited = []
+    for u in inputs:
+        s = u
+        if before is not None:
+            s = u + torch.einsum("...ijn,...jbn->...ibn", matrix, before)
+        visited.append(s)
+        before = s
+    return torch.stack(visited)
+
+
+def draw_blocks(T: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of 3 systems of 2 numbers one that turns, one that grows linearly, one that vanishes."""
+    turn = torch.tensor([[0.6, -0.8], [0.8, 0.6]])
+    shear = torch.tensor([[1.0, 0.0], [0.5, 1.0]])
+    matrix = torch.stack([turn, shear, torch.zeros(2, 2)], -1).double()
+    shapes = (T, 2, 4, 3), (2, 4, 3)
+    inputs, before = (torch.randn(shape, dtype=torch.float64) for shape in shapes)
+    return matrix, inputs, before
+
+
+@pytest.mark.parametrize("width", WIDTHS, indirect=True)
+@pytest.mark.parametrize("T", [1, 2 * RADIX + 1, 257])
+def test_block_recurrence_and_gradients(T: int, width: None) -> None:
+    leaves = [z.requires_grad_() for z in draw_blocks(T)]
+    for arguments in (leaves[:2], leaves):
+        ours, theirs = block_scan(*arguments), block_loop(*arguments)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-11)
+        slopes = [
+            torch.autograd.grad(s.sin().sum(), arguments, materialize_grads=True)
+            for s in (ours, theirs)
+        ]
+        torch.testing.assert_close(*slopes, rtol=1e-10, atol=1e-10)
+
+
+def test_block_members_and_second_derivatives(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = [draw_blocks(2 * RADIX + 3)[:2] for _ in range(3)]
+    matrix = torch.stack([member * (0.5 + m / 4) for m, (member, _) in enumerate(draws)])
+    inputs = torch.stack([u for _, u in draws], 1)
+    both = torch.func.grad_and_value(lambda m, u: block_scan(m, u).sin().sum(), argnums=(0, 1))
+    gradients, values = torch.func.vmap(both, (0, 1))(matrix, inputs)
+    for m in range(3):
+        expected = both(matrix[m], inputs[:, m])
+        torch.testing.assert_close(([g[m] for g in gradients], values[m]), (list(expected[0]), expected[1]))
+    monkeypatch.setattr(scan, "RADIX", 2)
+    arguments = [z.requires_grad_() for z in draw_blocks(5)[:2]]
+    arguments[1] = arguments[1][:, :, :1].detach().requires_grad_()
+    assert torch.autograd.gradgradcheck(block_scan, arguments)

@@ -9,11 +9,18 @@ import torch
 from torch import Tensor
 
 from seq2seq.models.convolution import causal_convolution
-from seq2seq.models.diagonal_rnn import PARAMETERISATIONS, DiagonalRNN
+from seq2seq.models.diagonal_rnn import DiagonalRNN
 from seq2seq.models.impulse import impulse_response
 from seq2seq.models.lru import LRU, LRULayer
 from seq2seq.models.s4d import S4D, S4DLayer
-from seq2seq.models.state_space import Block, StateSpaceModel, geometric_sums
+from seq2seq.models.s5 import S5, S5Layer, hippo
+from seq2seq.models.state_space import (
+    PARAMETERISATIONS,
+    Block,
+    StateSpaceModel,
+    geometric_sums,
+    run_diagonal,
+)
 
 IN, OUT, T, B = 2, 3, 70, 2
 
@@ -184,6 +191,68 @@ def test_lru_at_the_rim_is_finite() -> None:
     model = LRU(IN, OUT, 4, 1, 64, 1.0, 1.0)
     assert model(torch.randn(1, 1000, IN)).isfinite().all()
     assert (model.eigenvalues()[0].abs() < 1).all()
+
+
+def test_hippo_is_the_normal_part_of_legs() -> None:
+    """Σ over the eigenvalues and their conjugates of λ v vᴴ is the real matrix A + P Pᵀ."""
+    n = torch.arange(8).double()
+    legs = -torch.sqrt((2 * n[:, None] + 1) * (2 * n + 1)).tril(-1) - (n + 1).diag()
+    normal = legs + torch.sqrt((n[:, None] + 0.5) * (n + 0.5))
+    frequencies, V = hippo(8)
+    assert frequencies.min() > 0
+    half = (V * torch.complex(torch.full_like(frequencies, -0.5), frequencies)) @ V.mH
+    torch.testing.assert_close(2 * half.real, normal, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_s5_is_a_dense_system_in_other_coordinates(blocks: int) -> None:
+    """x' = (A + P Pᵀ) x + B u, held over steps, by a matrix exponential; B real."""
+    layer = S5Layer(IN, 8, blocks, 0.1, 0.1, "exp").double()
+    frequencies, V = hippo(8 // blocks)
+    half = (V * torch.complex(torch.full_like(frequencies, -0.5), frequencies)) @ V.mH
+    A = torch.block_diag(*[2 * half.real] * blocks)
+    V = torch.block_diag(*[V] * blocks)
+    B = 2 * (V @ torch.view_as_complex(layer.B.detach())).real
+    whole = torch.linalg.matrix_exp(0.1 * torch.cat([A, B], 1).new_zeros(8 + IN, 8 + IN).index_put(
+        (torch.arange(8)[:, None], torch.arange(8 + IN)), torch.cat([A, B], 1)))
+    u = torch.randn(1, T, IN, dtype=torch.float64)
+    x, expected = torch.zeros(8, dtype=torch.float64), []
+    for u_t in u[0]:
+        x = whole[:8, :8] @ x + whole[:8, 8:] @ u_t
+        expected.append(V.mH @ x.to(V.dtype))
+    with torch.no_grad():
+        states, _ = run_diagonal(layer.logarithms(), u @ layer.input_map().T, None)
+    torch.testing.assert_close(
+        torch.view_as_complex(states[0].unflatten(1, (-1, 2))), torch.stack(expected),
+        rtol=0, atol=1e-6,
+    )
+
+
+def test_s5_reads_twice_the_real_part_and_starts_as_published() -> None:
+    torch.manual_seed(0)
+    layer = S5Layer(200, 64, 1, 0.001, 0.1, "exp").double()
+    assert 0.001 < layer.dt.exp().min() < 0.0013
+    assert 0.08 < layer.dt.exp().max() < 0.1
+    # The vectors of half the eigenvalues keep half of the variances 1/64 and 2/64; C counts twice.
+    assert torch.view_as_complex(layer.B).abs().square().mean().item() == pytest.approx(1 / 64, rel=0.1)
+    C = torch.view_as_complex(layer.C.unflatten(1, (-1, 2)).contiguous())
+    assert C.abs().square().mean().item() == pytest.approx(8 / 64, rel=0.1)
+    assert layer.D.std().item() == pytest.approx(1, rel=0.15)
+    torch.testing.assert_close(layer.logarithms().real / layer.dt.exp(), torch.full((32,), -0.5).double())
+
+
+@pytest.mark.parametrize("kind", PARAMETERISATIONS)
+@pytest.mark.parametrize("build", [LRU, S4D, S5])
+def test_every_parameterisation_starts_alike(kind: str, build: type[StateSpaceModel]) -> None:
+    spectra = []
+    for own in (kind, "exp"):
+        torch.manual_seed(0)
+        model = build(1, 1, 4, 1, 8, parameterisation=own).double()  # type: ignore[call-arg]
+        spectra.append(model.eigenvalues()[0])
+    torch.testing.assert_close(*spectra, rtol=0, atol=1e-6)
+    rate = RATES[kind]
+    layer = model.layers[0].core  # type: ignore[union-attr]
+    assert rate(0.7) == pytest.approx(float(layer.rate(torch.tensor(0.7).double())))
 
 
 def test_s4d_initialisations() -> None:

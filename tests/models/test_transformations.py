@@ -17,8 +17,9 @@ MODELS = schema.choices()["model"]
 #: As docs/extending.md says.
 MATRIX_STATES = ("linear_attention", "retnet", "gla", "mamba2", "mlstm")
 DELTA_RULES = ("deltanet", "gated_deltanet", "deltaproduct")
-GATED = ("mamba", "mingru", "minlstm", "rg_lru")
-NOT_COMPILED = ("diagonal_rnn", "lru", "lru_smooth", *MATRIX_STATES, *DELTA_RULES, *GATED)
+GATED = ("mamba", "mingru", "minlstm", "rg_lru", "slstm")
+OTHERS = ("diagonal_rnn", "lru", "lru_smooth", "s5", "linoss", "orthogonal_rnn")
+NOT_COMPILED = (*OTHERS, *MATRIX_STATES, *DELTA_RULES, *GATED)
 ANY_LENGTH = "transformer"
 D, LENGTH = 2, 12
 
@@ -39,7 +40,7 @@ def inputs(length: int = LENGTH) -> Tensor:
 
 
 #: Large ones, of classes that smaller ones stand for, and loops over time take long to be traced.
-LONG = {"tcn_7x10", "tcn_7x30", "transformer_5x32", "lstm_256", "slstm", "linoss"}
+LONG = {"tcn_7x10", "tcn_7x30", "transformer_5x32", "lstm_256", "cornn", "esn"}
 COMPILED = [
     pytest.param(name, marks=[pytest.mark.slow] * (name in LONG))
     for name in MODELS
