@@ -40,6 +40,10 @@ NOT_COUNTED_TRAINER = {"max_epochs": -1, "max_time": None}
 REFERENCES = {"references": {"_target_": "seq2seq.callbacks.References"}}
 #: Keys of tasks that came later, with the value by which a run is what it was without them.
 ADDED = (("standardize", False),)
+#: The same of some models.
+ADDED_TO_MODELS = {
+    f"seq2seq.models.{name}": ("parameterisation", "exp") for name in ("LRU", "S4D")
+}
 #: Keys of callbacks that were not counted before 0.2.0, whatever stood there.
 FORMERLY_LEFT_OUT = ("progress", "figures", "checkpoints", "snapshots", "pruning")
 
@@ -60,6 +64,8 @@ def _identity(nodes: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in nodes["task"].items()
         if key != "cache" and (key, value) not in ADDED
     }
+    later = ADDED_TO_MODELS.get(nodes["model"].get("_target_"))
+    kept["model"] = {key: value for key, value in nodes["model"].items() if (key, value) != later}
     if nodes["task"].get("path"):
         kept["task"]["content"] = _content_hash(place(nodes["task"]["path"]))
     return kept

@@ -303,7 +303,19 @@ def test_long_sequences_keep_their_phase(build: object) -> None:
         ),
         (
             lambda: DiagonalRNN(1, 1, parameterisation="stable", max_decay=2.0),
-            "model.max_decay must be below 2.0 for model.parameterisation=stable, got 2.0",
+            "rates must be below 2.0 for model.parameterisation=stable, got 2; set model.max_decay",
+        ),
+        (
+            lambda: LRU(1, 1, min_radius=0.1, parameterisation="stable"),
+            "rates must be below 2.0 for model.parameterisation=stable, got 2.303; set model.min_rad",
+        ),
+        (
+            lambda: S4D(1, 1, initialisation="real", parameterisation="stable"),
+            "rates must be below 2.0 for model.parameterisation=stable, got 64; set model.initial",
+        ),
+        (
+            lambda: S5(1, 1, state_dim=6, blocks=2),
+            "model.state_dim must be a multiple of 4, got state_dim=6; set model.state_dim=8",
         ),
         (lambda: DiagonalRNN(1, 1, max_frequency=-1.0), "model.max_frequency must not be negative"),
         (lambda: LRU(1, 1, state_dim=7), "model.state_dim must be even here, got state_dim=7"),
