@@ -70,14 +70,20 @@ def batchable(model: nn.Module) -> nn.Module:
     return template
 
 
+def _keep(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+    """x as (M, rows, D), kept with the weight and the shape for the backward pass."""
+    rows = x.flatten(1, -2)
+    ctx.save_for_backward(rows, weight)
+    ctx.shape = x.shape
+    return rows
+
+
 class StackedLinear(torch.autograd.Function):
     """x Wᵀ + b of M members: x (M, …, D), W (M, O, D), b (M, O) or None -> (M, …, O)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        rows = x.flatten(1, -2)
-        ctx.save_for_backward(rows, weight)
-        ctx.shape = x.shape
+        rows = _keep(ctx, x, weight)
         y = torch.bmm(rows, weight.mT)
         if bias is not None:
             y += bias[:, None]
@@ -102,9 +108,7 @@ class StackedGELULinear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        rows = x.flatten(1, -2)
-        ctx.save_for_backward(rows, weight)
-        ctx.shape = x.shape
+        rows = _keep(ctx, x, weight)
         y = rows.new_empty(*rows.shape[:2], weight.shape[1])
         for own, w, b, out in zip(rows, weight, bias, y, strict=True):
             torch.addmm(b, F.gelu(own), w.T, out=out)
