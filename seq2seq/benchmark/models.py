@@ -69,7 +69,9 @@ def measure(
 
 
 def _print(row: dict[str, Any]) -> None:
-    times = "".join(" " * 11 if row[f"L={L}"] is None else f"{row[f'L={L}']:9.2f}ms" for L in LENGTHS)
+    times = "".join(
+        " " * 11 if row[f"L={L}"] is None else f"{row[f'L={L}']:9.2f}ms" for L in LENGTHS
+    )
     ratios = f"{row['exponent']:7.2f}{row['to_gru']:8.2f}"
     loop = "" if row["to_loop"] is None else f"{row['to_loop']:9.1f}"
     print(f"{row['model']:<18} {row['pass']:<9}{times}{ratios}{loop}", flush=True)

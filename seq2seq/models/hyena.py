@@ -60,9 +60,7 @@ class ImplicitFilters(nn.Module):
 class HyenaMixer(Mixer):
     """x_1 ⊙ (κ_1 ∗ (x_2 ⊙ (κ_2 ∗ … v))), mapped back; see `Hyena`."""
 
-    def __init__(
-        self, hidden_size: int, order: int, conv: int, *filter_sizes: Any
-    ) -> None:
+    def __init__(self, hidden_size: int, order: int, conv: int, *filter_sizes: Any) -> None:
         super().__init__()
         self.parts = order + 1
         self.project = nn.Linear(hidden_size, self.parts * hidden_size)

@@ -41,9 +41,7 @@ REFERENCES = {"references": {"_target_": "seq2seq.callbacks.References"}}
 #: Keys of tasks that came later, with the value by which a run is what it was without them.
 ADDED = (("standardize", False),)
 #: The same of some models.
-ADDED_TO_MODELS = {
-    f"seq2seq.models.{name}": ("parameterisation", "exp") for name in ("LRU", "S4D")
-}
+ADDED_TO_MODELS = {f"seq2seq.models.{name}": ("parameterisation", "exp") for name in ("LRU", "S4D")}
 #: Keys of callbacks that were not counted before 0.2.0, whatever stood there.
 FORMERLY_LEFT_OUT = ("progress", "figures", "checkpoints", "snapshots", "pruning")
 

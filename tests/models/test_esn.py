@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq import ConfigError, load_model, train
+from seq2seq import load_model, train
 from seq2seq.models import ESN
 from seq2seq.models.esn import Reservoir
 from seq2seq.models.standardized import Standardized
 from seq2seq.objective import Ridge
+from seq2seq.schema import ConfigError
 
 
 def reservoir(model: ESN) -> Reservoir:

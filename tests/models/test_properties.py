@@ -106,7 +106,7 @@ MODELS: dict[str, Callable[[], SequenceModel]] = {
     "s5-stable": lambda: S5(IN, OUT, 5, 1, 8, 2, parameterisation="stable"),
     "hyena": lambda: Hyena(IN, OUT, 5, 2, filter_width=7, max_length=20, mlp=1),
     "hyena-3": lambda: Hyena(IN, OUT, 5, 1, 3, 7, max_length=20, mlp=0, dropout=0.3),
-    "cornn": lambda: CoRNN(IN, OUT, 5, 2),
+    "cornn": lambda: CoRNN(IN, OUT, 5, 2, dt=0.3, gamma=2.0, epsilon=1.0),
     "esn": lambda: ESN(IN, OUT, 9, 2, leak=0.7, density=0.5),
     **{
         name: (lambda o=options: MatrixState(IN, OUT, 8, 2, **{"mlp": 1, **o}))

@@ -216,7 +216,9 @@ def test_block_members_and_second_derivatives(monkeypatch: pytest.MonkeyPatch) -
     gradients, values = torch.func.vmap(both, (0, 1))(matrix, inputs)
     for m in range(3):
         expected = both(matrix[m], inputs[:, m])
-        torch.testing.assert_close(([g[m] for g in gradients], values[m]), (list(expected[0]), expected[1]))
+        torch.testing.assert_close(
+            ([g[m] for g in gradients], values[m]), (list(expected[0]), expected[1])
+        )
     monkeypatch.setattr(scan, "RADIX", 2)
     arguments = [z.requires_grad_() for z in draw_blocks(5)[:2]]
     arguments[1] = arguments[1][:, :, :1].detach().requires_grad_()

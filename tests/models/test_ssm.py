@@ -213,8 +213,12 @@ def test_s5_is_a_dense_system_in_other_coordinates(blocks: int) -> None:
     A = torch.block_diag(*[2 * half.real] * blocks)
     V = torch.block_diag(*[V] * blocks)
     B = 2 * (V @ torch.view_as_complex(layer.B.detach())).real
-    whole = torch.linalg.matrix_exp(0.1 * torch.cat([A, B], 1).new_zeros(8 + IN, 8 + IN).index_put(
-        (torch.arange(8)[:, None], torch.arange(8 + IN)), torch.cat([A, B], 1)))
+    whole = torch.linalg.matrix_exp(
+        0.1
+        * torch.cat([A, B], 1)
+        .new_zeros(8 + IN, 8 + IN)
+        .index_put((torch.arange(8)[:, None], torch.arange(8 + IN)), torch.cat([A, B], 1))
+    )
     u = torch.randn(1, T, IN, dtype=torch.float64)
     x, expected = torch.zeros(8, dtype=torch.float64), []
     for u_t in u[0]:
@@ -223,8 +227,10 @@ def test_s5_is_a_dense_system_in_other_coordinates(blocks: int) -> None:
     with torch.no_grad():
         states, _ = run_diagonal(layer.logarithms(), u @ layer.input_map().T, None)
     torch.testing.assert_close(
-        torch.view_as_complex(states[0].unflatten(1, (-1, 2))), torch.stack(expected),
-        rtol=0, atol=1e-6,
+        torch.view_as_complex(states[0].unflatten(1, (-1, 2))),
+        torch.stack(expected),
+        rtol=0,
+        atol=1e-6,
     )
 
 
@@ -234,25 +240,28 @@ def test_s5_reads_twice_the_real_part_and_starts_as_published() -> None:
     assert 0.001 < layer.dt.exp().min() < 0.0013
     assert 0.08 < layer.dt.exp().max() < 0.1
     # The vectors of half the eigenvalues keep half of the variances 1/64 and 2/64; C counts twice.
-    assert torch.view_as_complex(layer.B).abs().square().mean().item() == pytest.approx(1 / 64, rel=0.1)
+    assert torch.view_as_complex(layer.B).abs().square().mean().item() == pytest.approx(
+        1 / 64, rel=0.1
+    )
     C = torch.view_as_complex(layer.C.unflatten(1, (-1, 2)).contiguous())
     assert C.abs().square().mean().item() == pytest.approx(8 / 64, rel=0.1)
     assert layer.D.std().item() == pytest.approx(1, rel=0.15)
-    torch.testing.assert_close(layer.logarithms().real / layer.dt.exp(), torch.full((32,), -0.5).double())
+    torch.testing.assert_close(
+        layer.logarithms().real / layer.dt.exp(), torch.full((32,), -0.5).double()
+    )
 
 
 @pytest.mark.parametrize("kind", PARAMETERISATIONS)
 @pytest.mark.parametrize("build", [LRU, S4D, S5])
 def test_every_parameterisation_starts_alike(kind: str, build: type[StateSpaceModel]) -> None:
     spectra = []
-    for own in (kind, "exp"):
+    for own in ("exp", kind):
         torch.manual_seed(0)
         model = build(1, 1, 4, 1, 8, parameterisation=own).double()  # type: ignore[call-arg]
         spectra.append(model.eigenvalues()[0])
     torch.testing.assert_close(*spectra, rtol=0, atol=1e-6)
-    rate = RATES[kind]
-    layer = model.layers[0].core  # type: ignore[union-attr]
-    assert rate(0.7) == pytest.approx(float(layer.rate(torch.tensor(0.7).double())))
+    rate = model.layers[0].core.rate  # type: ignore[union-attr]
+    assert RATES[kind](0.7) == pytest.approx(float(rate(torch.tensor(0.7).double())))
 
 
 def test_s4d_initialisations() -> None:
