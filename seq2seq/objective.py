@@ -75,8 +75,8 @@ class Ridge:
             )
         if task.vocabulary_size is not None:
             raise ValueError(
-                f"objective=ridge needs targets that are numbers, got {type(task).__name__}; choose "
-                "task=narma or another such, or objective=sampled"
+                "objective=ridge needs targets that are numbers, got "
+                f"{type(task).__name__}; choose task=narma or another such, or objective=sampled"
             )
 
     def __call__(self, model: Any, batch: Batch, loss: Callable[..., Tensor]) -> Tensor:

@@ -59,12 +59,13 @@ class ESN(LayeredRNN):
         h_t = (1 − a) h_{t−1} + a tanh(W h_{t−1} + V x_t + b),    o_t = C h_t + d
 
     W, V and b stay as they are drawn; C and d are all there is to train, and with `objective=ridge
-    optimizer=sgd optimizer.lr=1` one step makes them the solution of a ridge regression. The share `density` of W's entries is standard normal, the others are 0; W is then scaled
-    to the spectral radius. V and b are uniform in ± their scales.
+    optimizer=sgd optimizer.lr=1` one step makes them the solution of a ridge regression. The share
+    `density` of W's entries is standard normal, the others are 0; W is then scaled to the spectral
+    radius. V and b are uniform in ± their scales.
 
     Args:
         hidden_size: units of each reservoir.
-        num_layers: reservoirs, each driven by the one below (Gallicchio, Micheli and Pedrelli 2017).
+        num_layers: reservoirs, each driven by the one below (Gallicchio et al. 2017).
         radius: spectral radius of W.
         leak: a, in (0, 1].
         density: share of W that is not 0.

@@ -20,8 +20,9 @@ SMALLEST = 1e-6  # of |λ|² and 1 − |λ|², whose logarithms are infinite at 
 class LRULayer(SharedStateLayer):
     """h_t = λ h_{t−1} + γ B x_t, y_t = Re(C h_t) + D x_t: Orvieto et al. 2023, sec. 3 and app. A.
 
-    λ = exp(−e^ν + i e^θ), or with another decay rate than e^ν, starts uniform, by area, on the ring between the two radii and up to
-    max_phase, γ at √(1 − |λ|²), which keeps h of order one under white input.
+    λ = exp(−e^ν + i e^θ), or with another decay rate than e^ν, starts uniform, by area, on the ring
+    between the two radii and up to max_phase, γ at √(1 − |λ|²), which keeps h of order one under
+    white input.
     """
 
     def __init__(

@@ -39,7 +39,7 @@ class Mixer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """(time, batch, width) -> its outputs, from `state` (None: the initial one), and the last."""
+        """(time, batch, width) -> outputs, from `state` (None: the initial one), and the last."""
 
     @abstractmethod
     def initial_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> State:
@@ -159,7 +159,8 @@ class MixerModel(MixerStack, RecurrentModel):
         z = self.embedding(x.transpose(0, 1))
         found = []
         for layer in self.layers:
-            assert isinstance(layer, MixerBlock) and isinstance(layer.mixer, Recurrence)
+            assert isinstance(layer, MixerBlock)
+            assert isinstance(layer.mixer, Recurrence)
             found.append(layer.mixer.spectrum(layer.norm(z)).transpose(0, 1))
             z, _ = layer(z, None)
         return found

@@ -69,8 +69,9 @@ class RGLRU(MixerModel):
         h_t = a_t ⊙ h_{t−1} + √(1 − a_t²) ⊙ i_t ⊙ z_t,    a_t = exp(−8 softplus(Λ) ⊙ r_t)
 
     with r_t, i_t = σ(W z_t + b), W dense, and z a causal convolution of W' x; GELU(W'' x) times h
-    is mapped back. exp(−softplus(Λ)) starts uniform, by area, between the two radii, W normal of variance 1/state_dim and b at 0. `eigenvalues`
-    of [-1, 1] stretch a to 2a − 1 (Grazzi et al. 2025).
+    is mapped back. exp(−softplus(Λ)) starts uniform, by area, between the two radii, W normal of
+    variance 1/state_dim and b at 0. `eigenvalues` of [-1, 1] stretch a to 2a − 1 (Grazzi et al.
+    2025).
 
     Args:
         hidden_size: channels of each block.

@@ -27,8 +27,8 @@ class S4DLayer(Layer):
     """One diagonal system per channel, h' = A h + u, y = 2 Re(C h) + D u, held over steps of Δ.
 
     Gu et al. 2022 (S4D), sec. 3 and 4: zero-order hold, h_t = e^{ΔA} h_{t−1} + (e^{ΔA} − 1)/A u_t,
-    with −Re A = exp(·) or another rate, and C of unit variance; B = 1, as only C·B matters. With real A the factor
-    2 Re, which stands for the conjugates, is 1.
+    with −Re A = exp(·) or another rate, and C of unit variance; B = 1, as only C·B matters. With
+    real A the factor 2 Re, which stands for the conjugates, is 1.
     """
 
     def __init__(
@@ -134,8 +134,8 @@ class S4D(BlockModel):
         dropout: share of a block's outputs that training leaves out.
         parameterisation: how a weight gives −Re A, as in `DiagonalRNN`; stable: not for real.
 
-    Raises ValueError for an unknown initialisation or parameterisation, an odd state_dim, steps not positive and in
-    order, and sizes or dropout out of range.
+    Raises ValueError for an unknown initialisation or parameterisation, an odd state_dim, steps not
+    positive and in order, and sizes or dropout out of range.
     """
 
     def __init__(

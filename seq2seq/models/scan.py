@@ -1,4 +1,4 @@
-"""Linear recurrences, h_t = λ h_{t−1} + u_t, a_t h_{t−1} + u_t and M h_{t−1} + u_t, at all times."""
+"""Linear recurrences for all times at once: h_t = λ h_{t−1} + u_t, with a_t or a matrix for λ."""
 
 import math
 from collections.abc import Iterable, Sequence

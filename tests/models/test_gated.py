@@ -324,7 +324,7 @@ def test_slstm_is_its_formula_without_a_scale() -> None:
     x, shape = draw(), (2, B, 3)
     h, c, n = (torch.rand(shape, dtype=torch.float64).requires_grad_() for _ in range(3))
     leaves = [h, c, n, layer.recurrent, *layer.gates.parameters()]
-    y, (*last, m) = layer(x, (h, c, n, torch.zeros(shape, dtype=torch.float64)))
+    y, (*last, _) = layer(x, (h, c, n, torch.zeros(shape, dtype=torch.float64)))
     outputs = []
     for raw in layer.gates(x).view(T, B, 2, 12).transpose(1, 2):
         i, f, z, o = (raw + h @ layer.recurrent).chunk(4, -1)

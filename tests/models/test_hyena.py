@@ -54,7 +54,7 @@ def test_filters_go_on_beyond_their_length() -> None:
 
 
 def test_bad_values_are_refused() -> None:
-    with pytest.raises(ValueError, match="model.order must be at least 2, got order=1"):
+    with pytest.raises(ValueError, match=r"model\.order must be at least 2, got order=1"):
         Hyena(1, 1, order=1)
-    with pytest.raises(ValueError, match="model.bands must be at least 1"):
+    with pytest.raises(ValueError, match=r"model\.bands must be at least 1"):
         Hyena(1, 1, bands=0)

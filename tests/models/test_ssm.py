@@ -316,7 +316,7 @@ def test_long_sequences_keep_their_phase(build: object) -> None:
         ),
         (
             lambda: LRU(1, 1, min_radius=0.1, parameterisation="stable"),
-            "rates must be below 2.0 for model.parameterisation=stable, got 2.303; set model.min_rad",
+            "rates must be below 2.0 for model.parameterisation=stable, got 2.303; set model.min",
         ),
         (
             lambda: S4D(1, 1, initialisation="real", parameterisation="stable"),
