@@ -124,6 +124,7 @@ def test_commands_that_name_a_run_otherwise_meet_in_its_folder(tmp_path):
 def test_hashes_are_those_of_former_versions():
     """Else every run that was kept would be trained again."""
     hashes = {"": "abf9a29c", "model=lru": "46d289f0", "experiment=plateau_shift": "abb032ad"}
+    hashes |= {"model=s4d": "e6374911"}
     assert {o: trajectory_hash(config(*o.split())) for o in hashes} == hashes
 
 

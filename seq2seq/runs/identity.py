@@ -40,8 +40,11 @@ NOT_COUNTED_TRAINER = {"max_epochs": -1, "max_time": None}
 REFERENCES = {"references": {"_target_": "seq2seq.callbacks.References"}}
 #: Keys of tasks that came later, with the value by which a run is what it was without them.
 ADDED = (("standardize", False),)
-#: The same of some models.
-ADDED_TO_MODELS = {f"seq2seq.models.{name}": ("parameterisation", "exp") for name in ("LRU", "S4D")}
+#: The same by the classes that have them.
+ADDED_TO = {
+    "seq2seq.models.LRU": {"parameterisation": "exp"},
+    "seq2seq.models.S4D": {"parameterisation": "exp"},
+}
 #: Keys of callbacks that were not counted before 0.2.0, whatever stood there.
 FORMERLY_LEFT_OUT = ("progress", "figures", "checkpoints", "snapshots", "pruning")
 
@@ -62,11 +65,18 @@ def _identity(nodes: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in nodes["task"].items()
         if key != "cache" and (key, value) not in ADDED
     }
-    later = ADDED_TO_MODELS.get(nodes["model"].get("_target_"))
-    kept["model"] = {key: value for key, value in nodes["model"].items() if (key, value) != later}
+    kept["model"] = _former(nodes["model"])
     if nodes["task"].get("path"):
         kept["task"]["content"] = _content_hash(place(nodes["task"]["path"]))
     return kept
+
+
+def _former(node: Any) -> Any:
+    """A component's node without keys that its class got later and that have their usual value."""
+    if not isinstance(node, Mapping):
+        return node
+    added = ADDED_TO.get(str(node.get("_target_")), {})
+    return {key: value for key, value in node.items() if key not in added or added[key] != value}
 
 
 def changes_course(callback: Any) -> bool:
