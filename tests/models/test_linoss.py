@@ -43,6 +43,21 @@ def test_eigenvalues() -> None:
         torch.testing.assert_close(found.abs(), expected, rtol=0, atol=1e-7)
 
 
+def test_it_starts_as_published() -> None:
+    torch.manual_seed(0)
+    layer = LinOSS(1, 1, 100, 1, 400).layers[0].mixer
+    assert isinstance(layer, LinOSSMixer)
+    for part, low, high in (
+        *((z, 0.0, 1.0) for z in (layer.stiffness, layer.step)),
+        *((z, -(n**-0.5), n**-0.5) for z, n in ((layer.B, 100), (layer.C, 400))),
+    ):
+        width = high - low
+        assert low <= part.min() < low + 0.02 * width
+        assert high - 0.02 * width < part.max() <= high
+        assert part.std().item() == pytest.approx(width / 12**0.5, rel=0.06)
+    assert layer.D.std().item() == pytest.approx(1, rel=0.2)
+
+
 def test_unknown_discretisations_are_refused() -> None:
     with pytest.raises(ValueError, match=r"model.discretisation must be one of implicit, symp"):
         LinOSS(1, 1, discretisation="explicit")
