@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seq2seq import checks
 from seq2seq.models.graph import Row
-from seq2seq.models.model import RecurrentModel, SequenceModel, State
+from seq2seq.models.model import RecurrentModel, SequenceModel, State, eigenvalues
 from seq2seq.models.state_space import log_uniform
 
 RANGES = ([0, 1], [-1, 1])
@@ -55,11 +55,11 @@ class Recurrence(Mixer):
 
 
 class Cell(Mixer):
-    """A mixer whose state is what it gives out, changed by one matrix from time to time."""
+    """A mixer whose state a matrix would advance, were it not for a nonlinearity."""
 
     @abstractmethod
     def linearised(self) -> Tensor:
-        """That matrix, without nonlinearity: (n, n)."""
+        """That matrix, (n, n)."""
 
 
 class ShortConvolution(nn.Module):
@@ -182,7 +182,7 @@ class LayeredRNN(MixerStack, RecurrentModel):
     @torch.no_grad()
     def eigenvalues(self) -> list[Tensor]:
         cells = (layer for layer in self.layers if isinstance(layer, Cell))
-        return [torch.linalg.eigvals(cell.linearised()) for cell in cells]
+        return [eigenvalues(cell.linearised()) for cell in cells]
 
     def rows(self, length: int) -> Iterator[Row]:
         return self._rows(length, self.title or type(self).__name__)

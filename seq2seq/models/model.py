@@ -1,5 +1,6 @@
 """What every sequence model offers."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
@@ -117,6 +118,13 @@ class RecurrentModel(SequenceModel):
                 detail += f", |λ| ≤ {float(spectra[index].abs().max()):.3g}"
             name = f"layer {index + 1}: {title}"
             yield Row(name, detail, np.eye(length, dtype=bool), True, int(residual))
+
+
+def eigenvalues(matrix: Tensor) -> Tensor:
+    """(n,), complex; nan where the matrix is not finite, with which LAPACK may end the process."""
+    if not matrix.isfinite().all():
+        return torch.full_like(matrix[0], math.nan, dtype=matrix.dtype.to_complex())
+    return torch.linalg.eigvals(matrix)
 
 
 def _numbers(state: State) -> int:

@@ -1,6 +1,5 @@
 """Recurrent networks: tanh, relu, linear, LSTM and GRU cells."""
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ from seq2seq import checks
 from seq2seq.models.batching import superposed
 from seq2seq.models.graph import Row
 from seq2seq.models.impulse import Responses
-from seq2seq.models.model import RecurrentModel, State
+from seq2seq.models.model import RecurrentModel, State, eigenvalues
 from seq2seq.models.recurrence import Network, joint_weight, run_network
 
 #: The cells, as a drawing names them.
@@ -199,13 +198,7 @@ class RNN(RecurrentModel):
         gates = {"lstm": (4, 2), "gru": (3, 2)}  # how many, and which: g of i,f,g,o; n of r,z,n
         count, candidate = gates.get(self.cell, (1, 0))
         blocks = self._recurrent_blocks()[candidate::count]
-        return [_eigenvalues(block.detach()) for block in blocks]
-
-
-def _eigenvalues(weight: Tensor) -> Tensor:
-    if not weight.isfinite().all():  # LAPACK may end the process
-        return torch.full_like(weight[0], math.nan, dtype=weight.dtype.to_complex())
-    return torch.linalg.eigvals(weight)
+        return [eigenvalues(block.detach()) for block in blocks]
 
 
 def _layer(cell: str, input_dim: int, hidden_size: int) -> nn.Module:
