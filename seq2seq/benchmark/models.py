@@ -45,7 +45,8 @@ def measure(
     passes = {"parallel": (_train_pass, LENGTHS), "step": (_step_pass, STEPS)}
     columns = "".join(f"{'L=' + str(L):>11}" for L in LENGTHS)
     print(f"{'model':<18} {'pass':<9}{columns}      p  to_gru  to_loop")
-    rows, gru = [], {}
+    rows: list[dict[str, Any]] = []
+    gru: dict[str, float] = {}
     for name in sorted({*(models or every), "gru"}, key=lambda name: (name != "gru", name)):
         size = [f"model={name}", "model.hidden_size=64", "model.num_layers=1"]
         model = build(configure(["task=shift", *size]))[1].model

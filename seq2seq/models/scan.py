@@ -161,50 +161,56 @@ def block_scan(matrix: Tensor, inputs: Tensor, before: Tensor | None = None) -> 
     if before is not None:
         first = (matrix[..., None, :] * before[..., None, :, :, :]).sum(-3) + inputs[0]
         inputs = torch.cat([first[None], inputs[1:]])
-    return _BlockScan.apply(matrix, inputs)
+    return _BlockScan.apply(matrix, inputs, False)
 
 
 class _BlockScan(torch.autograd.Function):
-    """The gradient is the scan with the transpose, from the last time to the first."""
+    """The gradient is the scan with the transpose, in `reverse`."""
 
     @staticmethod
-    def forward(matrix: Tensor, inputs: Tensor) -> Tensor:
-        return _blocks(matrix, inputs)
+    def forward(matrix: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
+        return _blocks(matrix, inputs, reverse)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0], output)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, bool], output: Tensor) -> None:
+        matrix, _, ctx.reverse = inputs
+        ctx.save_for_backward(matrix, output)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         matrix, s = ctx.saved_tensors
-        g = _BlockScan.apply(matrix.transpose(-3, -2), gradient.flip(0)).flip(0)
-        slope = (g[1:].unsqueeze(-3) * s[:-1].unsqueeze(-4)).sum((0, -2))
-        return slope.sum_to_size(matrix.shape), g
+        g = _BlockScan.apply(matrix.transpose(-3, -2), gradient, not ctx.reverse)
+        after, before = (g[:-1], s[1:]) if ctx.reverse else (g[1:], s[:-1])
+        slope = (after.unsqueeze(-3) * before.unsqueeze(-4)).sum(-2).sum(0)
+        return slope.sum_to_size(matrix.shape), g, None
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *arguments: Any) -> tuple[Tensor, int]:
         """Members follow the time."""
-        matrix, inputs = members_first(info, in_dims, arguments)
-        return _BlockScan.apply(matrix, inputs.transpose(0, 1)), 1
+        matrix, inputs, reverse = members_first(info, in_dims, arguments)
+        return _BlockScan.apply(matrix, inputs.transpose(0, 1), reverse), 1
 
 
-def _blocks(matrix: Tensor, inputs: Tensor) -> Tensor:
+def _blocks(matrix: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
     T = len(inputs)
-    pieces = 1 if T <= 2 * RADIX or inputs[0].numel() >= WIDE else -(-T // RADIX)
-    length = -(-T // pieces)
-    padded = F.pad(inputs, (*[0, 0] * (inputs.ndim - 1), 0, pieces * length - T))
-    s = padded.unflatten(0, (pieces, length)).clone()
-    times = s.unbind(1)
+    if T <= 2 * RADIX or inputs[0].numel() >= WIDE:
+        s = inputs.clone()
+        times = s.unbind(0)
+        for earlier, now in pairwise(times[::-1] if reverse else times):
+            _add_product(now, matrix, earlier)
+        return s
+    if reverse:
+        return _blocks(matrix, inputs.flip(0), False).flip(0)
+    pieces = -(-T // RADIX)
+    padded = F.pad(inputs, (*[0, 0] * (inputs.ndim - 1), 0, pieces * RADIX - T))
+    s = padded.unflatten(0, (pieces, RADIX)).contiguous()
+    times, powers = s.unbind(1), [matrix]
     for earlier, now in pairwise(times):
         _add_product(now, matrix, earlier)
-    if pieces > 1:
-        powers = [matrix]
-        while len(powers) < length:
-            powers.append(_add_product(torch.zeros_like(matrix), matrix, powers[-1]))
-        ends = _blocks(powers[-1], times[-1])
-        for power, now in zip(powers, times, strict=True):
-            _add_product(now[1:], power, ends[:-1])
+        powers.append(_add_product(torch.zeros_like(matrix), matrix, powers[-1]))
+    ends = _blocks(powers[-1], times[-1], False)
+    for power, now in zip(powers, times, strict=True):
+        _add_product(now[1:], power, ends[:-1])
     return s.flatten(0, 1)[:T]
 
 
