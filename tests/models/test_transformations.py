@@ -40,7 +40,7 @@ def inputs(length: int = LENGTH) -> Tensor:
 
 
 #: Large ones, of classes that smaller ones stand for, and loops over time take long to be traced.
-LONG = {"tcn_7x10", "tcn_7x30", "transformer_5x32", "lstm_256", "cornn", "esn"}
+LONG = {"tcn_7x10", "tcn_7x30", "transformer_5x32", "lstm_256", "cornn", "esn", "hyena"}
 COMPILED = [
     pytest.param(name, marks=[pytest.mark.slow] * (name in LONG))
     for name in MODELS
