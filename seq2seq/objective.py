@@ -7,7 +7,6 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import grad
 
 from seq2seq import checks
 from seq2seq.models.around import Around
@@ -82,30 +81,51 @@ class Ridge:
     def __call__(self, model: Any, batch: Batch, loss: Callable[..., Tensor]) -> Tensor:
         """The loss of `model` on `batch`, whose gradient is θ − θ*."""
         x, y = batch
-        with torch.no_grad():
-            value = loss(model(x), y)
-            readout, wanted = self._solve(model, x, lambda o: loss(o, y))
-        theta = torch.cat([readout.weight.T, readout.bias[None]])
-        way = (theta - wanted.to(theta.dtype)).square().sum() / 2
-        return value + way - way.detach()
-
-    def _solve(
-        self, model: Any, x: Tensor, loss: Callable[[Tensor], Tensor]
-    ) -> tuple[nn.Linear, Tensor]:
-        """The readout and its θ*, (states + 1, output_dim)."""
-        leave, enter, inner = (lambda o: o), (lambda x: x), model
+        inner, leave = model, nn.Identity()
         if isinstance(model, Around):
-            leave, enter, inner = model.leave, model.enter, model.model
-        states = F.pad(inner.states(enter(x)).double(), (0, 1), value=1.0).flatten(0, 1)
-        zero = x.new_zeros(*x.shape[:2], inner.output_dim)
-        slope = grad(lambda o: loss(leave(o)))
-        at_zero, at_one = slope(zero).double(), slope(zero + 1).double()  # −2wy and 2w(1 − y)
-        weights = ((at_one - at_zero) / 2).flatten(0, 1)
-        target = torch.where(weights > 0, -at_zero.flatten(0, 1) / (2 * weights), 0.0)
-        counted = (weights.amax(-1, keepdim=True) > 0).double() * states
-        penalty = F.pad(torch.full_like(states[0, 1:], self.ridge), (0, 1)).diag()
-        gram = counted.T @ states + penalty
-        return inner.readout, torch.linalg.solve(gram, counted.T @ target)
+            x, inner, leave = model.enter(x), model.model, model.leave
+        readout = inner.readout
+        output, beside = _Regression.apply(
+            inner.states(x), readout.weight, readout.bias, self.ridge
+        )
+        further = loss(leave(beside), y)
+        return loss(leave(output), y) + (further - further.detach())
+
+
+class _Regression(torch.autograd.Function):
+    """o = C φ + d for states φ (batch, time, N), and o + 1; the derivative by (C, d) is θ − θ*.
+
+    A squared error has the slopes 2w(o − y) and 2w(o + 1 − y) there, which tell w and y.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(states: Tensor, weight: Tensor, bias: Tensor, ridge: float) -> Any:
+        output = F.linear(states, weight, bias)
+        return output, output + 1
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        *tensors, ctx.ridge = inputs
+        ctx.save_for_backward(*tensors, output[0])
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor, beside: Tensor) -> Any:
+        states, weight, bias, output = (z.double() for z in ctx.saved_tensors)
+        slope, beside = (z.double().flatten(0, 1) for z in (slope, beside))
+        weights = (beside - slope) / 2
+        target = output.flatten(0, 1) - torch.where(weights > 0, slope / (2 * weights), 0.0)
+        states = F.pad(states.flatten(0, 1), (0, 1), value=1.0)
+        counted = states * (weights.amax(-1, keepdim=True) > 0)
+        penalty = F.pad(torch.full_like(states[0, 1:], ctx.ridge), (0, 1)).diag()
+        wanted = torch.linalg.solve(counted.T @ states + penalty, counted.T @ target)
+        way = weight - wanted[:-1].T, bias - wanted[-1]
+        return (
+            None,
+            *(z.to(p.dtype) for z, p in zip(way, ctx.saved_tensors[1:3], strict=True)),
+            None,
+        )
 
 
 class Population:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.benchmark import plateau, sweep
+from seq2seq.benchmark import models, plateau, sweep
 
 
 def test_rows_of_sweeps_say_how_many_runs_were_trained(
@@ -52,3 +52,25 @@ def test_rows_of_the_detector_tell_false_alarms_and_errors(
     assert noisy["false_1000"] == 0
     assert 0 < noisy["slow_spread_1000"] < 0.05
     assert noisy["sharp_delay_1000"] < 50
+
+
+def test_rows_of_models_compare_with_the_gru_and_a_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(models, "LENGTHS", (4, 8, 16, 32))
+    monkeypatch.setattr(models, "STEPS", (4, 8, 16))
+    monkeypatch.setattr(models, "COMPARED", 16)
+    monkeypatch.setattr(models, "LOOPED", 8)
+    path = tmp_path / "models.json"
+    models.measure(["hyena", "mingru"], seconds=0.0, json=path)
+    rows = json.loads(path.read_text())["rows"]
+    names = ["gru", "gru", "hyena", "hyena", "mingru", "mingru"]
+    assert [row["model"] for row in rows] == names
+    assert [row["pass"] for row in rows] == ["parallel", "step"] * 3
+    for row in rows:
+        own = next(gru for gru in rows if gru["pass"] == row["pass"])
+        assert row["to_gru"] == pytest.approx(own["L=16"] / row["L=16"])
+        assert (row["L=32"] is None) == (row["to_loop"] is None) == (row["pass"] == "step")
+    assert "mingru             parallel" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"models must be one of .*, got models='grus'"):
+        models.measure(["grus"])

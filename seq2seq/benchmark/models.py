@@ -19,7 +19,8 @@ from seq2seq.training import configure
 
 LENGTHS = (64, 256, 1024, 4096, 16384)
 STEPS = LENGTHS[:3]  # of the step form, whose time per step does not depend on what went before
-COMPARED = 1024  # where passes are compared with each other
+COMPARED = 1024  # where passes are compared with that of the GRU
+LOOPED = 256  # and with a loop over the steps
 VARIANTS = ("lstm_256", "lru_smooth")  # of sizes and starts
 
 
@@ -31,7 +32,7 @@ def measure(
     One layer of width 64 each. `parallel`: forward and backward of all times together; `step`:
     forward of one after another. The exponent p is that of a least-squares line through log time
     and log L from 256 on. `to_gru` is the time of torch's GRU for the same pass, divided by this
-    one's, at L=1024; `to_loop` that of forward and backward through the steps.
+    one's, at L=1024; `to_loop` that of forward and backward through the steps, at L=256.
 
     Args:
         models: by their configs; all recurrences if none is named
@@ -63,7 +64,8 @@ def measure(
             row["to_gru"] = gru[kind] / compared
             row["to_loop"] = None
             if kind == "parallel":
-                row["to_loop"] = _time(_loop_pass, model, batch, COMPARED, seconds) / compared
+                looped = _time(_loop_pass, model, batch, LOOPED, seconds)
+                row["to_loop"] = looped / ms[lengths.index(LOOPED)]
             _print(row)
             rows.append(row)
     store(json, rows)
