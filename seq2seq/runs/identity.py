@@ -41,7 +41,7 @@ REFERENCES = {"references": {"_target_": "seq2seq.callbacks.References"}}
 #: Keys of tasks that came later, with the value by which a run is what it was without them.
 ADDED = (("standardize", False),)
 #: The same by the classes that have them.
-ADDED_TO = {
+ADDED_TO: dict[str, dict[str, Any]] = {
     "seq2seq.models.LRU": {"parameterisation": "exp"},
     "seq2seq.models.S4D": {"parameterisation": "exp"},
 }
