@@ -81,7 +81,8 @@ class Ridge:
     def __call__(self, model: Any, batch: Batch, loss: Callable[..., Tensor]) -> Tensor:
         """The loss of `model` on `batch`, whose gradient is θ − θ*."""
         x, y = batch
-        inner, leave = model, nn.Identity()
+        inner: Any = model
+        leave: Callable[[Tensor], Tensor] = nn.Identity()
         if isinstance(model, Around):
             x, inner, leave = model.enter(x), model.model, model.leave
         readout = inner.readout

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
 
 from seq2seq import load_model, train
 from seq2seq.models import ESN
@@ -93,6 +94,30 @@ def test_one_step_solves_the_regression_on_what_the_loss_counts(loss, standard: 
     expected = solve(states.numpy(), target.numpy(), 0.5)
     np.testing.assert_allclose(model.readout.weight.detach().T, expected[:-1], atol=1e-9)
     np.testing.assert_allclose(model.readout.bias.detach(), expected[-1], atol=1e-9)
+
+
+class Loss(nn.Module):
+    """What a member of many minimises, so that all its tensors can be replaced."""
+
+    def __init__(self, model: ESN) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return Ridge(0.1)(self.model, (x, y), later)
+
+
+def test_members_are_solved_as_each_is_alone() -> None:
+    models = [Loss(ESN(1, 1, 5, density=1.0).double()) for _ in range(3)]
+    parameters, buffers = stack_module_state(models)
+    x, y = torch.randn(2, 3, 8, 9, 1, dtype=torch.float64)
+    together = vmap(lambda p, b, x, y: functional_call(models[0], {**p, **b}, (x, y)))
+    slopes = torch.autograd.grad(
+        together(parameters, buffers, x, y).sum(), list(parameters.values())
+    )
+    for m, model in enumerate(models):
+        alone = torch.autograd.grad(model(x[m], y[m]), list(model.parameters()))
+        torch.testing.assert_close([slope[m] for slope in slopes], list(alone))
 
 
 SMALL = [
