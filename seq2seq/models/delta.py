@@ -47,6 +47,8 @@ def matrix_scan(
     gates = queries.new_ones(len(keys), 1, 1, 1) if gates is None else gates
     if gates.ndim == 3:
         gates = gates[..., None]
+    if T == 1:
+        return _one_time(queries[0], keys, values, gates, strengths, delta, state)
     by_row = gates.shape[-1] > 1
     if by_row and not delta:
         values = values if strengths is None else strengths[..., None] * values
@@ -85,6 +87,27 @@ def matrix_scan(
         reading = reading - multiply(weights, erased)
     outputs = multiply(weights, v) + multiply(reading, before)
     return outputs.movedim(-2, 1).flatten(0, 1)[:T], states[-1]
+
+
+def _one_time(
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    gates: Tensor,
+    strengths: Tensor | None,
+    delta: bool,
+    state: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """One query after its writes, by the recurrence itself."""
+    S = keys.new_zeros(*keys.shape[1:], values.shape[-1]) if state is None else state
+    for index, (gate, k, v) in enumerate(zip(gates, keys, values, strict=True)):
+        S = gate[..., None] * S
+        if delta:
+            v = v - (k[..., None, :] @ S).squeeze(-2)
+        if strengths is not None:
+            v = strengths[index][..., None] * v
+        S = S + k[..., None] * v[..., None, :]
+    return (query[..., None, :] @ S).squeeze(-2)[None], S
 
 
 def _chunks(x: Tensor, size: int, filling: float = 0.0) -> Tensor:
