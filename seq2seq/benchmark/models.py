@@ -51,7 +51,7 @@ def measure(
     for name in sorted({*(models or every), "gru"}, key=lambda name: (name != "gru", name)):
         size = [f"model={name}", "model.hidden_size=64", "model.num_layers=1"]
         model = build(configure(["task=shift", *size]))[1].model
-        if not isinstance(model, RecurrentModel):
+        if name not in models and not isinstance(model, RecurrentModel):
             continue
         for kind, (one_pass, lengths) in passes.items():
             ms = [_time(one_pass, model, batch, L, seconds) for L in lengths]
