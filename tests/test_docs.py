@@ -51,7 +51,7 @@ def test_what_stands_between_marks_is_filled(tmp_path, monkeypatch):
 
 def test_render_tells_a_page_that_differs(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("<!-- = {sizes[rows][0][layers]} -->many<!-- /= -->\n")
+    page.write_text("<!-- = {sizes[rows][1][layers]} -->many<!-- /= -->\n")
     script = ROOT / "scripts" / "render.py"
     done = shell.run(script, page, "--check")
     assert (done.returncode, done.stdout) == (1, f"{page} differs from its results\n")
