@@ -172,7 +172,8 @@ class Grid:
                 known = [self.trained[run] for run in rows["run"].unique()]
                 trained = None if None in known else max(float(one or 0) for one in known)
                 lines[label] = Line(np.sort(rows[self.keys[0]].unique()), ends, trained)
-            chance = float(self.table["chance"].mean()) if share else None
+            none = self.table.groupby(self.keys[0])["chance"].mean()
+            chance = (none.index.to_numpy(), none.to_numpy()) if share else None
             return generalisation(lines, _short(self.keys[0]), self.name, chance)
         rows, names = ["group"], [label or "one run" for label, _ in groups]
         columns = self.keys

@@ -89,6 +89,7 @@ class SequenceTask(LightningDataModule):
         super().__init__()
         self.device = torch.device("cpu")
         self._splits: dict[str, Pairs] = {}
+        self._rows: tuple[Pairs | None, Pairs | None] = (None, None)
         self._current_order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._mean_squares: dict[str, float] = {}
         checks.integer("task.length", self.length)
@@ -329,6 +330,7 @@ class SequenceTask(LightningDataModule):
     def release(self) -> None:
         """Let go of the data; they are drawn again when asked for."""
         self._splits.clear()
+        self._rows = (None, None)
 
     def setup(self, stage: str | None = None) -> None:
         """Draw what Lightning's `stage` (fit, validate, test, None for all) needs."""
@@ -354,9 +356,17 @@ class SequenceTask(LightningDataModule):
             x, y = self.fresh(step)
             mine = slice(rank * share, (rank + 1) * share)
             return x[mine].to(self.device), y[mine].to(self.device)
-        x, y = self.split("train")
+        x, y = self._stored()
         index = self._positions(step * self.batch_size + rank * share, share)
         return x.index_select(0, index), y.index_select(0, index)
+
+    def _stored(self) -> Pairs:
+        """The training set with each sequence in one piece of memory, as it is then copied fast."""
+        pairs, rows = self.split("train"), self._rows[1]
+        if rows is None or self._rows[0] is not pairs:
+            rows = Pairs(pairs.x.contiguous(), pairs.y.contiguous())
+            self._rows = pairs, rows
+        return rows
 
     def fresh(self, step: int) -> tuple[Tensor, Tensor]:
         """With `online`, all of the batch of a step."""

@@ -261,14 +261,18 @@ class Line:
 
 @style()
 def generalisation(
-    lines: Mapping[str, Line], key: str, unit: str, chance: float | None = None
+    lines: Mapping[str, Line],
+    key: str,
+    unit: str,
+    chance: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Figure:
     """What trained models achieve over a key of their task, dotted where they were trained up to.
 
     Args:
         lines: per label its runs.
         key, unit: labels of the axes.
-        chance: an accuracy that is none, drawn as a line; None for an error, on a logarithmic axis.
+        chance: values of the key, and the accuracies there that are none; None for an error, on a
+            logarithmic axis.
     """
     figure, ax = canvas.single(canvas.WIDTH, 3.0)
     for (label, line), color in zip(lines.items(), cycle(canvas.PALETTE)):
@@ -282,8 +286,8 @@ def generalisation(
         ax.set_yscale("log")
         canvas.plain_ticks(ax.yaxis)
     else:
-        ax.axhline(chance, color=canvas.GREY, lw=0.9, ls=canvas.DASHED, label="chance")
-        ax.set_ylim(min(0.0, chance), 1.02)
+        ax.plot(*chance, color=canvas.GREY, lw=0.9, ls=canvas.DASHED, zorder=1, label="chance")
+        ax.set_ylim(0.0, 1.02)
     ax.set(xlabel=key, ylabel=unit)
     if ax.get_legend_handles_labels()[1]:
         canvas.legend(figure, 5)
