@@ -16,6 +16,7 @@ from seq2seq.models.standardized import Standardized
 from seq2seq.models.token import TokenModel
 from seq2seq.module import SequenceModule
 from seq2seq.runs import Run, load_checkpoint, load_weights
+from seq2seq.runs.start import source, weights
 from seq2seq.schema import ConfigError
 from seq2seq.seeds import stream_seed
 
@@ -50,17 +51,20 @@ def build(
 
     No data are drawn.
 
-    The parameters come from their own stream of `seed`, whatever else has drawn before. A model of
-    text needs the size of its vocabulary: what the task has stored in `folder`, that of a run, or
-    else that of the corpus, which is read for it.
+    The parameters come from their own stream of `seed`, whatever else has drawn before, or, without
+    a `folder`, from the run that `init_from` names. A model of text needs the size of its
+    vocabulary: what the task has stored in `folder`, that of a run, or else that of the corpus,
+    which is read for it.
 
     Raises:
-        ConfigError: a constructor refused its arguments.
+        ConfigError: a constructor refused its arguments, or the weights of that run do not fit.
     """
     task = task or build_task(cfg, folder)
     with refusing("model", cfg.model), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream_seed(cfg.seed, "initialisation"))
         model = build_model(cfg.model, task)
+    if folder is None and cfg.get("init_from"):
+        _start(model, cfg)
     task.contiguous = task.reads_on and getattr(model, "carries_state", False) is True
     with refusing("objective"):
         objective = instantiate(cfg.objective)
@@ -82,6 +86,18 @@ def build(
         scores=task.scores,
     )
     return task, module
+
+
+def _start(model: nn.Module, cfg: DictConfig) -> None:
+    """Take over the weights of the run that `init_from` names."""
+    found = source(str(cfg.init_from), cfg.paths.outputs)
+    try:
+        _fill(model, weights(found), found.folder)
+    except ValueError as error:
+        raise ConfigError(
+            f"init_from={cfg.init_from}: {error}; name a run of the same model, on a task of the "
+            "same channels or symbols"
+        ) from None
 
 
 @contextmanager

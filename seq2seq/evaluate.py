@@ -1,16 +1,34 @@
-"""Test a trained model on its own task, or on that task changed."""
+"""Test a trained model on its own task, or on that task changed, once or over a grid of changes."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from seq2seq import checks
-from seq2seq.build import build, load_model, threads
+from seq2seq.build import build_task, load_model, threads
 from seq2seq.module import weight
-from seq2seq.runs import Run, by_unit
+from seq2seq.runs import Run, by_unit, flatten
 from seq2seq.schema import ConfigError
+
+
+class Evaluation(NamedTuple):
+    """What a model achieves on a task.
+
+    Attributes:
+        setting: what was changed of the task, by `task.<key>`; only what takes several values.
+        measured: as from `evaluate`.
+        chance: the accuracy that counts as none; None where a task has no accuracy.
+    """
+
+    setting: dict[str, Any]
+    measured: dict[str, float]
+    chance: float | None
 
 
 def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, float]:
@@ -22,32 +40,90 @@ def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     predictors' values in the same unit (`reference/zero`, `reference_nmse/zero`).
 
     Raises:
-        ConfigError: there is no such run, or an override changes more than the task.
+        ConfigError: there is no such run, or an override changes more than the task, or takes
+            several values.
         ValueError: the run has no readable checkpoint.
+    """
+    found = evaluations(run, overrides)
+    if len(found) > 1:
+        raise ConfigError(
+            f"evaluate takes one value of each key, got {len(found)} settings; call evaluations"
+        )
+    return found[0].measured
+
+
+def evaluations(run: Run | str | Path, overrides: Sequence[str] = ()) -> list[Evaluation]:
+    """Test a trained model once for each combination of the values that `overrides` list.
+
+    Values are listed as in a sweep, `task.length=10,20` and `task.length=range(10,50,10)`.
+
+    Raises:
+        ConfigError, ValueError: as for `evaluate`; nothing has been tested then.
     """
     run = run if isinstance(run, Run) else Run(run)
     if run.status == "new":
         raise ConfigError(f"no run in {run.folder}; give the folder that holds config.yaml")
-    overrides = checks.texts("overrides", overrides)
-    for override in overrides:
+    jobs = [OmegaConf.from_dotlist(job) for job in combinations(overrides)]
+    run = Run(run.folder, jobs[0].get("allow", run.allow))
+    model, config = load_model(run), run.config
+    tasks = [build_task(_changed(config, job), run.folder) for job in jobs]
+    told = [dict(flatten(_plain(job))) for job in jobs]
+    varied = [key for key in told[0] if len({str(one[key]) for one in told}) > 1]
+    found = []
+    with torch.inference_mode(), threads(config.threads):
+        for one, task in zip(told, tasks, strict=True):
+            setting = {key: one[key] for key in varied}
+            measured = by_unit(measure(model, task, "test") | task.references())
+            found.append(Evaluation(setting, measured, getattr(task, "chance", None)))
+            task.release()
+    return found
+
+
+def combinations(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """The overrides of each combination of values, one of each.
+
+    Raises:
+        ConfigError: one changes more than the task.
+    """
+    listed = []
+    for override in checks.texts("overrides", overrides):
         if not override.startswith(("task.", "allow=")) or "=" not in override:
             raise ConfigError(f"only task.<key>=<value> may be changed, got {override}")
-    given = OmegaConf.from_dotlist(overrides)
-    run = Run(run.folder, given.get("allow", run.allow))
-    model = load_model(run)
-    cfg = OmegaConf.merge(run.config, given)
-    assert isinstance(cfg, DictConfig)
-    task, _ = build(cfg, run.folder)
+        try:
+            parsed = OverridesParser.create().parse_override(override)
+        except Exception:  # a value that Hydra would want quoted, such as a path with a sign
+            listed.append([override])
+            continue
+        several = parsed.is_choice_sweep() or parsed.is_range_sweep()
+        values = parsed.sweep_string_iterator() if several else ()
+        key = override.partition("=")[0]
+        listed.append([f"{key}={value}" for value in values] if several else [override])
+    return map(list, itertools.product(*listed))
+
+
+def measure(model: nn.Module, task: Any, split: str) -> dict[str, float]:
+    """What a model achieves on the `val` or `test` split of a task."""
     parameter = next(model.parameters())
     total = count = 0.0
     counts: list[list[float]] = []
-    with torch.inference_mode(), threads(cfg.threads):
-        for x, y in task.test_dataloader():
-            x, y = (part.to(parameter) if part.is_floating_point() else part for part in (x, y))
-            output = model(x)
-            total += float(task.loss(output, y)) * weight(y)
-            count += weight(y)
-            counts.append(task.counts(output, y).tolist())
+    for x, y in getattr(task, f"{split}_dataloader")():
+        x, y = (part.to(parameter) if part.is_floating_point() else part for part in (x, y))
+        output = model(x)
+        total += float(task.loss(output, y)) * weight(y)
+        count += weight(y)
+        counts.append(task.counts(output, y).tolist())
     scores = task.scores([*map(sum, zip(*counts, strict=True))])
-    measured = {"loss": total / count} | task.metrics("test", total / count) | scores
-    return by_unit({f"test/{key}": value for key, value in measured.items()} | task.references())
+    measured = {"loss": total / count} | task.metrics(split, total / count) | scores
+    return {f"{split}/{key}": value for key, value in measured.items()}
+
+
+def _changed(config: DictConfig, job: DictConfig) -> DictConfig:
+    merged = OmegaConf.merge(config, job)
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def _plain(job: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(job)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}

@@ -308,10 +308,22 @@ REFUSED: dict[str, list[str | tuple[str, str]]] = {
         "trainer.default_root_dir=elsewhere",
         "trainer.model_registry=x",
     ],
+    "objective": [
+        "task=mqar objective.horizon=last",
+        "task=parity task.length=[3,9] objective.horizon=last",
+    ],
     "callbacks": [
         "callbacks.stop_at_target.monitor=val/foo",
         "callbacks.stop_at_target.target=-1",
         "callbacks.stop_at_target.target=nan",
+        "task=parity callbacks.stop_at_target.monitor=val/exact callbacks.stop_at_target.target=2",
+        "callbacks.generalisation.values=[0]",
+        "callbacks.generalisation.values=[64,64]",
+        (
+            "callbacks.generalisation.values=[64] callbacks.generalisation.key=lenght",
+            "task.lenght; did you mean 'length'",
+        ),
+        "callbacks.generalisation.every_n_validations=0",
         "callbacks.checkpoints=null",
         "callbacks.checkpoints.every_n_steps=0",
         "callbacks.checkpoints.every_n_steps=null",

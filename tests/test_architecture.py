@@ -31,7 +31,7 @@ ALLOWED = {
     "generate": {"runs", "build", "models", "tasks"},
     "analysis": {"runs", "build", "theory", "models", "results"},
     "pretrained": {"schema", "runs", "build", "tasks", "models"},
-    "callbacks": {"runs", "history", "analysis", "models"},
+    "callbacks": {"runs", "history", "analysis", "models", "evaluate"},
     "training": {
         "schema",
         "runs",

@@ -4,10 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from seq2seq import train
 from seq2seq.analysis.plateau import find
-from seq2seq.build import load_model
+from seq2seq.build import build_task, load_model
 from seq2seq.callbacks import Snapshots, StopAfterEscape
 from seq2seq.history import READ_EVERY, History
 from seq2seq.runs import trajectory_hash
@@ -99,6 +100,64 @@ def test_a_run_ends_at_the_first_validation_that_meets_its_target(tmp_path, targ
     often = ["trainer.max_steps=30", "trainer.val_check_interval=10"]
     result = run(tmp_path, *often, f"callbacks.stop_at_target.target={target}").result
     assert (result["status"], result["steps"]) == ("finished", steps)
+
+
+PARITY = [
+    *("task=parity", "task.length=4", "task.supervise=all", "task.val_size=64"),
+    *("task.test_size=64", "task.batch_size=32", "model=rnn", "model.hidden_size=16"),
+    *("optimizer.lr=1e-2", "logger=none", "callbacks.figures=null", "trainer.max_steps=120"),
+    *("trainer.val_check_interval=10", "callbacks.checkpoints.every_n_steps=30"),
+    *("callbacks.stop_at_target.monitor=val/accuracy", "callbacks.generalisation.values=[6,9]"),
+]
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory):
+    """A run that learns parity, and trains on."""
+    folder = tmp_path_factory.mktemp("tracked")
+    stops = ["callbacks.stop_at_target.target=0.99", "callbacks.stop_at_target.stop=false"]
+    return train([*PARITY, *stops, f"paths.outputs={folder}"])
+
+
+def test_an_accuracy_is_reached_from_below_and_the_first_time_counts(tracked, tmp_path):
+    result = tracked.result
+    step = result["success/step"]
+    assert (result["success"], result["steps"]) == (True, 120)
+    assert (result["success/metric"], result["success/threshold"]) == ("val/accuracy", 0.99)
+    assert 0 < step < 120
+    stopped = train([*PARITY, "callbacks.stop_at_target.target=0.99", f"paths.outputs={tmp_path}"])
+    assert stopped.result["steps"] == stopped.result["success/step"] == step
+    never = ["callbacks.stop_at_target.target=1.0", "trainer.max_steps=10"]
+    result = train([*PARITY, *never, f"paths.outputs={tmp_path}"]).result
+    assert (result["success"], result["success/step"], result["steps"]) == (False, None, 10)
+
+
+def test_success_and_other_lengths_survive_an_interruption(tracked, tmp_path):
+    """The checkpoint that is left is one after the success."""
+    stops = ["callbacks.stop_at_target.target=0.99", "callbacks.stop_at_target.stop=false"]
+    again = train([*PARITY, *stops, f"paths.outputs={tmp_path}"])
+    (again.folder / "result.json").unlink()
+    (again.folder / "generalisation.npz").unlink()
+    again.checkpoints[0].unlink()
+    again = train([*PARITY, *stops, f"paths.outputs={tmp_path}"])
+    names = [key for key in tracked.result if key.startswith(("success", "generalisation"))]
+    assert {key: again.result[key] for key in names} == {key: tracked.result[key] for key in names}
+    whole, resumed = (run.arrays("generalisation.npz") for run in (tracked, again))
+    assert all(np.array_equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_other_lengths_are_validated_as_the_run_trains(tracked):
+    found = tracked.arrays("generalisation.npz")
+    assert found["step"].tolist() == [*range(10, 121, 10)]
+    assert found["values"].tolist() == ["6", "9"]
+    assert found["accuracy"].shape == (12, 2)
+    model = load_model(tracked)
+    task = build_task(configure([*PARITY, "task.length=9"]))
+    x, y = task.split("val")
+    with torch.no_grad():
+        right = (model(x).argmax(-1) == y).float().mean()
+    assert found["accuracy"][-1, 1] == pytest.approx(float(right))
+    assert tracked.result["generalisation/accuracy/length_9"] == found["accuracy"][-1, 1]
 
 
 def test_without_an_escape_it_runs_to_the_end(tmp_path):

@@ -129,8 +129,9 @@ def shape(member: Member) -> str:
     length = None if may_be_padded(member) else task.length
     data = [type(task).__name__, length, task.batch_size, task.sizes["val"]]
     data += [task.sizes["test"], task.input_dim, task.output_dim]
-    if type(task).loss is not SequenceTask.loss or not task.uses_samples:
-        # What is minimised may depend on the task's arguments.
+    special = type(task).loss is not SequenceTask.loss or not task.uses_samples
+    if special or task.curriculum is not None:
+        # What is minimised may depend on the task's arguments, and so may the length of a batch.
         data += [{k: v for k, v in plain["task"].items() if k != "seed"}]
     common = {
         "task": data,
@@ -150,7 +151,8 @@ def may_be_padded(member: Member) -> bool:
     """Whether a mean over all times of an error that vanishes at zero is minimised."""
     objective = member.module.objective
     mean = type(objective) is Sampled and objective.horizon == "average"
-    return mean and type(member.task).loss is SequenceTask.loss
+    task = member.task
+    return mean and type(task).loss is SequenceTask.loss and task.curriculum is None
 
 
 def plan_chunks(members: Sequence[Member], size: int) -> list[list[Member]]:

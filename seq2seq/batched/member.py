@@ -28,6 +28,7 @@ from seq2seq.training import (
     note_failure,
     outcome,
     tabulate,
+    told,
     warn_of_short_sight,
 )
 
@@ -217,6 +218,7 @@ class Member:
             self._log(one)
             measured |= one
         self.result |= finite(measured)
+        self.result |= told(self.trainer, self.result)
         log_outcome(self.loggers, self.result)
         self.close(self.result["status"] == "finished")
         self.run.write_result(self.result | {"seconds": round(self.seconds, 3)})

@@ -4,6 +4,7 @@ import math
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
@@ -102,27 +103,77 @@ def _save(trainer: lightning.Trainer, pl_module: Any) -> None:
 
 
 class StopAtTarget(Callback):
-    """End the run at the first validation whose `monitor` is at most `target`.
+    """End the run at the first validation whose `monitor` has reached `target`: it has succeeded.
+
+    A loss has reached it when it is at most the target, an accuracy when it is at least that. The
+    result says whether the run succeeded, and at the validation of which step (null: censored).
 
     Args:
         target: the value to reach, e.g. an NMSE; null never stops.
         monitor: the metric's name.
+        stop: false notes the success and trains on.
     """
 
     changes_course = True
 
-    def __init__(self, target: float | None = None, monitor: str = "val/nmse") -> None:
+    def __init__(
+        self, target: float | None = None, monitor: str = "val/nmse", stop: bool = True
+    ) -> None:
         if target is not None:
             checks.positive("callbacks.stop_at_target.target", target)
         self.target = target
+        self.stop = stop
         # Tasks without an NMSE have the default too, where it is never looked at.
         self.monitor = None if target is None and monitor == "val/nmse" else monitor
+        self.reached: int | None = None
+
+    def check(self, task: Any) -> None:
+        """Raise ValueError if no accuracy can be as high as the target."""
+        if self.target is not None and self.target > 1 and self._rises(task):
+            checks.within("callbacks.stop_at_target.target", self.target, "(0, 1]", 0.99)
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        """Remember the success of the run that is continued."""
+        self.reached = checkpoint.get("success")
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the step of the success."""
+        if self.reached is not None:
+            checkpoint["success"] = self.reached
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Compare the metric with the target."""
-        if self.target is not None and self.monitor is not None:
-            value = float(trainer.callback_metrics[self.monitor])
-            trainer.should_stop = trainer.should_stop or value <= self.target
+        if trainer.state.fn == "fit" and self._succeeds(trainer, trainer.callback_metrics):
+            if self.reached is None:
+                self.reached = trainer.global_step
+            trainer.should_stop = trainer.should_stop or self.stop
+
+    def result(self, trainer: lightning.Trainer, measured: Mapping[str, Any]) -> dict[str, Any]:
+        """What `result.json` says of it, given what was measured last: nothing without a target."""
+        if self.target is None:
+            return {}
+        if self.reached is None and self._succeeds(trainer, measured):
+            self.reached = trainer.global_step
+        return {
+            "success": self.reached is not None,
+            "success/step": self.reached,
+            "success/threshold": self.target,
+            "success/metric": self.monitor,
+        }
+
+    def _succeeds(self, trainer: lightning.Trainer, measured: Mapping[str, Any]) -> bool:
+        value = measured.get(self.monitor or "")
+        if self.target is None or value is None:
+            return False
+        rises = self._rises(trainer.datamodule)  # type: ignore[attr-defined]
+        return float(value) >= self.target if rises else float(value) <= self.target
+
+    def _rises(self, task: Any) -> bool:
+        return (self.monitor or "").partition("/")[2] in getattr(task, "rising", ())
 
 
 class Pruning(Callback):

@@ -216,7 +216,8 @@ class Run:
         """Remove what an earlier training left, keeping Hydra's record of the job."""
         (self.folder / "result.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        for pattern in ("history.npz", "kernel.npz", "eigenvalues.npz", "traceback.txt", ".slots"):
+        arrays = ("history", "kernel", "eigenvalues", "generalisation")
+        for pattern in (*(f"{name}.npz" for name in arrays), "traceback.txt", ".slots"):
             (self.folder / pattern).unlink(missing_ok=True)
         for events in self.folder.glob("events.out.tfevents.*"):
             events.unlink()
@@ -312,7 +313,7 @@ def by_unit(result: Mapping[str, Any]) -> dict[str, Any]:
 
     def unit(key: str) -> int:
         group, _, name = key.partition("/")
-        if not name or group == "plateau":
+        if not name or group in ("plateau", "success"):
             return 0
         return 1 if name == "loss" or group == "reference" else 2
 

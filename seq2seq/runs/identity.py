@@ -39,14 +39,20 @@ NOT_COUNTED_TRAINER = {"max_epochs": -1, "max_time": None}
 #: Counted among the callbacks of every run, as it was when hashes came into use.
 REFERENCES = {"references": {"_target_": "seq2seq.callbacks.References"}}
 #: Keys of tasks that came later, with the value by which a run is what it was without them.
-ADDED = (("standardize", False),)
+ADDED = (("standardize", False), ("curriculum", None))
 #: The same by the classes that have them.
 ADDED_TO: dict[str, dict[str, Any]] = {
+    "seq2seq.callbacks.StopAtTarget": {"stop": True},
     "seq2seq.models.LRU": {"parameterisation": "exp"},
     "seq2seq.models.S4D": {"parameterisation": "exp"},
+    "seq2seq.tasks.MQAR": {"supervise": "answer"},
+    "seq2seq.tasks.Induction": {"supervise": "answer"},
 }
 #: Keys of callbacks that were not counted before 0.2.0, whatever stood there.
-FORMERLY_LEFT_OUT = ("progress", "figures", "checkpoints", "snapshots", "pruning")
+FORMERLY_LEFT_OUT = (
+    *("progress", "figures", "checkpoints", "snapshots", "pruning"),
+    "generalisation",  # which came later
+)
 
 
 def identity(cfg: Config) -> dict[str, Any]:
@@ -55,14 +61,20 @@ def identity(cfg: Config) -> dict[str, Any]:
 
 
 def _identity(nodes: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in nodes.items() if key not in NOT_IDENTITY}
+    kept = {key: value for key, value in nodes.items() if key not in (*NOT_IDENTITY, "init_from")}
+    if nodes.get("init_from"):
+        from seq2seq.runs.start import weights_hash  # which knows folders
+
+        kept["init_from"] = weights_hash(str(nodes["init_from"]), nodes["paths"]["outputs"])
     trainer = _without(nodes["trainer"], NOT_IDENTITY_TRAINER)
     kept["trainer"] = {key: NOT_COUNTED_TRAINER.get(key, value) for key, value in trainer.items()}
     callbacks = (nodes.get("callbacks") or {}).items()
-    kept["callbacks"] = REFERENCES | {k: node for k, node in callbacks if changes_course(node)}
+    kept["callbacks"] = REFERENCES | {
+        key: _former(node) for key, node in callbacks if changes_course(node)
+    }
     kept["task"] = {
         key: value
-        for key, value in nodes["task"].items()
+        for key, value in _former(nodes["task"]).items()
         if key != "cache" and (key, value) not in ADDED
     }
     kept["model"] = _former(nodes["model"])
@@ -135,7 +147,8 @@ def _digests(nodes: Mapping[str, Any]) -> Iterator[str]:
     kept, callbacks = _identity(nodes), nodes.get("callbacks") or {}
     yield _digest(kept)
     if not any(changes_course(callbacks.get(key)) for key in FORMERLY_LEFT_OUT):
-        yield _digest(kept | {"callbacks": _without(callbacks, FORMERLY_LEFT_OUT)})
+        former = _without(callbacks, FORMERLY_LEFT_OUT)
+        yield _digest(kept | {"callbacks": {k: _former(node) for k, node in former.items()}})
 
 
 def _digest(kept: Mapping[str, Any]) -> str:

@@ -37,6 +37,9 @@ AXES = {
     "eigenvalues.npz": {"step": 0, "eigenvalues": 2},
 }
 
+#: The texts of a result.
+TEXTS = ("status", "error", "success/metric")
+
 #: How far a run has come, while it is training.
 NOTE = ".progress"
 
@@ -187,7 +190,7 @@ def _bound(text: str) -> None:
 
 
 def result(folder: Path) -> dict[str, Any]:
-    """What the `result.json` of a run holds: texts under `status` and `error`, else numbers.
+    """What the `result.json` of a run holds: texts under the keys of `TEXTS`, else numbers.
 
     Raises:
         FileNotFoundError, ValueError: see `reading`.
@@ -196,7 +199,7 @@ def result(folder: Path) -> dict[str, Any]:
     with reading(path):
         loaded = _mapping(path, "result")
         for key, value in loaded.items():
-            if key in ("status", "error"):
+            if key in TEXTS:
                 if not isinstance(value, str):
                     raise ValueError(f"{key} is no text")
             elif value is not None and not isinstance(value, int | float):

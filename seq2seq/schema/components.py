@@ -49,6 +49,7 @@ class Config:
     seed: int = 0
     threads: int = 1
     gradient_clip_val: float | None = None
+    init_from: str | None = None
     name: str | None = None
     claim: str | None = None
     refuted_if: list[Any] = field(default_factory=list)

@@ -13,9 +13,12 @@ A condition is about a `quantity`:
 - a number of every run, such as `test/nmse`, `steps` or `plateau/length`; `resting` is the share of
   the steps that it spent on plateaus, `tolerated_noise` the relative noise in the parameters that
   leaves the NMSE below 0.1;
+- `success`, the share of runs that reached the target of `callbacks.stop_at_target`, with Clopper
+  and Pearson's interval;
 - `approximation`, the NMSE of the best sum found of as many real exponentials as a run has states,
   under white input, and `gap`, the factor by which the test NMSE lies above it;
-- `growth`, the rate at which log τ grows with the memory of the task, τ being the plateau's length.
+- `growth`, the rate at which log τ grows with the memory of the task, τ being the plateau's length,
+  or the steps to success of runs that have a target and no `callbacks.stop_after_escape`.
   It is judged for a range of falls of the loss that may count as the escape, from 0.4 to at most 2
   times the rule's `drop`: where the answers differ, the condition can neither be said to hold nor
   to fail;

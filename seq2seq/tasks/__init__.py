@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from seq2seq.tasks.forecast import Lorenz96Forecast as Lorenz96Forecast
     from seq2seq.tasks.group_word import GroupWord as GroupWord
     from seq2seq.tasks.induction import Induction as Induction
+    from seq2seq.tasks.labels import Labels as Labels
     from seq2seq.tasks.linear_functional import LinearFunctional as LinearFunctional
     from seq2seq.tasks.lorenz96 import Lorenz96 as Lorenz96
     from seq2seq.tasks.lorenz96_published import Lorenz96Published as Lorenz96Published
@@ -61,6 +62,7 @@ _FILES = (
     "forecast",
     "group_word",
     "induction",
+    "labels",
     "linear_functional",
     "lorenz96",
     "mackey_glass",

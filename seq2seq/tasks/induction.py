@@ -1,13 +1,14 @@
 """Induction heads: what came after the special symbol the first time."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from seq2seq import checks
-from seq2seq.tasks.token import CERTAIN, IGNORED, Guess, TokenTask, among, uniform
+from seq2seq.tasks.token import CERTAIN, IGNORED, Guess, TokenTask, among, rarely, uniform
 
 
 @dataclass(eq=False)
@@ -22,15 +23,19 @@ class Induction(TokenTask):
     Args:
         length: steps, or [least, most], 3 or more.
         V: symbols, the special one included, 3 or more.
+        supervise: `answer`, at the end only, or `all`: at every step before the special symbol
+            itself, which says that nothing is to be recalled yet.
     """
 
     length: int | list[int] = 64  # type: ignore[assignment]
     V: int = 16
+    supervise: Literal["answer", "all"] = "answer"
 
     def __post_init__(self) -> None:
         checks.integer("task.V", self.V, 3)
         self.symbols = (*map(str, range(self.V - 1)), "!")
-        self.answers = self.V - 1
+        checks.one_of("task.supervise", self.supervise, ("answer", "all"))
+        self.answers = self.V - (self.supervise == "answer")
         super().__post_init__()
         checks.integer("task.length", self.lengths[0], 3)
 
@@ -41,7 +46,10 @@ class Induction(TokenTask):
         place = (torch.rand(n, 1, generator=generator, dtype=torch.float64) * (ends - 2)).long()
         answer = x.gather(1, place + 1)
         x = x.scatter_(1, place, self.V - 1).scatter_(1, ends - 1, self.V - 1)
-        y = torch.full_like(x, IGNORED).scatter_(1, ends - 1, answer)
+        y = torch.full_like(x, IGNORED)
+        if self.supervise == "all":
+            y = y.masked_fill_(times < ends, self.V - 1)
+        y = y.scatter_(1, ends - 1, answer)
         return x.masked_fill_(times >= ends, 0), y
 
     def guesses(self) -> dict[str, Guess]:
@@ -49,9 +57,19 @@ class Induction(TokenTask):
         guess = uniform(self.V - 1)
         own = [among(length - 2, 1 / (self.V - 1)) for length in range(low, high + 1)]
         in_context = Guess(*np.mean(own, 0).tolist())
+        if self.supervise == "all":
+            steps = (low + high) / 2
+            guess = rarely(2 / steps, 0.5, guess)
+            in_context = rarely(1 / steps, 1.0, in_context)
         return {
-            "uniform": guess,
+            "uniform": uniform(self.answers),
             "memoryless": guess,
             "in_context": in_context,
             "floor": CERTAIN,
         }
+
+    @property
+    def chance(self) -> float:
+        return (
+            self.guesses()["memoryless"].accuracy if self.supervise == "all" else 1 / self.answers
+        )

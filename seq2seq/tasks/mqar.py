@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seq2seq import checks
-from seq2seq.tasks.token import CERTAIN, IGNORED, Guess, TokenTask, among, uniform
+from seq2seq.tasks.token import CERTAIN, IGNORED, Guess, TokenTask, among, rarely, uniform
 
 
 @dataclass(eq=False)
@@ -33,6 +33,7 @@ class MQAR(TokenTask):
             that is a key comes before its query.
         distinct: draw the values without replacement, as published; false makes them independent.
         power: exponent of the distances, above 0; 1 spreads them evenly.
+        supervise: `answer`, at the queries only, or `all`: at every other step a blank.
     """
 
     V: int = 64
@@ -43,10 +44,12 @@ class MQAR(TokenTask):
     fillers: Literal["blank", "random", "colliding"] = "blank"
     distinct: bool = True
     power: float = 0.01
+    supervise: Literal["answer", "all"] = "answer"
 
     def __post_init__(self) -> None:
         for name, least in (("V", 4), ("K", 1), ("length", 4), ("passes", 1), ("overwritten", 0)):
             checks.integer(f"task.{name}", getattr(self, name), least)
+        checks.one_of("task.supervise", self.supervise, ("answer", "all"))
         checks.even("task.V", self.V)
         checks.even("task.length", self.length)
         checks.positive("task.power", self.power, 0.01)
@@ -66,7 +69,7 @@ class MQAR(TokenTask):
                 f"length={self.length}; set task.length={2 * (self.pairs + self.K)}"
             )
         self.symbols = ("·", *map(str, range(1, self.V)))
-        self.answers = self.V // 2
+        self.answers = self.V // 2 + (self.supervise == "all")
         super().__post_init__()
         places = torch.arange(1, (self.lengths[1] - 2 * self.pairs) // 2 + 1)
         self._weights = (self.power - 1) * places.log()  # logarithms
@@ -92,7 +95,8 @@ class MQAR(TokenTask):
         asked = 2 * (self.pairs + gaps)
         x = torch.cat([pairs.flatten(1), self._fill(keys, 2 * len(self._weights), generator)], 1)
         x = x.scatter(1, asked, keys)
-        return x, torch.full_like(x, IGNORED).scatter(1, asked, answers)
+        nothing = 0 if self.supervise == "all" else IGNORED
+        return x, torch.full_like(x, nothing).scatter(1, asked, answers)
 
     def _fill(self, keys: Tensor, length: int, generator: torch.Generator) -> Tensor:
         """What stands between the queries, (n, length)."""
@@ -107,14 +111,30 @@ class MQAR(TokenTask):
 
     def guesses(self) -> dict[str, Guess]:
         """`in_context` guesses among the values that keys have, as often as they have them."""
-        guess = uniform(self.V // 2)
-        in_context = among(self.K, 0.0 if self.distinct else 2 / self.V)
+        guess, values = uniform(self.V // 2), self.V // 2
+        in_context = among(self.K, 0.0 if self.distinct else 1 / values)
+        if self.supervise == "all":
+            steps, fillers = self.lengths[1], self.lengths[1] - 2 * self.pairs - self.K
+            keys, tokens = {
+                "blank": (0, 1),
+                "random": (values - 1 - self.K, self.V - 1 - self.K),
+                "colliding": (values - 1, self.V),
+            }[self.fillers]
+            met = self.pairs + self.K + fillers * keys / tokens  # steps that hold a key
+            guess = rarely(met / steps, self.K / met, guess)
+            in_context = rarely(self.K / steps, 1.0, in_context)
         return {
-            "uniform": guess,
+            "uniform": uniform(self.answers),
             "memoryless": guess,
             "in_context": in_context,
             "floor": CERTAIN,
         }
+
+    @property
+    def chance(self) -> float:
+        return (
+            self.guesses()["memoryless"].accuracy if self.supervise == "all" else 1 / self.answers
+        )
 
     @property
     def memory(self) -> int:

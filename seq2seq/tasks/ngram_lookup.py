@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq import checks
+from seq2seq.seeds import generator
 from seq2seq.tasks.token import CERTAIN, IGNORED, Guess, TokenTask, uniform
 
 
@@ -50,16 +51,21 @@ class NgramLookup(TokenTask):
     def steps(self, length: int) -> int:
         return length + self.n + 2
 
-    def pose(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _strings(self, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Strings (n, most), their lengths, parts, where these are (n, most − n), the answers."""
         high = self.lengths[1]
         s = torch.randint(self.alphabet, (n, high), generator=generator)
         ends = self.draw_lengths(n, generator)
         drawn = torch.rand(n, 1, generator=generator, dtype=torch.float64)
         part = s.gather(1, (drawn * (ends - self.n)).long() + torch.arange(self.n))
-        found = (s.unfold(1, self.n, 1)[:, :-1] == part[:, None]).all(-1)
         starts = torch.arange(high - self.n)
-        latest = torch.where(found & (starts < ends - self.n), starts, -1).amax(1, keepdim=True)
-        answer = s.gather(1, latest + self.n)
+        found = (s.unfold(1, self.n, 1)[:, :-1] == part[:, None]).all(-1) & (starts < ends - self.n)
+        latest = torch.where(found, starts, -1).amax(1, keepdim=True)
+        return s, ends, part, found, s.gather(1, latest + self.n)
+
+    def pose(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        high = self.lengths[1]
+        s, ends, part, _, answer = self._strings(n, generator)
         s = s.masked_fill_(torch.arange(high) >= ends, 0)
         bar, last = torch.full_like(ends, self.alphabet), ends + self.n + 1
         if self.order == "suffix":
@@ -70,5 +76,17 @@ class NgramLookup(TokenTask):
         return x, torch.full_like(x, IGNORED).scatter_(1, last, answer)
 
     def guesses(self) -> dict[str, Guess]:
+        """`in_context` knows how often each symbol follows the part in the string, not where.
+
+        That is an n-gram model fitted to the string. It is estimated, from 4,096 sequences.
+        """
         guess = uniform(self.alphabet)
-        return {"uniform": guess, "memoryless": guess, "floor": CERTAIN}
+        s, _, _, found, answer = self._strings(4096, generator(0, "references"))
+        share = (found & (s[:, self.n :] == answer)).sum(1) / found.sum(1)
+        in_context = Guess(-float(share.log().mean()), float(share.mean()))
+        return {
+            "uniform": guess,
+            "memoryless": guess,
+            "in_context": in_context,
+            "floor": CERTAIN,
+        }

@@ -3,8 +3,8 @@
 import itertools
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -14,6 +14,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from seq2seq import checks, memory
+from seq2seq.errors import nearest
 from seq2seq.seeds import generator
 from seq2seq.tasks.inputs import InputProcess, White
 from seq2seq.theory import predictors
@@ -52,6 +53,7 @@ class SequenceTask(LightningDataModule):
         train_size, val_size, test_size: sequences per split.
         batch_size: sequences per optimisation step, over all processes together.
         online: draw a fresh batch each step in place of passing over a training set.
+        curriculum: how a key grows with the steps of training, see `GeneratedTask`.
         seed: root of every random stream; see `seq2seq.seeds`.
         uses_samples: False where the loss needs no training data; none are drawn then, and
             training batches are empty.
@@ -76,6 +78,7 @@ class SequenceTask(LightningDataModule):
     affine = False
     skip = 0
     online = False
+    curriculum: Mapping[str, Any] | None = None
     uses_samples = True
     embedding_size: int | None = None
     tied = False
@@ -86,6 +89,7 @@ class SequenceTask(LightningDataModule):
         super().__init__()
         self.device = torch.device("cpu")
         self._splits: dict[str, Pairs] = {}
+        self._rows: tuple[Pairs | None, Pairs | None] = (None, None)
         self._current_order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._mean_squares: dict[str, float] = {}
         checks.integer("task.length", self.length)
@@ -126,6 +130,24 @@ class SequenceTask(LightningDataModule):
     def restarts(self, step: int) -> bool:
         """Whether the batch of `step` does not continue the one before it."""
         return True
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What a task like this one is built from."""
+        if not is_dataclass(self):
+            raise ValueError(f"{type(self).__name__} must be a dataclass, @dataclass(eq=False)")
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.init}
+
+    def changed(self, changes: Mapping[str, Any]) -> "SequenceTask":
+        """The same task with other values of some arguments, and data of its own.
+
+        Raises:
+            ValueError: it has no such argument, or refuses the value.
+        """
+        for name in changes:
+            if name not in self.arguments:
+                raise ValueError(f"unknown key task.{name}{nearest(name, self.arguments)}")
+        return type(self)(**{**self.arguments, **changes})
 
     def store(self, folder: Path) -> None:
         """Write into a run's folder what its trained model needs of the data."""
@@ -174,6 +196,11 @@ class SequenceTask(LightningDataModule):
     def counted(self, part: Tensor) -> Tensor:
         """The steps that the loss counts, of (batch, time, channels) up to the last step."""
         return part[:, self.skip - self.length :] if self.skip else part
+
+    @property
+    def asks_at_end(self) -> bool:
+        """Whether the loss looks at the last step, as `objective.horizon=last` needs."""
+        return True
 
     def check_pairs(self, x: Tensor, y: Tensor) -> None:
         """Raise ValueError unless a few pairs are finite and of the shapes that they should have.
@@ -224,6 +251,11 @@ class SequenceTask(LightningDataModule):
     def metric_names(self) -> tuple[str, ...]:
         """What is logged of a split: `loss`, and the keys of `metrics` and of `scores`."""
         return "loss", "nmse"
+
+    @property
+    def rising(self) -> tuple[str, ...]:
+        """Those of `metric_names` that are the better the higher they are."""
+        return ()
 
     @property
     def reference_names(self) -> tuple[str, ...]:
@@ -298,6 +330,7 @@ class SequenceTask(LightningDataModule):
     def release(self) -> None:
         """Let go of the data; they are drawn again when asked for."""
         self._splits.clear()
+        self._rows = (None, None)
 
     def setup(self, stage: str | None = None) -> None:
         """Draw what Lightning's `stage` (fit, validate, test, None for all) needs."""
@@ -323,9 +356,17 @@ class SequenceTask(LightningDataModule):
             x, y = self.fresh(step)
             mine = slice(rank * share, (rank + 1) * share)
             return x[mine].to(self.device), y[mine].to(self.device)
-        x, y = self.split("train")
+        x, y = self._stored()
         index = self._positions(step * self.batch_size + rank * share, share)
         return x.index_select(0, index), y.index_select(0, index)
+
+    def _stored(self) -> Pairs:
+        """The training set with each sequence in one piece of memory, as it is then copied fast."""
+        pairs, rows = self.split("train"), self._rows[1]
+        if rows is None or self._rows[0] is not pairs:
+            rows = Pairs(pairs.x.contiguous(), pairs.y.contiguous())
+            self._rows = pairs, rows
+        return rows
 
     def fresh(self, step: int) -> tuple[Tensor, Tensor]:
         """With `online`, all of the batch of a step."""
@@ -415,6 +456,10 @@ class GeneratedTask(SequenceTask):
 
     Args:
         train_size, val_size, test_size, batch_size, online, seed: see `SequenceTask`.
+        curriculum: {start: 3, every: 200, factor: 1.5, key: length} begins to train with this value
+            of a key, whose bounds keep their least one, and makes it so many times as large, or
+            with {add: 2} so much larger, every so many steps until it is that of the task, which
+            validation and test have from the start. It grows by 1 at least.
     """
 
     train_size: int = 10000
@@ -423,14 +468,22 @@ class GeneratedTask(SequenceTask):
     batch_size: int = 64
     online: bool = False
     seed: int = 0
+    curriculum: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._stages = [*self._curriculum()] if self.curriculum is not None else []
         self._together = max(1, min(MOST_TOGETHER, LARGEST // (self.batch_size * self.length)))
         self._drawn: tuple[int, Any] = (-1, None)
 
     def fresh(self, step: int) -> tuple[Tensor, Tensor]:
         """Cut from the batches of several steps, as many small draws cost more than a large one."""
+        if self._stages:
+            reached = step // self.curriculum["every"]  # type: ignore[index]
+            if 0 < reached <= len(self._stages):
+                self._stages[reached - 1]._drawn = (-1, None)
+            if reached < len(self._stages):
+                return self._stages[reached].fresh(step)
         block, place = divmod(step, self._together)
         if self._drawn[0] != block:
             count = self._together * self.batch_size
@@ -438,6 +491,33 @@ class GeneratedTask(SequenceTask):
         x, y = self._drawn[1]
         rows = slice(place * self.batch_size, (place + 1) * self.batch_size)
         return x[rows], y[rows]
+
+    def _curriculum(self) -> Iterator["GeneratedTask"]:
+        """The task at each value that comes before its own."""
+        usual = {"key": "length", "factor": 1.0, "add": 0}
+        told = {**usual, **(self.curriculum or {})}
+        for name in ("start", "every"):
+            checks.integer(f"task.curriculum.{name}", told.get(name))
+        if unknown := [str(name) for name in told if name not in (*usual, "start", "every")]:
+            known = [*usual, "start", "every"]
+            raise ValueError(
+                f"unknown key task.curriculum.{unknown[0]}{nearest(unknown[0], known)}"
+            )
+        checks.integer("task.curriculum.add", told["add"], 0)
+        checks.within("task.curriculum.factor", told["factor"], "[1, inf)", 1.5)
+        if not self.online:
+            checks.refuse("task.online", False, "be true for a curriculum", "true")
+        last = self.arguments.get(told["key"])
+        low, high = last if isinstance(last, Sequence) and len(last) == 2 else (None, last)
+        if not isinstance(high, int) or isinstance(high, bool):
+            checks.refuse("task.curriculum.key", told["key"], "name a whole number", "length")
+        value = told["start"]
+        while value < high:
+            bounds = value if low is None or value <= low else [low, value]
+            task = self.changed({told["key"]: bounds, "curriculum": None})
+            assert isinstance(task, GeneratedTask)
+            yield task
+            value = max(value + 1, int(value * told["factor"]) + told["add"])
 
 
 class AskedLast(SequenceTask):

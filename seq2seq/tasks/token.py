@@ -10,10 +10,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.special import entr
 from scipy.stats import binom
 from torch import Tensor
 
 from seq2seq import checks
+from seq2seq.seeds import generator
 from seq2seq.tasks.task import GeneratedTask
 
 #: A target that the loss leaves out.
@@ -53,6 +55,16 @@ def among(count: int, same: float) -> Guess:
     return Guess(float(loss), (1 + (count - 1) * same) / count)
 
 
+def rarely(share: float, chance: float, answer: Guess) -> Guess:
+    """What is asked of a `share` of the steps is with that `chance` an answer and else nothing.
+
+    Elsewhere it is nothing for certain. Where it may be an answer, only `answer` is known of it.
+    """
+    entropy = float(entr([chance, 1 - chance]).sum())
+    right = max(1 - chance, chance * answer.accuracy)
+    return Guess(share * (entropy + chance * answer.loss), 1 - share + share * right)
+
+
 def best_guess(joint: np.ndarray) -> Guess:
     """The best answer y to what is known, x: joint probabilities (x, y), float64.
 
@@ -80,6 +92,7 @@ class TokenTask(GeneratedTask):
         bos: begin every sequence with a symbol of its own, the last of the vocabulary.
         train_size, val_size, test_size, batch_size, seed: see `SequenceTask`.
         online: draw a fresh batch each step; false passes over `train_size` sequences.
+        curriculum: see `GeneratedTask`.
         embedding_size: width of a symbol's vector; null for the model's hidden_size.
         tied: score symbols by their embeddings, in place of weights of their own.
 
@@ -96,6 +109,7 @@ class TokenTask(GeneratedTask):
     answers = 2
 
     metric_names = ("loss", "accuracy", "exact", "scaled")
+    rising = ("accuracy", "exact", "scaled")
 
     def __post_init__(self) -> None:
         self.lengths = bounds("task.length", self.length)
@@ -132,6 +146,19 @@ class TokenTask(GeneratedTask):
         return 1 / self.answers
 
     # ----------------------------------------------------------------------- what follows
+
+    @property
+    def asks_at_end(self) -> bool:
+        """Whether it does so in every one of a few sequences."""
+        _, y = self.sample(32, generator(self.seed, "example"))
+        return bool((y[:, -1] != IGNORED).all())
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        known, (low, high) = super().arguments, self.lengths
+        return (
+            known | {"length": high if low == high else [low, high]} if "length" in known else known
+        )
 
     @property
     def vocabulary_size(self) -> int:

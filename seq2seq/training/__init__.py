@@ -9,6 +9,7 @@ from seq2seq.training.fitting import find_checkpoint as find_checkpoint
 from seq2seq.training.fitting import finite as finite
 from seq2seq.training.fitting import fit as fit
 from seq2seq.training.fitting import outcome as outcome
+from seq2seq.training.fitting import told as told
 from seq2seq.training.fitting import warn_of_short_sight as warn_of_short_sight
 from seq2seq.training.hparams import tabulate as tabulate
 from seq2seq.training.hparams import tabulate_again as tabulate_again

@@ -29,7 +29,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from seq2seq import checks, schema
 from seq2seq.build import build, build_task, refusing
-from seq2seq.callbacks import Checkpoints
+from seq2seq.callbacks import Checkpoints, Generalisation, StopAtTarget
 from seq2seq.compose import compose
 from seq2seq.footprint import check_memory
 from seq2seq.module import SequenceModule
@@ -97,6 +97,11 @@ def check(cfg: DictConfig) -> None:
     if not any(parameter.requires_grad for parameter in module.model.parameters()):
         raise ConfigError(
             f"model={cfg.model._target_} has no parameters to train; give it some, as nn.Parameter"
+        )
+    if getattr(module.objective, "horizon", "") == "last" and not task.asks_at_end:
+        raise ConfigError(
+            "objective.horizon=last needs a task that asks for an answer at the last step of every "
+            f"sequence, which {type(task).__name__} does not; set objective.horizon=average"
         )
     if not cfg.task._target_.startswith("seq2seq."):
         _check_pairs(task)
@@ -191,7 +196,10 @@ def _check_course(cfg: DictConfig, module: SequenceModule) -> None:
 
 
 def _check_callbacks(callbacks: Mapping[str, lightning.Callback], task: Any) -> None:
-    """Refuse names of metrics and reference predictors that the task does not have."""
+    """Refuse names of metrics and reference predictors that the task does not have.
+
+    What a callback's own `check` refuses of the task is refused, too.
+    """
     known = {
         "monitor": [f"val/{name}" for name in task.metric_names],
         "reference": task.reference_names,
@@ -201,6 +209,9 @@ def _check_callbacks(callbacks: Mapping[str, lightning.Callback], task: Any) -> 
             value = getattr(callback, name, None)
             if isinstance(value, str):
                 checks.one_of(f"callbacks.{key}.{name}", value, names)
+        if isinstance(callback, StopAtTarget | Generalisation):
+            with refusing(f"callbacks.{key}"):
+                callback.check(task)
 
 
 def _check_pairs(task: Any) -> None:

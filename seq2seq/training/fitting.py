@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,14 @@ from omegaconf import DictConfig
 
 from seq2seq.analysis import plateau
 from seq2seq.build import build, threads
-from seq2seq.callbacks import Pruning, TimeLimit, gather, members
+from seq2seq.callbacks import (
+    Generalisation,
+    Pruning,
+    StopAtTarget,
+    TimeLimit,
+    gather,
+    members,
+)
 from seq2seq.module import SequenceModule
 from seq2seq.runs import Run, checkpoint_step, load_checkpoint, resolved
 from seq2seq.training.configure import build_callbacks, quiet
@@ -51,6 +58,7 @@ def fit(
             result = outcome(cfg, trainer, module, task)
             if result["status"] == "finished":
                 result |= _evaluate(trainer, module, task)
+            result |= told(trainer, result)
             log_outcome(loggers, result)
             good = result["status"] == "finished"
         finally:
@@ -118,6 +126,15 @@ def _evaluate(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> 
         evaluate(module, task, verbose=False)
         measured |= {key: float(value) for key, value in trainer.callback_metrics.items()}
     return finite(measured)
+
+
+def told(trainer: lightning.Trainer, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What callbacks add to the result of a run."""
+    added: dict[str, Any] = {}
+    for callback in members(trainer):
+        if isinstance(callback, StopAtTarget | Generalisation):
+            added |= callback.result(trainer, result)
+    return added
 
 
 def finite(measured: dict[str, float]) -> dict[str, float | None]:

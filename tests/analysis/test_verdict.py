@@ -12,7 +12,7 @@ from scipy import stats
 from test_report import Page, write_run
 
 from seq2seq.analysis import laws, plateau
-from seq2seq.analysis.report import Sweep, comparisons, growth, power, report, verdicts
+from seq2seq.analysis.report import Sweep, comparisons, figures, growth, power, report, verdicts
 from seq2seq.analysis.report.page import content
 from seq2seq.analysis.report.verdict import SAYS, findings
 from seq2seq.runs import Run, resolved
@@ -66,6 +66,63 @@ def test_a_claim_is_judged_by_its_criterion(tmp_path, conditions, rate, word):
     sweep = Sweep(tmp_path)
     (verdict,) = verdicts(sweep, growth(sweep))
     assert verdict.word == word, verdict.sentence
+
+
+def write_aims(root, conditions, rate=0.3, budget=400):
+    """Runs with a target: log τ = 3 + rate·k and noise, reached within the budget or not."""
+    for k in (4, 6, 8, 10, 12):
+        for seed in range(4):
+            tau = round(math.exp(3 + rate * k + 0.1 * np.sin(7.0 * k + seed)))
+            success = tau <= budget
+            told = {"success": success, "success/step": tau if success else None}
+            told["success/metric"] = "val/accuracy"
+            folder = write_run(root, k, seed, 90, steps=100, conditions=conditions, **told)
+            config = yaml.safe_load((folder / "config.yaml").read_text())
+            config["callbacks"] = {"stop_at_target": {"target": 0.9, "monitor": "val/accuracy"}}
+            (folder / "config.yaml").write_text(yaml.safe_dump(config))
+            result = json.loads((folder / "result.json").read_text())
+            result["steps"] = min(tau, budget)
+            (folder / "result.json").write_text(json.dumps(result))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "word"),
+    [
+        ([{"quantity": "success", "where": {"task.k": 4}, "below": 0.3}], "supported"),
+        ([{"quantity": "success", "where": {"task.k": 4}, "below": 0.9}], "undecided"),
+        ([{"quantity": "success", "where": {"task.k": 12}, "below": 0.7}], "refuted"),
+        ([{"quantity": "success/step", "where": {"task.k": 12}, "above": 1}], "undecided"),
+        (GROWS, "supported"),
+    ],
+)
+def test_a_claim_may_be_about_success_and_the_time_to_it(tmp_path, conditions, word):
+    write_aims(tmp_path, conditions)
+    sweep = Sweep(tmp_path)
+    (fit,) = growth(sweep)
+    (verdict,) = verdicts(sweep, [fit])
+    assert verdict.word == word, verdict.sentence
+    assert (fit.escaped, fit.censored) == (13, 7)
+    low, high = fit.laws.exponential.interval_b
+    assert low < 0.3 < high < 0.4
+    assert fit.by_drop == {}
+    if conditions is GROWS:
+        (told,) = power.power(sweep, [fit], verdict)[:1]
+        assert told.shares["supported"] > 0.5
+
+
+def test_a_report_tells_the_share_of_successes(tmp_path):
+    write_aims(tmp_path, GROWS)
+    sweep = Sweep(tmp_path)
+    said = content(sweep, growth(sweep), [])
+    (settings,) = [table for table in said["tables"] if table.name == "settings"]
+    assert "Steps τ to the first success" in settings.caption
+    shares = [row[settings.columns.index("success")] for row in settings.rows]
+    exact = stats.binomtest(4, 4).proportion_ci(method="exact")
+    none = stats.binomtest(0, 4).proportion_ci(method="exact")
+    assert shares[0] == f"1 [{exact.low:.3g}, 1]"
+    assert shares[-1] == f"0 [0, {none.high:.3g}]"
+    assert settings.rows[-1][settings.columns.index("τ")] == "≥ 400"
+    assert next(figures(sweep, growth(sweep))).name == "success_times"
 
 
 def test_a_verdict_that_hangs_on_the_threshold_is_undecided(tmp_path):

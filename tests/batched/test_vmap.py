@@ -95,7 +95,9 @@ def assert_equal(a: Run, b: Run, tolerance: float = 1e-9) -> None:
         np.testing.assert_allclose(a.history[name], b.history[name], rtol=0, atol=tolerance)
     assert list(a.result) == list(b.result)
     for key, value in a.result.items():
-        if key not in ("status", "seconds"):
+        if value is None or isinstance(value, str):
+            assert b.result[key] == value, key
+        elif key != "seconds":
             # Lightning keeps metrics in float32.
             assert b.result[key] == pytest.approx(value, rel=max(tolerance, 1e-6)), key
 
@@ -250,8 +252,13 @@ def test_a_chunk_shrinks_when_members_reach_their_target(
     members = [
         {"seed": s, "callbacks.stop_at_target.target": t} for s, t in enumerate((9, 9, 1e-9))
     ]
-    for a, b in both(tmp_path, "model=rnn", "trainer.max_steps=9", members=members):
+    lengths = "callbacks.generalisation.values=[12,15]"
+    for a, b in both(tmp_path, "model=rnn", "trainer.max_steps=9", lengths, members=members):
         assert_equal(a, b)
+        assert b.result["success"] is (b.result["steps"] == 3)
+        found = [run.arrays("generalisation.npz") for run in (a, b)]
+        assert found[1]["step"].tolist() == [*range(3, b.result["steps"] + 1, 3)]
+        np.testing.assert_allclose(found[0]["nmse"], found[1]["nmse"], rtol=1e-6)
     assert sizes == [3, 1]
 
 

@@ -76,12 +76,14 @@ def mqar(task, x):
     pairs, context = {}, 2 * (task.K * task.passes + task.overwritten)
     for t in range(0, context, 2):
         pairs[x[t]] = x[t + 1]
-    return {t: pairs[x[t]] for t in range(context, len(x), 2) if x[t] in pairs}
+    said = {t: pairs[x[t]] for t in range(context, len(x), 2) if x[t] in pairs}
+    return dict.fromkeys(range(len(x)), 0) | said if task.supervise == "all" else said
 
 
 def induction(task, x):
     first, second = [t for t, token in enumerate(x) if token == task.V - 1]
-    return {second: x[first + 1]}
+    nothing = dict.fromkeys(range(second), task.V - 1) if task.supervise == "all" else {}
+    return nothing | {second: x[first + 1]}
 
 
 def ngram_lookup(task, x):
@@ -165,6 +167,12 @@ FORMS = {
     "mqar random": (mqar, MQAR, {"V": 16, "K": 4, "length": 26, "fillers": "random"}),
     "mqar overwritten": (mqar, MQAR, {"V": 20, "K": 3, "length": 24, "overwritten": 2}),
     "mqar passes": (mqar, MQAR, {"V": 8, "K": 3, "length": 20, "passes": 2, "distinct": False}),
+    "mqar all": (
+        mqar,
+        MQAR,
+        {"V": 12, "K": 3, "length": 24, "overwritten": 1, "fillers": "random", "supervise": "all"},
+    ),
+    "induction all": (induction, Induction, {"length": [3, 9], "V": 5, "supervise": "all"}),
     "induction": (induction, Induction, {"length": [3, 12], "V": 5}),
     "ngram_lookup": (ngram_lookup, NgramLookup, {"length": [4, 12], "n": 2, "alphabet": 3}),
     "ngram_lookup prefix": (ngram_lookup, NgramLookup, {"length": [3, 9], "order": "prefix"}),
@@ -331,6 +339,28 @@ def test_guessing_among_the_symbols_of_the_sequence():
     share = ((x == y.amax(1, keepdim=True)) & inside).sum(1) / inside.sum(1)
     for drawn, exact in zip((-share.log(), share), task.guesses()["in_context"], strict=True):
         assert abs(drawn.mean() - exact) < 4 * drawn.std() / math.sqrt(MANY)
+
+
+def test_an_ngram_model_fitted_in_context():
+    task = NgramLookup(length=[4, 12], n=1, alphabet=3)
+    x, _ = draw(task, 4000, seed=7)
+    losses, shares = [], []
+    for word in x.tolist():
+        bar = word.index(3)
+        string, part = word[:bar], word[bar + 1]
+        followers = [b for a, b in itertools.pairwise(string) if a == part]
+        shares.append(followers.count(followers[-1]) / len(followers))
+        losses.append(-math.log(shares[-1]))
+    for drawn, told in zip((losses, shares), task.guesses()["in_context"], strict=True):
+        assert abs(np.mean(drawn) - told) < 4 * np.std(drawn) * math.sqrt(2 / 4000)
+
+
+@pytest.mark.parametrize(
+    ("supervise", "lengths", "asks"),
+    [("answer", 6, True), ("all", [3, 6], False), ("all", 6, True), ("answer", [3, 6], False)],
+)
+def test_a_task_knows_whether_it_asks_at_the_last_step(supervise, lengths, asks):
+    assert Parity(length=lengths, supervise=supervise).asks_at_end is asks
 
 
 def test_the_published_baseline_of_copy_memory():

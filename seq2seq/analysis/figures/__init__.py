@@ -28,9 +28,11 @@ from seq2seq.analysis.figures.curves import prediction as prediction
 from seq2seq.analysis.figures.curves import spread as spread
 from seq2seq.analysis.figures.curves import thin as thin
 from seq2seq.analysis.figures.sweeps import Curve as Curve
+from seq2seq.analysis.figures.sweeps import Line as Line
 from seq2seq.analysis.figures.sweeps import Times as Times
 from seq2seq.analysis.figures.sweeps import eigenvalues as eigenvalues
 from seq2seq.analysis.figures.sweeps import escape_times as escape_times
+from seq2seq.analysis.figures.sweeps import generalisation as generalisation
 from seq2seq.analysis.figures.sweeps import heat_map as heat_map
 from seq2seq.analysis.figures.sweeps import kernels as kernels
 from seq2seq.analysis.figures.sweeps import loss_panels as loss_panels

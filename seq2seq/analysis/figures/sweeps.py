@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, SymLogNorm
+from matplotlib.colors import LogNorm, Normalize, SymLogNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -84,17 +84,36 @@ class Times:
     laws: "Comparison | None" = None
 
 
+#: What `escape_times` calls a time, and runs in which it has ended or has not.
+TIMES = {
+    "plateau": (
+        "plateau length $\\tau$ (steps)",
+        "run that escaped",
+        "run still on its plateau: at least this",
+    ),
+    "success": (
+        "steps to success $\\tau$",
+        "run that succeeded",
+        "run that has not: at least this",
+    ),
+}
+
+
 @style()
-def escape_times(groups: Mapping[str, Times], key: str = "memory $k$ (steps)") -> Figure:
-    """Lengths of plateaus against the memory, with both fitted laws and the band of the better.
+def escape_times(
+    groups: Mapping[str, Times], key: str = "memory $k$ (steps)", event: str = "plateau"
+) -> Figure:
+    """Times against the memory, with both fitted laws and the band of the better.
 
     Args:
         groups: per label its runs; one panel each.
         key: label of the horizontal axis.
+        event: what ends a time: leaving the `plateau`, or the first `success`.
     """
-    figure, axes = canvas.grid(groups, 3.4, key, "plateau length $\\tau$ (steps)")
+    unit, *labels = TIMES[event]
+    figure, axes = canvas.grid(groups, 3.4, key, unit)
     for ax, times in zip(axes, groups.values(), strict=True):
-        _draw_times(ax, times)
+        _draw_times(ax, times, *labels)
         ax.set_yscale("log")
         canvas.ticks_at(ax, array(times.k))
     every = np.concatenate([array(times.tau) for times in groups.values()])
@@ -104,7 +123,7 @@ def escape_times(groups: Mapping[str, Times], key: str = "memory $k$ (steps)") -
     return figure
 
 
-def _draw_times(ax: Axes, times: Times) -> None:
+def _draw_times(ax: Axes, times: Times, ended: str, going: str) -> None:
     k, tau = array(times.k), array(times.tau)
     censored = np.asarray(times.censored, dtype=bool)
     values, counts = np.unique(k, return_counts=True)
@@ -131,11 +150,10 @@ def _draw_times(ax: Axes, times: Times) -> None:
             ax.fill_between(span, low, high, color=shade, alpha=0.18, lw=0, label=label)
     seen = ~censored
     look: Look = {"color": canvas.BLACK, "ms": 3.2, "alpha": 0.7}
-    ax.plot(x[seen], tau[seen], "o", label="run that escaped", **look)
+    ax.plot(x[seen], tau[seen], "o", label=ended, **look)
     if censored.any():
-        label = "run still on its plateau: at least this"
         look = {"color": canvas.VERMILION, "mfc": "white", "ms": 4.5}
-        ax.plot(x[censored], tau[censored], "^", label=label, **look)
+        ax.plot(x[censored], tau[censored], "^", label=going, **look)
 
 
 @style()
@@ -193,6 +211,7 @@ def heat_map(
     columns: tuple[str, Sequence[Any]],
     unit: str,
     lower_bounds: ArrayLike | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> Figure:
     """A positive quantity over two swept keys, on a logarithmic scale, each cell with its number.
 
@@ -201,26 +220,77 @@ def heat_map(
         rows, columns: name of the key and its values.
         unit: name of the quantity.
         lower_bounds: cells whose value is only a lower bound, marked by ≥.
+        limits: ends of a linear scale in place of the logarithmic one.
     """
     table = array(values)
     bounds = np.broadcast_to(False if lower_bounds is None else lower_bounds, table.shape)
-    shown = np.ma.masked_invalid(np.where(table > 0, table, np.nan))
+    shown = np.ma.masked_invalid(table if limits else np.where(table > 0, table, np.nan))
     figure, ax = canvas.single(canvas.WIDTH, max(1.2 + 0.42 * table.shape[0], 2.4))
-    norm = LogNorm(shown.min(), max(shown.max(), shown.min() * 1.01))
+    norm = (
+        Normalize(*limits) if limits else LogNorm(shown.min(), max(shown.max(), shown.min() * 1.01))
+    )
     image = ax.imshow(shown, norm=norm, cmap="cividis", aspect="auto")
-    for (row, column), value in np.ndenumerate(table):
-        if np.isfinite(value) and value > 0:
+    for (row, column), value in np.ndenumerate(table if table.shape[1] <= 16 else table[:0]):
+        if np.isfinite(value) and (limits or value > 0):
             text = ("≥" if bounds[row, column] else "") + canvas.number(value)
             color = "white" if norm(value) < 0.5 else canvas.BLACK
             ax.text(column, row, text, ha="center", va="center", color=color, fontsize=7.5)
-    ax.set_xticks(range(table.shape[1]), [canvas.number(value) for value in columns[1]])
+    every = -(-table.shape[1] // 16)
+    names = [canvas.number(value) for value in columns[1]]
+    ax.set_xticks(range(0, table.shape[1], every), names[::every])
     ax.set_yticks(range(table.shape[0]), [canvas.number(value) for value in rows[1]])
     ax.set(xlabel=columns[0], ylabel=rows[0])
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     bar = figure.colorbar(image, ax=ax)
-    canvas.plain_ticks(bar.ax.yaxis)
+    if not limits:
+        canvas.plain_ticks(bar.ax.yaxis)
     bar.set_label(unit)
+    return figure
+
+
+@dataclass(frozen=True)
+class Line:
+    """One group of runs in `generalisation`: the values of the key, (values, 3) with the mean and
+    the ends of its interval at each, and the largest one that they were trained with."""
+
+    x: ArrayLike
+    ends: ArrayLike
+    trained: float | None = None
+
+
+@style()
+def generalisation(
+    lines: Mapping[str, Line],
+    key: str,
+    unit: str,
+    chance: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Figure:
+    """What trained models achieve over a key of their task, dotted where they were trained up to.
+
+    Args:
+        lines: per label its runs.
+        key, unit: labels of the axes.
+        chance: values of the key, and the accuracies there that are none; None for an error, on a
+            logarithmic axis.
+    """
+    figure, ax = canvas.single(canvas.WIDTH, 3.0)
+    for (label, line), color in zip(lines.items(), cycle(canvas.PALETTE)):
+        x, (mean, low, high) = array(line.x), array(line.ends).T
+        marker = "o" if len(x) <= 40 else ""
+        ax.plot(x, mean, color=color, marker=marker, ms=3.5, label=label or None)
+        ax.fill_between(x, low, high, color=color, alpha=0.18, lw=0)
+        if line.trained is not None and x[0] < line.trained < x[-1]:
+            ax.axvline(line.trained, color=color, lw=0.9, ls=":", label="trained up to here")
+    if chance is None:
+        ax.set_yscale("log")
+        canvas.plain_ticks(ax.yaxis)
+    else:
+        ax.plot(*chance, color=canvas.GREY, lw=0.9, ls=canvas.DASHED, zorder=1, label="chance")
+        ax.set_ylim(0.0, 1.02)
+    ax.set(xlabel=key, ylabel=unit)
+    if ax.get_legend_handles_labels()[1]:
+        canvas.legend(figure, 5)
     return figure
 
 

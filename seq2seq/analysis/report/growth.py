@@ -93,7 +93,8 @@ def growth(sweep: Sweep) -> list[Growth]:
     """The laws of each group over the sweep's memory."""
     if sweep.memory is None:
         return []
-    tables = {factor: sweep.read(factor) for factor in FACTORS if sweep.is_study}
+    asks = sweep.is_study and sweep.event == "plateau"
+    tables = {factor: sweep.read(factor) for factor in FACTORS if asks}
     found = []
     for label, rows in sweep.groups():
         fit = _fitted(sweep.memory, label, rows)

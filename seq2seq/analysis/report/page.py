@@ -97,12 +97,14 @@ def content(sweep: Sweep, fits: Sequence[Growth], found: Sequence[Verdict]) -> d
     config = sweep.runs[0].plain_config
     statuses = sweep.table["status"].value_counts()
     is_study = sweep.is_study or any(fit.laws for fit in fits)
-    searched, compared = search(sweep), [] if is_study else comparisons(sweep)
+    searched = search(sweep)
+    compared = [] if is_study and sweep.event == "plateau" else comparisons(sweep)
     sentences = _growths(fits, sweep.memory_word) if is_study else []
     if searched is not None:
         sentences = [searched.sentence]
-    elif not sentences:
-        sentences = [one.sentence for one in compared[:PANELS]] or [_error(sweep)]
+    elif not sweep.is_study:
+        sentences += [one.sentence for one in compared[:PANELS]]
+    sentences = sentences or [_error(sweep)]
     if sweep.unended:
         sentences.append(_unended(sweep.unended))
     return {

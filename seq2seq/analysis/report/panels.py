@@ -69,12 +69,20 @@ def _escape_times(sweep: Sweep, key: str, fits: Sequence[Growth]) -> Panel:
     shown = dict(list(groups.items())[:PANELS])
     names = [key, "seed", "plateau/length", "plateau/censored"]
     data = [timed(rows)[names].assign(group=label) for label, rows in sweep.groups()]
-    return Panel(
-        "plateau_lengths",
-        sweeps.escape_times(shown, sweep.label(key)),
+    told = (
         "Length τ of the plateau against the memory, one point per run. Runs that ended on their "
-        "plateau count as lower bounds. Lines: maximum-likelihood fits of both laws; solid with "
-        "the 95% band of its median: the one with the lower AIC.",
+        "plateau count as lower bounds."
+    )
+    if sweep.event == "success":
+        told = (
+            "Steps τ to the first validation that reached the target, one point per run. Runs that "
+            "ended before count as lower bounds."
+        )
+    return Panel(
+        {"plateau": "plateau_lengths", "success": "success_times"}[sweep.event],
+        sweeps.escape_times(shown, sweep.label(key), sweep.event),
+        f"{told} Lines: maximum-likelihood fits of both laws; solid with the 95% band of its "
+        "median: the one with the lower AIC.",
         pd.concat(data),
     )
 
@@ -228,7 +236,7 @@ def _choose(items: list[Any], most: int) -> list[Any]:
 def _example(sweep: Sweep) -> Iterator[Panel]:
     """The run whose plateau is the median among those that were left."""
     left = sweep.timed[~sweep.timed["plateau/censored"].astype(bool)]
-    if left.empty:
+    if left.empty or sweep.event == "success":
         return
     index = left["plateau/length"].sort_values(kind="stable").index[len(left) // 2]
     label = next(label for label, rows in sweep.cells() if index in rows.index)
@@ -298,13 +306,14 @@ def _heat_maps(sweep: Sweep) -> Iterator[Panel]:
     timed = sweep.timed
     if len(timed):
         table = timed.pivot_table("plateau/length", row, column, "median")
+        what = {"plateau": "length of the plateau", "success": "steps to success"}[sweep.event]
         bounds = timed.astype({"plateau/censored": float}).pivot_table(
             "plateau/censored", row, column, "mean"
         )
         yield Panel(
-            "heat_map_plateau",
+            f"heat_map_{sweep.event}",
             _heat_map(sweep, table, "median τ (steps)", bounds.to_numpy() >= 0.5),
-            "Median length of the plateau over seeds; ≥ where half of the runs ended on it.",
+            f"Median {what} over seeds; ≥ where half of the runs ended before.",
             table.reset_index(),
         )
     if sweep.has_errors:

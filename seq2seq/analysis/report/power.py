@@ -3,7 +3,8 @@
 Sweeps are simulated with the memories, seeds and budgets of the one that was run, their times drawn
 from one of the fitted laws with its spread, and judged as it was. A design that could not have told
 the laws apart shows in the shares of the verdicts. Quantities without a law are drawn from the
-normal distribution, or the log-normal one if they are positive, of their mean and spread.
+normal distribution, or the log-normal one if they are positive, of their mean and spread; shares
+of runs from the binomial one.
 """
 
 from collections import Counter
@@ -82,6 +83,9 @@ def _redrawn(finding: Finding, random: np.random.Generator) -> Estimate:
     if len(one.values) < 2:
         return one
     values = np.asarray(one.values, dtype=np.float64)
+    if one.is_share:
+        drawn = random.binomial(1, values.mean(), len(values))
+        return Estimate.of(one.setting, one.rows, drawn.tolist())
     logs = bool((values > 0).all())
     x = np.log(values) if logs else values
     x = random.normal(x.mean(), x.std(ddof=1), len(x))

@@ -7,6 +7,9 @@ of three times k, is left out.
 A run's plateau is the first of its `plateau.reading`. A run that has not ended counts as it is at
 its present step, on its plateau still or beyond: when it was interrupted tells nothing of how long
 the plateau would have been. Runs that diverged or failed have none.
+
+Where the runs have a target (`callbacks.stop_at_target`) and no plateau is asked for, the steps to
+the first success take its place: of a run that ended without one, they are a lower bound.
 """
 
 import itertools
@@ -66,6 +69,7 @@ class Sweep:
         table: one row per run, from `runs.collect`, and the columns `plateau/level`,
             `plateau/length`, `plateau/censored` (missing where a run has no plateau or has not
             finished).
+        event: what ends the times τ in the table: leaving the `plateau`, or the first `success`.
         resting: share of its steps that each run spent on plateaus.
         keys: config keys that vary on their own, without the seed.
         unreadable: name of each run that is left out, its status and why it cannot be read.
@@ -109,7 +113,12 @@ class Sweep:
         candidates = [c for c in table.columns if c in config and c not in WORDS]
         for column in candidates:
             table[column] = table[column].map(_comparable)
-        self.table = table.assign(**_columns(self.plateaus))
+        self.event = "plateau"
+        aims = "success" in table and table["success"].notna().any()
+        if aims and all(_waits_for_success(run.plain_config) for run in self.runs):
+            self.event, self.plateaus = "success", [None] * len(self.runs)
+        told = _columns(self.plateaus) if self.event == "plateau" else _successes(table)
+        self.table = table.assign(**told)
         self.keys = _axes(table, candidates)
         self.resting = pd.Series(resting, dtype=float)
 
@@ -169,6 +178,11 @@ class Sweep:
         found = (arrays(self.runs[index], name) for index in rows.index)
         return (one for one in found if one is not None)
 
+    def succeeded(self, rows: "pd.DataFrame") -> tuple[int, int]:
+        """How many of the runs in these rows reached their target, and how many had one."""
+        known = rows["success"].dropna() if "success" in rows else rows.iloc[:0, 0]
+        return int(known.astype(bool).sum()), len(known)
+
     @property
     def unended(self) -> int:
         """How many runs with a plateau have not ended."""
@@ -191,6 +205,7 @@ class Sweep:
         """Some of the runs as a sweep along the same axes."""
         part = object.__new__(Sweep)
         part.root, part.unreadable, part.keys = self.root, self.unreadable, self.keys
+        part.event = self.event
         part.table = self.table[kept].reset_index(drop=True)
         part.resting = self.resting[kept].reset_index(drop=True)
         for name in ("runs", "histories", "rules", "plateaus"):
@@ -297,6 +312,27 @@ def _columns(plateaus: Sequence[Plateau | None]) -> dict[str, list[Any]]:
     return {
         f"plateau/{name}": [getattr(one, name) if one else np.nan for one in plateaus]
         for name in ("level", "length", "censored")
+    }
+
+
+def _waits_for_success(config: Mapping[str, Any]) -> bool:
+    """Whether a run has a target, and nothing asks how long its plateau was."""
+    callbacks = config.get("callbacks") or {}
+    conditions = config.get("refuted_if") or ()
+    asked = {one.get("quantity") for one in conditions} & {"resting", "plateau/length"}
+    target = (callbacks.get("stop_at_target") or {}).get("target")
+    return target is not None and not callbacks.get("stop_after_escape") and not asked
+
+
+def _successes(table: "pd.DataFrame") -> dict[str, Any]:
+    """The columns in which the steps to success stand in for the plateau."""
+    ended = (table["status"] == "finished") & table["success"].notna()
+    none = pd.Series(np.nan, index=table.index)
+    step, steps = (pd.to_numeric(table.get(key, none)) for key in ("success/step", "steps"))
+    return {
+        "plateau/level": none,
+        "plateau/length": step.fillna(steps).where(ended),
+        "plateau/censored": step.isna().astype(object).where(ended),
     }
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from seq2seq.analysis import laws, memory
 from seq2seq.analysis.figures import number
-from seq2seq.analysis.intervals import interval, log_interval
+from seq2seq.analysis.intervals import interval, log_interval, share
 from seq2seq.analysis.report.comparison import Comparison, bracketed
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.search import Found
@@ -220,7 +220,7 @@ def keys_searched(searched: Found) -> Table:
 
 def settings(sweep: Sweep) -> Table:
     """What came out of each setting."""
-    rows, some = [], len(sweep.timed) > 0
+    rows, some, aims = [], len(sweep.timed) > 0, sweep.succeeded(sweep.table)[1] > 0
     for label, cell in sweep.cells():
         seen = timed(cell)
         censored = int(seen["plateau/censored"].astype(bool).sum())
@@ -232,16 +232,32 @@ def settings(sweep: Sweep) -> Table:
                 # Of lower bounds the mean is one too, and no interval is known.
                 length = f"≥ {number(mean)}" if censored else bracketed((mean, low, high))
             plateau = [length, str(censored)]
+        success = []
+        if aims:
+            k, n = sweep.succeeded(cell)
+            success = [bracketed(share(k, n)) if n else ""]
         error = ""
         if sweep.metric in cell and cell[sweep.metric].notna().any():
             errors = cell[sweep.metric].dropna()
             error = bracketed((log_interval if (errors > 0).all() else interval)(errors.tolist()))
-        rows.append((label or "all runs", str(len(cell)), *plateau, error))
-    lengths = " Lengths τ of the plateau in steps; lower bounds (≥) where some runs are censored."
+        rows.append((label or "all runs", str(len(cell)), *success, *plateau, error))
+    what = {
+        "plateau": "Lengths τ of the plateau in steps",
+        "success": "Steps τ to the first success",
+    }
+    lengths = f" {what[sweep.event]}; lower bounds (≥) where some runs are censored."
+    shares = " Shares of runs that reached their target, with Clopper and Pearson's intervals."
     return Table(
         "settings",
-        "Geometric means over seeds with 95% intervals (Student's t)." + lengths * some,
-        ("setting", "runs", *(("τ", "censored") if some else ()), sweep.metric_name),
+        "Geometric means over seeds with 95% intervals (Student's t)."
+        + lengths * some
+        + shares * aims,
+        (
+            *("setting", "runs"),
+            *(("success",) if aims else ()),
+            *(("τ", "censored") if some else ()),
+            sweep.metric_name,
+        ),
         rows,
     )
 
@@ -282,9 +298,11 @@ def every_run(sweep: Sweep) -> Table:
 
 
 def _run(sweep: Sweep, index: int, some: bool) -> list[str]:
-    row, one = sweep.table.iloc[index], sweep.plateaus[index]
+    row = sweep.table.iloc[index]
     seconds = row.get("seconds", np.nan)
-    length = "" if one is None else (">" if one.censored else "") + f"{one.length:,}"
+    length = ""
+    if row["plateau/length"] > 0:
+        length = ">" * bool(row["plateau/censored"]) + f"{row['plateau/length']:,.0f}"
     return [
         *(shown(row[key]) for key in sweep.keys),
         str(row["seed"]),

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from seq2seq.analysis import laws
 from seq2seq.analysis.figures import number
-from seq2seq.analysis.intervals import interval, log_interval
+from seq2seq.analysis.intervals import interval, log_interval, share
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.sweep import Sweep, arrays, split, spread
 from seq2seq.theory.bounds import order_bound
@@ -46,6 +46,7 @@ class Estimate:
     Attributes:
         law: of a rate of growth, the law that AIC prefers.
         reason: why there is none.
+        is_share: whether it is a share of the runs, whose `values` are 0 or 1.
         by_drop: of a rate of growth, what it is by the fall that counts as an escape.
         values: what the quantity is in each run; of growth, which is fitted to all, nothing.
     """
@@ -60,12 +61,19 @@ class Estimate:
     reason: str = ""
     by_drop: Mapping[float, "Estimate"] = field(default_factory=dict, repr=False)
     values: Sequence[float] = field(default=(), repr=False)
+    is_share: bool = False
 
     @classmethod
     def mean(cls, setting: str, rows: "pd.DataFrame", values: Sequence[float]) -> "Estimate":
         """Of the values in the runs of a setting: the geometric mean, if all are positive."""
         average = log_interval if min(values) > 0 else interval
         return cls(setting, rows, *average(values), len(values), values=values)
+
+    @classmethod
+    def of(cls, setting: str, rows: "pd.DataFrame", values: Sequence[float]) -> "Estimate":
+        """Of values that are 0 or 1, the share of those that are 1."""
+        ends = share(int(sum(values)), len(values))
+        return cls(setting, rows, *ends, len(values), values=values, is_share=True)
 
     @property
     def text(self) -> str:
@@ -243,6 +251,8 @@ def _words(sweep: Sweep, name: str) -> str:
     if name.startswith("spread/"):
         return f"the spread of the best quarter of runs in {name.removeprefix('spread/')}"
     known = {
+        "success": "the share of runs that succeed",
+        "success/step": "the steps to success",
         "resting": "the share of the steps spent on plateaus",
         "tolerated_noise": "the noise that is tolerated",
         "approximation": "the NMSE of the best sum of as many exponentials",
@@ -348,7 +358,9 @@ def _estimates(
         if found.empty:
             yield Estimate(label, rows, reason="no such run has ended with it")
             continue
-        yield Estimate.mean(label, rows, found.tolist())
+        is_share = condition["quantity"] == "success" and over is None
+        estimate = Estimate.of if is_share else Estimate.mean
+        yield estimate(label, rows, found.tolist())
 
 
 def _ratios(
