@@ -66,6 +66,7 @@ def test_no_claim_is_both_stored_and_reported():
         assert not (ROOT / "results" / f"{row['experiment']}.json").exists(), row["experiment"]
 
 
+@pytest.mark.slow
 def test_models_are_as_large_as_stored(tmp_path, capsys):
     sizes.measure(tmp_path / "sizes.json")
     new, stored = (

@@ -77,6 +77,7 @@ def test_runs_are_read_from_python(
     assert output.count("Memoryless(") == 2
 
 
+@pytest.mark.slow
 def test_explorer_shows_them(
     home: Path, shell: Callable[..., subprocess.Popen[str]], trained: str
 ) -> None:

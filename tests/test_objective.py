@@ -169,6 +169,7 @@ def test_training_on_it_draws_no_training_data(tmp_path, monkeypatch):
     assert run.result["test/loss"] == pytest.approx(losses[-1], rel=0.2)
 
 
+@pytest.mark.slow
 def test_it_finds_the_kernel_that_samples_find():
     """The same model from the same start: kernels differ by the sampling error, not more."""
     task = Convolution([0.0, 0.6, 0.3], 12, input=White(), online=True, batch_size=256, seed=4)

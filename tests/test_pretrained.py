@@ -48,7 +48,10 @@ def test_a_recipe_trains_the_model_that_is_there(name):
     assert identity(recipe) == identity(pretrained.find(name).config)
 
 
-@pytest.mark.parametrize("name", WITH_NMSE)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * n.startswith("lorenz96")) for n in WITH_NMSE],
+)
 def test_a_model_has_the_nmse_that_its_card_states(name, cache):
     run = pretrained.find(name)
     drawn = [f"task.cache={cache}"] if "cache" in run.config.task else []

@@ -159,7 +159,7 @@ def test_samples_are_separated_and_the_nth_has_the_nth_seed(monkeypatch, capsys)
 @pytest.mark.parametrize(
     "line",
     [
-        f"scripts/generate.py {TEXT} length=3000",
+        pytest.param(f"scripts/generate.py {TEXT} length=3000", marks=pytest.mark.slow),
         "scripts/bounds.py impulse:k=3 length=4 parameters=4",
         "scripts/runs.py --help",
         "train.py --help",

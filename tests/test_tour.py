@@ -46,6 +46,7 @@ def kinds(tour):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_it_runs(tour, tmp_path):
     for cell in tour.cells:  # what its kinds of figures need, and a law

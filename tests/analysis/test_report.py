@@ -191,6 +191,7 @@ def test_each_run_states_its_memory(sweep, page):
     assert cells[-3:-1] == ["2 to 64", "9"]
 
 
+@pytest.mark.slow
 def test_writing_it_again_changes_nothing(sweep, page):
     assert report(sweep).read_text(encoding="utf-8") == page
 

@@ -138,7 +138,14 @@ LENGTHS: tuple[dict[str, Any], ...] = (
 )
 
 
-@pytest.mark.parametrize("model", [*MODELS, "rnn task.online=true"])
+#: One of each way through time: steps, a fused kernel, a scan, convolutions; `-m slow` asks all.
+WAYS = ("rnn", "rnn task.online=true", "lstm", "lru", "tcn")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [*WAYS, *(pytest.param(m, marks=pytest.mark.slow) for m in MODELS if m not in WAYS)],
+)
 def test_sequences_of_several_lengths_train_as_they_do_alone(tmp_path: Path, model: str) -> None:
     for a, b in both(tmp_path, *f"model={model}".split(), members=LENGTHS):
         assert_equal(a, b)
@@ -221,7 +228,9 @@ def scalars(one: Run) -> dict[str, list[int]]:
 # ------------------------------------------------------------------------------- leaving a chunk
 
 
-@pytest.mark.parametrize(("steps", "others"), [(20, 3), (120, 15)])
+@pytest.mark.parametrize(
+    ("steps", "others"), [(20, 3), pytest.param(120, 15, marks=pytest.mark.slow)]
+)
 def test_a_diverging_member_leaves_the_others_as_they_are(
     tmp_path: Path, steps: int, others: int
 ) -> None:
@@ -560,6 +569,7 @@ def test_processes_side_by_side_change_nothing(tmp_path: Path) -> None:
         np.testing.assert_allclose(a.history["loss"], b.history["loss"], rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_report_has_the_numbers_of_single_runs(tmp_path: Path) -> None:
     small = ["experiment=plateau_shift", "model.hidden_size=8", "trainer.max_steps=900"]
     small += ["optimizer.lr=5e-3", "task.val_size=50", "task.test_size=50"]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from seq2seq.explorer.shift import sequences
 from seq2seq.seeds import generator
@@ -17,6 +18,7 @@ def test_it_shows_what_the_task_samples():
     assert np.array_equal([x, y], [part[0, :, 0] for part in wanted])
 
 
+@pytest.mark.slow
 def test_it_is_drawn_without_lightning():
     code = (
         "import sys; from seq2seq.explorer import build; page = build('shift');"

@@ -131,6 +131,7 @@ def test_no_more_processes_than_there_is_memory_for(tmp_path, monkeypatch):
         assert grouping.side_by_side(singles, 4) == workers
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_checkpoints_of_all_and_the_same_command_goes_on(tmp_path):
     arguments = ["-m", "model.dropout=0,0.1", "seed=0,1,2", "trainer.max_steps=300"]
     arguments += ["hydra.launcher.workers=2", "callbacks.checkpoints.every_n_seconds=0.2"]

@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 import shell
 
 from seq2seq.runs import Run
@@ -107,6 +108,7 @@ def test_watching_ends_when_nothing_is_left(tmp_path):
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.slow
 def test_ten_thousand_runs_are_read_in_seconds_of_processor_time(tmp_path):
     result = json.dumps({"status": "finished", "steps": 6000, "val/nmse": 0.1, "seconds": 1.5})
     for number in range(10_000):

@@ -135,6 +135,7 @@ for build in (
 """
 
 
+@pytest.mark.slow
 def test_50000_steps_take_less_than_a_gigabyte_and_20_seconds():
     """Building, drawing, the references and the population loss, for each input process."""
     command = [sys.executable, "-c", LONG]

@@ -117,6 +117,7 @@ def only_run(folder: Path, steps: int) -> Run:
     return Run(config.parent, ["outside_tasks"])
 
 
+@pytest.mark.slow
 def test_a_task_from_outside_is_trained_and_resumed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
