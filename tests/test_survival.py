@@ -201,7 +201,9 @@ def test_a_signal_in_the_last_evaluation_stops_the_run_and_the_sweep(whole, tmp_
 # ----------------------------------------------------------------------------------- snapshots
 
 
-@pytest.mark.parametrize("step", [5, 13, 22, 29])
+@pytest.mark.parametrize(
+    "step", [5, *(pytest.param(s, marks=pytest.mark.slow) for s in (13, 29)), 22]
+)
 def test_snapshots_survive_a_kill(step, whole, tmp_path, monkeypatch):
     """On and off their schedule, with checkpoints in between and without."""
     batch = Shift.batch

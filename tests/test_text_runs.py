@@ -124,7 +124,7 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("model", ["lstm", "transformer"])
+@pytest.mark.parametrize("model", ["lstm", pytest.param("transformer", marks=pytest.mark.slow)])
 def test_resuming_inside_an_epoch_ends_with_identical_weights(
     tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -228,7 +228,13 @@ def test_a_reader_who_leaves_stops_the_work(server):
     raise AssertionError("it goes on")
 
 
-@pytest.mark.parametrize(("n", "reason"), [(8, "it took more than 8"), (7, "the system ended")])
+@pytest.mark.parametrize(
+    ("n", "reason"),
+    [
+        pytest.param(8, "it took more than 8", marks=pytest.mark.slow),
+        (7, "the system ended"),
+    ],
+)
 def test_a_request_that_hangs_or_dies_holds_up_no_other(ask, monkeypatch, n, reason):
     monkeypatch.setattr(workers, "SECONDS", 8.0)
     answers = []
