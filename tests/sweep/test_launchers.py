@@ -33,7 +33,12 @@ TINY = [
     "callbacks.figures=null",
     "logger=none",
 ]
-ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+#: Ray asks nobody and tells nobody; where little memory is left it would end its workers.
+ENVIRONMENT = os.environ | {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_memory_monitor_refresh_ms": "0",
+}
 
 
 def descendants(pid: int) -> list[int]:
@@ -135,9 +140,12 @@ def test_a_launcher_gives_the_numbers_and_failures_of_a_single_run(launcher, pac
     arguments = ["-m", "task=broken,shift", "trainer.max_steps=12", "allow=[elsewhere]"]
     arguments += [f"hydra.searchpath=[file://{tmp_path}/conf]", f"hydra/launcher={launcher}"]
     code, output, error = call(tmp_path, *arguments, PYTHONPATH=str(tmp_path))
+    if launcher == "ray" and "finished" not in output:
+        # Its processes have seconds to start, too few on a busy machine; the same command goes on.
+        code, output, error = call(tmp_path, *arguments, PYTHONPATH=str(tmp_path))
     assert code == 1, error
     rows = [line.split()[:2] for line in output.splitlines()[1:3]]
-    assert rows == [["broken/rnn", "failed"], ["shift/rnn", "finished"]]
+    assert rows == [["broken/rnn", "failed"], ["shift/rnn", "finished"]], error
     (traceback,) = tmp_path.glob("outputs/*/*/traceback.txt")
     assert "RuntimeError: no targets today" in traceback.read_text()
 
