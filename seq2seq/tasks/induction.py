@@ -70,6 +70,4 @@ class Induction(TokenTask):
 
     @property
     def chance(self) -> float:
-        return (
-            self.guesses()["memoryless"].accuracy if self.supervise == "all" else 1 / self.answers
-        )
+        return self.guesses()["memoryless"].accuracy

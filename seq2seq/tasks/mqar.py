@@ -132,9 +132,7 @@ class MQAR(TokenTask):
 
     @property
     def chance(self) -> float:
-        return (
-            self.guesses()["memoryless"].accuracy if self.supervise == "all" else 1 / self.answers
-        )
+        return self.guesses()["memoryless"].accuracy
 
     @property
     def memory(self) -> int:
