@@ -132,11 +132,14 @@ def outcome(name: str) -> Iterator[str]:
             )
         origin = stored["provenance"]
         made = [f"`{text}`" for text in stored.get("runs", {}).get("command", [])]
-        minutes = sum(part["minutes"] for part in stored.get("sets", []))
+        sets = stored.get("sets", [])
+        minutes = sum(part["minutes"] for part in sets)
+        on_cpu = [part.get("cpu_minutes") for part in sets]
+        work = f" ({sum(on_cpu):,.1f} of the processor)" if sets and all(on_cpu) else ""
         yield (
             f"*Stored on {origin['date']} by `{origin['command']}`, version {origin['version']}, "
             f"commit {origin['commit']}, {origin['machine']}"
-            + (f"; trained in {minutes:,.0f} minutes by {', '.join(made)}" if made else "")
+            + (f"; trained in {minutes:,.0f} minutes{work} by {', '.join(made)}" if made else "")
             + ".*"
         )
         return

@@ -21,6 +21,7 @@ from seq2seq.history import READ_EVERY
 from seq2seq.models.batching import AttentionRule, batchable
 from seq2seq.module import weight
 from seq2seq.processes import is_told
+from seq2seq.times import Taken
 
 #: Numbers; a parameter begins at a multiple of it, for the sake of vector loads.
 ALIGNMENT = 16
@@ -79,7 +80,7 @@ class Chunk:
         self.stops = stops
         self._saved = (self.step, time.monotonic())
         self._pace = Pace(self.step, members[0].max_steps)
-        self._charged = time.perf_counter()
+        self._charged = Taken.now()
         self._val_every: int = members[0].cfg.trainer.val_check_interval
         callbacks = members[0].trainer.callbacks  # type: ignore[attr-defined]
         self._tells = any(isinstance(one, ProgressReport) for one in callbacks)
@@ -178,10 +179,9 @@ class Chunk:
 
     def _charge(self) -> None:
         """Count the time since the last call as spent on the members, in equal shares."""
-        now = time.perf_counter()
-        share = (now - self._charged) / max(1, len(self.rows))
+        now = Taken.now()
         for member in self.rows:
-            member.seconds += share
+            member.cost.add(now - self._charged, 1 / len(self.rows))
         self._charged = now
 
     def _each(

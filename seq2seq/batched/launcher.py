@@ -68,7 +68,7 @@ def launch(
         number = folders.index(member.run.folder)
         ended = launch_one(jobs[number], first + number)
         if ended.status == JobStatus.FAILED and not member.run.result:
-            note_failure(member.run, ended._return_value, 0.0)
+            note_failure(member.run, ended._return_value)
 
     train_groups(groups, workers, begin_jobs, singles, train_single if launch_one else None)
     for cfg, folder, one in zip(composed, folders, returns, strict=True):

@@ -18,6 +18,7 @@ from torch import Tensor
 from seq2seq.build import build
 from seq2seq.callbacks import Checkpoints, ProgressReport
 from seq2seq.runs import Run, checkpoint_step, load_checkpoint
+from seq2seq.times import Taken
 from seq2seq.training import (
     build_callbacks,
     build_loggers,
@@ -63,7 +64,7 @@ class Member:
     Attributes:
         task, module: from `seq2seq.build.build`.
         source, step: the checkpoint it goes on from, and the steps taken by then.
-        seconds: what the run has taken: of the time of its chunk an equal share.
+        cost: what the run has taken: of the time of its chunk an equal share.
     """
 
     def __init__(self, cfg: DictConfig, the_run: Run) -> None:
@@ -72,7 +73,7 @@ class Member:
         self.max_steps = int(cfg.trainer.max_steps)
         self.source: Path | None = None
         self.step = 0
-        self.seconds = 0.0
+        self.cost = Taken()
         self.loggers: list[Logger] = []
 
     def find_checkpoint(self) -> None:
@@ -88,7 +89,7 @@ class Member:
         Raises:
             ValueError: the checkpoint cannot be read.
         """
-        begun = time.perf_counter()
+        begun = Taken.now()
         self.task.store(self.run.folder)
         warn_of_short_sight(self.task, self.module.model)
         self.loggers = build_loggers(self.cfg, self.run.folder, self.step)
@@ -128,7 +129,7 @@ class Member:
         self.reach(self.step)
         self.task.setup("fit")
         module.on_fit_start()
-        self.seconds += time.perf_counter() - begun
+        self.cost.add(Taken.now() - begun)
 
     def _load(self, path: Path) -> None:
         """Take over a checkpoint, of this launcher or another."""
@@ -221,18 +222,18 @@ class Member:
         self.result |= told(self.trainer, self.result)
         log_outcome(self.loggers, self.result)
         self.close(self.result["status"] == "finished")
-        self.run.write_result(self.result | {"seconds": round(self.seconds, 3)})
+        self.run.write_result(self.result | self.cost.result)
         tabulate(self.run)
 
     def stop(self) -> None:
         """Note that the user interrupted the run."""
         self.close()
-        self.run.write_result({"status": "stopped", "seconds": round(self.seconds, 3)})
+        self.run.write_result({"status": "stopped"} | self.cost.result)
 
     def fail(self, error: Exception) -> None:
         """Note what went wrong."""
         self.close()
-        note_failure(self.run, error, round(self.seconds, 3))
+        note_failure(self.run, error, self.cost)
 
     def close(self, good: bool = False) -> None:
         """Let the loggers write what they hold."""

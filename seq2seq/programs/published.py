@@ -75,6 +75,7 @@ def _rows(sweep: Path) -> Iterator[dict[str, Any]]:
             "nmse": spread(run.result["test/nmse"] for run in runs),
             "steps": int(table["steps"].max()),
             "minutes": float(table["seconds"].mean() / 60),
+            "cpu_minutes": _mean_minutes(table.get("cpu_seconds")),
         }
         if "skip" in config["task"]:
             late = [evaluate(run, [f"task.skip={LATE}"]) for run in runs]
@@ -83,6 +84,11 @@ def _rows(sweep: Path) -> Iterator[dict[str, Any]]:
                 key = f"reference_nmse/{name}"
                 row |= {name: table[key].mean(), f"late_{name}": late[0][key]}
         yield row
+
+
+def _mean_minutes(seconds: Any) -> float | None:
+    """None where not all runs have noted them."""
+    return None if seconds is None or seconds.isna().any() else float(seconds.mean() / 60)
 
 
 def _shown(value: Any) -> str:

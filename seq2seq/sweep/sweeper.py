@@ -149,7 +149,7 @@ def launch_jobs(
             from seq2seq.training import note_failure
 
             try:
-                note_failure(job.run, ended._return_value, 0.0)
+                note_failure(job.run, ended._return_value)
             except OSError as error:
                 print(f"{job.folder}: {error}", file=sys.stderr)
     return values

@@ -3,7 +3,6 @@
 import gc
 import logging
 import os
-import time
 import traceback
 from collections.abc import Sequence
 
@@ -15,6 +14,7 @@ from seq2seq.files import place, remove_leftovers
 from seq2seq.runs import FINAL, LostLease, Run, run_folder, write_atomically
 from seq2seq.runs.locks import Claims
 from seq2seq.schema import one_device
+from seq2seq.times import Taken
 from seq2seq.training.configure import ALONE, configure
 from seq2seq.training.fitting import fit
 from seq2seq.training.hparams import tabulate
@@ -82,17 +82,17 @@ def claim(claims: Claims, the_run: Run) -> bool:
 
 def _train(cfg: DictConfig, the_run: Run, interruption: Interruption) -> None:
     begin(cfg, the_run)
-    start = time.perf_counter()
+    start = Taken.now()
     try:
         result = fit(cfg, the_run, [interruption])
-        the_run.write_result(result | {"seconds": round(time.perf_counter() - start, 3)})
+        the_run.write_result(result | (Taken.now() - start).result)
         tabulate(the_run)
     except (KeyboardInterrupt, SystemExit, TimeUp) as end:
-        the_run.write_result({"status": "stopped", "seconds": time.perf_counter() - start})
+        the_run.write_result({"status": "stopped"} | (Taken.now() - start).result)
         if not isinstance(end, TimeUp):
             raise KeyboardInterrupt from None
     except Exception as error:
-        note_failure(the_run, error, time.perf_counter() - start)
+        note_failure(the_run, error, Taken.now() - start)
 
 
 def begin(cfg: DictConfig, the_run: Run) -> None:
@@ -115,7 +115,7 @@ def begin(cfg: DictConfig, the_run: Run) -> None:
         raise unwritable(the_run.folder, error) from None
 
 
-def note_failure(the_run: Run, error: Exception, seconds: float) -> None:
+def note_failure(the_run: Run, error: Exception, taken: Taken | None = None) -> None:
     """Write the traceback and a result with the status `failed` into the run's folder.
 
     A run that another process has taken over has not failed.
@@ -126,5 +126,5 @@ def note_failure(the_run: Run, error: Exception, seconds: float) -> None:
     log.error("%s failed: %s", the_run.folder, line)
     text = "".join(traceback.format_exception(error))
     write_atomically(the_run.folder / "traceback.txt", text.encode())
-    the_run.write_result({"status": "failed", "error": line[:500], "seconds": seconds})
+    the_run.write_result({"status": "failed", "error": line[:500]} | (taken or Taken()).result)
     tabulate(the_run)

@@ -97,7 +97,7 @@ def assert_equal(a: Run, b: Run, tolerance: float = 1e-9) -> None:
     for key, value in a.result.items():
         if value is None or isinstance(value, str):
             assert b.result[key] == value, key
-        elif key != "seconds":
+        elif key not in ("seconds", "cpu_seconds"):
             # Lightning keeps metrics in float32.
             assert b.result[key] == pytest.approx(value, rel=max(tolerance, 1e-6)), key
 
@@ -559,6 +559,7 @@ def test_seconds_of_runs_trained_together_add_up_to_their_time(tmp_path: Path) -
     runs = train_all(made, workers=1)
     whole = time.perf_counter() - start
     assert 0.5 * whole < sum(one.result["seconds"] for one in runs) <= whole
+    assert 0 < sum(one.result["cpu_seconds"] for one in runs) <= 2 * whole
 
 
 def test_processes_side_by_side_change_nothing(tmp_path: Path) -> None:
@@ -582,7 +583,7 @@ def test_a_report_has_the_numbers_of_single_runs(tmp_path: Path) -> None:
         ]
         train(made)
         sweep = Sweep(tmp_path / name)
-        tables.append(sweep.table.drop(columns=["seconds", "folder"]))
+        tables.append(sweep.table.drop(columns=["seconds", "cpu_seconds", "folder"]))
         fits.append(growth(sweep)[0])
     pd.testing.assert_frame_equal(*tables, rtol=1e-3)
     alone, together = (fit.laws.exponential for fit in fits if fit.laws is not None)

@@ -14,7 +14,7 @@ from seq2seq.files import place, write_atomically
 from seq2seq.results import store
 
 #: What a row gives the median of, where any run has it.
-MEDIANS = ("parameters", "steps", "seconds")
+MEDIANS = ("parameters", "steps", "seconds", "cpu_seconds")
 
 
 def write(
@@ -74,6 +74,7 @@ def judged(part: Part) -> dict[str, Any]:
         "seeds": part.seeds,
         "runs": len(part.sweep.runs),
         "minutes": round(part.minutes, 2),
+        "cpu_minutes": part.cpu_minutes and round(part.cpu_minutes, 2),
         "verdict": part.word,
         "sentence": " ".join(one.sentence for one in part.verdicts),
         "power": "; ".join(one.sentence for powers in part.powers for one in powers),

@@ -43,9 +43,15 @@ class Part:
 
     @property
     def minutes(self) -> float:
-        """What its runs took together."""
+        """What its runs took together by the clock."""
         table = self.sweep.table
         return float(table["seconds"].sum()) / 60 if "seconds" in table else 0.0
+
+    @property
+    def cpu_minutes(self) -> float | None:
+        """What its runs took together of the processor; None where not all have noted it."""
+        taken = self.sweep.table.get("cpu_seconds")
+        return None if taken is None or taken.isna().any() else float(taken.sum()) / 60
 
     @property
     def title(self) -> str:
