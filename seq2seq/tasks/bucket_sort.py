@@ -7,7 +7,7 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
-from seq2seq.tasks.token import CERTAIN, Guess, StringTask, best_guess, uniform
+from seq2seq.tasks.token import Guess, StringTask, best_guess
 
 
 @dataclass(eq=False)
@@ -29,12 +29,11 @@ class BucketSort(StringTask):
         beyond = torch.arange(strings.shape[1]) >= ends
         return strings.masked_fill(beyond, self.alphabet).sort().values.gather(1, places)
 
-    def guesses(self) -> dict[str, Guess]:
-        guess = uniform(self.alphabet)
+    def shortcuts(self) -> dict[str, Guess]:
         below = np.arange(1, self.alphabet + 1) / self.alphabet
         rows = []
         for n in range(self.lengths[0], self.lengths[1] + 1):
             at_most = binom.sf(np.arange(n)[:, None], n, below)  # (j − 1, v)
             rows.append(np.diff(at_most, prepend=0.0))
         place = best_guess(np.concatenate(rows) / sum(map(len, rows)))
-        return {"uniform": guess, "memoryless": guess, "place": place, "floor": CERTAIN}
+        return super().shortcuts() | {"place": place}

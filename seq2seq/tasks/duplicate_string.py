@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from seq2seq import checks
-from seq2seq.tasks.token import CERTAIN, Guess, StringTask, uniform
+from seq2seq.tasks.token import StringTask
 
 
 @dataclass(eq=False)
@@ -27,7 +27,3 @@ class DuplicateString(StringTask):
 
     def answer(self, strings: Tensor, ends: Tensor, places: Tensor) -> Tensor:
         return strings.gather(1, places % ends)
-
-    def guesses(self) -> dict[str, Guess]:
-        guess = uniform(self.alphabet)
-        return {"uniform": guess, "memoryless": guess, "floor": CERTAIN}

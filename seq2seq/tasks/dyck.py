@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq import checks
-from seq2seq.tasks.token import CERTAIN, IGNORED, Guess, TokenTask, best_guess, uniform
+from seq2seq.tasks.token import IGNORED, Guess, TokenTask, best_guess
 
 #: The first kinds of brackets.
 PAIRS = [("(", ")"), ("[", "]"), ("{", "}"), ("<", ">")]
@@ -74,7 +74,7 @@ class Dyck(TokenTask):
             asked = F.pad(asked & ~opens, (0, 1))[:, 1:]
         return x.masked_fill(times >= ends, 0), legal.masked_fill(~asked, IGNORED)
 
-    def guesses(self) -> dict[str, Guess]:
+    def shortcuts(self) -> dict[str, Guess]:
         """`memoryless` knows the kind that has just been opened; after a closing one it guesses."""
         k, m = self.kinds, self.depth
         rises = np.full(m + 1, 0.5)
@@ -96,5 +96,4 @@ class Dyck(TokenTask):
         joint[:k, :k] = np.eye(k) * opened / k
         joint[k:, :k] = closed / k**2
         joint[k:, k] = empty / k
-        memoryless = best_guess(joint / joint.sum())
-        return {"uniform": uniform(self.answers), "memoryless": memoryless, "floor": CERTAIN}
+        return {"memoryless": best_guess(joint / joint.sum())}

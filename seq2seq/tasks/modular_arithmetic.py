@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seq2seq import checks
-from seq2seq.tasks.token import CERTAIN, IGNORED, Guess, TokenTask, best_guess, bounds, uniform
+from seq2seq.tasks.token import IGNORED, Guess, TokenTask, best_guess, bounds
 
 ADD, SUBTRACT, MULTIPLY = range(3)
 
@@ -73,13 +73,12 @@ class ModularArithmetic(TokenTask):
         x = x.scatter(1, end, len(self.symbols) - 1)
         return x, torch.full_like(x, IGNORED).scatter(1, end, value[:, None])
 
-    def guesses(self) -> dict[str, Guess]:
+    def shortcuts(self) -> dict[str, Guess]:
         """`memoryless` knows how the values of all expressions are distributed."""
         low, high = self.signs
         by_count = _by_brackets if self.brackets else _by_precedence
         values = by_count(self.modulus, high)[low:].mean(0)
-        memoryless = best_guess(values[None])
-        return {"uniform": uniform(self.modulus), "memoryless": memoryless, "floor": CERTAIN}
+        return {"memoryless": best_guess(values[None])}
 
     @property
     def memory(self) -> int:

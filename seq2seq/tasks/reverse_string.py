@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from seq2seq.tasks.token import CERTAIN, Guess, StringTask, uniform
+from seq2seq.tasks.token import StringTask
 
 
 @dataclass(eq=False)
@@ -20,7 +20,3 @@ class ReverseString(StringTask):
 
     def answer(self, strings: Tensor, ends: Tensor, places: Tensor) -> Tensor:
         return strings.gather(1, ends - 1 - places)
-
-    def guesses(self) -> dict[str, Guess]:
-        guess = uniform(self.alphabet)
-        return {"uniform": guess, "memoryless": guess, "floor": CERTAIN}

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq import checks
-from seq2seq.tasks.token import CERTAIN, IGNORED, Guess, TokenTask, uniform
+from seq2seq.tasks.token import IGNORED, TokenTask
 
 
 @dataclass(eq=False)
@@ -55,7 +55,3 @@ class SelectiveCopy(TokenTask):
         asked = ends + torch.arange(self.S)
         x = F.pad(x, (0, self.S)).scatter(1, asked, self.A + 1)
         return x, torch.full_like(x, IGNORED).scatter(1, asked, data)
-
-    def guesses(self) -> dict[str, Guess]:
-        guess = uniform(self.A)
-        return {"uniform": guess, "memoryless": guess, "floor": CERTAIN}

@@ -79,11 +79,11 @@ def best_guess(joint: np.ndarray) -> Guess:
 class TokenTask(GeneratedTask):
     """A task on symbols: x and y are (batch, time) integers, y = IGNORED where nothing is asked.
 
-    A task says `pose`, its `symbols`, how many `answers` there are, and `guesses`. It may have
-    a `length` of its own, the size of a problem: a number, or the bounds [least, most] from which
-    every sequence of a batch draws its own. Shorter ones are padded at their ends, where nothing is
-    asked; causal models never see it. Once built, `lengths` are the bounds, and `length` is the
-    number of time steps, the longest problem's.
+    A task says `pose`, its `symbols`, how many `answers` there are, and its `shortcuts`. It may
+    have a `length` of its own, the size of a problem: a number, or the bounds [least, most] from
+    which every sequence of a batch draws its own. Shorter ones are padded at their ends, where
+    nothing is asked; causal models never see it. Once built, `lengths` are the bounds, and `length`
+    is the number of time steps, the longest problem's.
 
     `loss` is the mean cross-entropy over what is asked, in nats. `accuracy` counts symbols,
     `exact` whole sequences, and scaled = max(0, (accuracy − chance) / (1 − chance)).
@@ -124,12 +124,12 @@ class TokenTask(GeneratedTask):
     def pose(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """n fresh pairs (x, y), (n, time) each, without a BOS."""
 
-    @abstractmethod
-    def guesses(self) -> dict[str, Guess]:
-        """What reference predictors earn, in closed form: at least `uniform` and `memoryless`.
+    def shortcuts(self) -> dict[str, Guess]:
+        """What those earn, in closed form, who know something but not the past as a whole.
 
-        `memoryless` is the best predictor that knows only x_t, `floor` one that knows everything.
+        `memoryless` is the best predictor that knows only x_t; here every answer is equally likely.
         """
+        return {"memoryless": uniform(self.answers)}
 
     def steps(self, length: int) -> int:
         """Time steps of a problem of that length, without a BOS."""
@@ -192,20 +192,21 @@ class TokenTask(GeneratedTask):
         return {}
 
     @functools.cached_property
-    def _guesses(self) -> dict[str, Guess]:
-        return self.guesses()
+    def guesses(self) -> dict[str, Guess]:
+        """`uniform`, which knows nothing, the `shortcuts`, and `floor`, which knows everything."""
+        return {"uniform": uniform(self.answers), **self.shortcuts(), "floor": CERTAIN}
 
     @property
     def reference_names(self) -> tuple[str, ...]:
-        return tuple(self._guesses)
+        return tuple(self.guesses)
 
     def reference_losses(self) -> dict[str, float]:
-        """Cross-entropies of reference predictors in nats, in closed form; see `guesses`."""
-        return {name: guess.loss for name, guess in self._guesses.items()}
+        """Cross-entropies of reference predictors in nats, in closed form; see `shortcuts`."""
+        return {name: guess.loss for name, guess in self.guesses.items()}
 
     def reference_accuracies(self) -> dict[str, float]:
         """Accuracies of the same predictors."""
-        return {name: guess.accuracy for name, guess in self._guesses.items()}
+        return {name: guess.accuracy for name, guess in self.guesses.items()}
 
     def references(self) -> dict[str, float]:
         accuracies = self.reference_accuracies().items()
@@ -268,9 +269,8 @@ class PrefixTask(TokenTask):
         asked = times < ends if self.supervise == "all" else times == ends - 1
         return x.masked_fill(times >= ends, 0), y.masked_fill(~asked, IGNORED)
 
-    def guesses(self) -> dict[str, Guess]:
-        memoryless = best_guess(self.joint(self._shares()))
-        return {"uniform": uniform(self.answers), "memoryless": memoryless, "floor": CERTAIN}
+    def shortcuts(self) -> dict[str, Guess]:
+        return {"memoryless": best_guess(self.joint(self._shares()))}
 
     def _ends(self) -> np.ndarray:
         """The probability of each step, the first one first, to be the last."""

@@ -297,7 +297,7 @@ def test_references_are_reached_by_simulated_predictors(name):
     x, y = draw(task, MANY // 4 if task.length > 12 else MANY)
     rows, times = (y != IGNORED).nonzero(as_tuple=True)
     tokens, asked = x[rows, times].numpy(), y[rows, times].numpy()
-    guesses = task.guesses()
+    guesses = task.guesses
     assert {"uniform", "memoryless", "floor"} <= set(guesses)
     known = {"memoryless": tokens}
     if isinstance(task, CopyMemory):  # which knows the time
@@ -327,7 +327,7 @@ def test_guessing_among_the_values_of_the_context(distinct):
     values = x[:, 1:8:2]
     asked = y[y != IGNORED].view(-1, 4)[:, :1]
     share = (values == asked).double().mean(1)
-    for drawn, exact in zip((-share.log(), share), task.guesses()["in_context"], strict=True):
+    for drawn, exact in zip((-share.log(), share), task.guesses["in_context"], strict=True):
         assert abs(drawn.mean() - exact) < 4 * drawn.std() / math.sqrt(MANY) + 1e-9
 
 
@@ -337,7 +337,7 @@ def test_guessing_among_the_symbols_of_the_sequence():
     length = 1 + (y != IGNORED).int().argmax(1, keepdim=True)
     inside = (torch.arange(8) < length) & (x != 3)
     share = ((x == y.amax(1, keepdim=True)) & inside).sum(1) / inside.sum(1)
-    for drawn, exact in zip((-share.log(), share), task.guesses()["in_context"], strict=True):
+    for drawn, exact in zip((-share.log(), share), task.guesses["in_context"], strict=True):
         assert abs(drawn.mean() - exact) < 4 * drawn.std() / math.sqrt(MANY)
 
 
@@ -351,7 +351,7 @@ def test_an_ngram_model_fitted_in_context():
         followers = [b for a, b in itertools.pairwise(string) if a == part]
         shares.append(followers.count(followers[-1]) / len(followers))
         losses.append(-math.log(shares[-1]))
-    for drawn, told in zip((losses, shares), task.guesses()["in_context"], strict=True):
+    for drawn, told in zip((losses, shares), task.guesses["in_context"], strict=True):
         assert abs(np.mean(drawn) - told) < 4 * np.std(drawn) * math.sqrt(2 / 4000)
 
 
@@ -374,7 +374,7 @@ def test_the_published_baseline_of_copy_memory():
     }
     for T, loss in published.items():
         assert CopyMemory(T=T).reference_losses()["memoryless"] == pytest.approx(loss, abs=5e-6)
-    answer = CopyMemory(supervise="answer").guesses()
+    answer = CopyMemory(supervise="answer").guesses
     assert answer["memoryless"] == (pytest.approx(math.log(8)), 1 / 8)
 
 
