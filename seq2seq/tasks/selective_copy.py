@@ -59,3 +59,7 @@ class SelectiveCopy(TokenTask):
     def guesses(self) -> dict[str, Guess]:
         guess = uniform(self.A)
         return {"uniform": guess, "memoryless": guess, "floor": CERTAIN}
+
+    @property
+    def independent(self) -> bool:
+        return True
