@@ -62,6 +62,16 @@ def store(path: str | Path | None, rows: Sequence[Mapping[str, Any]], **further:
     write_atomically(file, f"{{\n{entries}\n}}\n".encode())
 
 
+def store_drawings(path: str | Path, drawings: Mapping[str, str]) -> None:
+    """Write SVG documents, by name, into a folder beside a file of rows that is called like it."""
+    folder = place(path).with_suffix("")
+    for old in folder.glob("*.svg"):
+        old.unlink()
+    for name, drawing in drawings.items():
+        folder.mkdir(exist_ok=True)
+        write_atomically(folder / f"{name}.svg", drawing.encode())
+
+
 def _lines(value: Any) -> str:
     """JSON with a line for each row."""
     if not isinstance(value, Sequence) or isinstance(value, str):

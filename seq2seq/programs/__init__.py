@@ -21,6 +21,7 @@ PROGRAMS = {
     "explore": "pages with sliders, in a browser",
     "gallery": "figures and recorded pages as one HTML file",
     "published": "the published losses beside the own ones",
+    "capacity": "how many bits of the past trained models recall",
     "bounds": "what recurrences and dilated convolutions must miss of a memory",
     "pretrain": "train the models that come with the package anew",
     "benchmark": "what it costs on this machine",

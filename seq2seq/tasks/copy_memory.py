@@ -62,5 +62,9 @@ class CopyMemory(TokenTask):
         return self.guesses["memoryless"].accuracy
 
     @property
+    def independent(self) -> bool:
+        return True
+
+    @property
     def memory(self) -> int:
         return self.T + self.S

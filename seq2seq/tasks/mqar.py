@@ -130,6 +130,10 @@ class MQAR(TokenTask):
         return self.guesses["memoryless"].accuracy
 
     @property
+    def independent(self) -> bool:
+        return not self.distinct and self.supervise == "answer"
+
+    @property
     def memory(self) -> int:
         """From the last query to the first pair of the last pass."""
         return self.lengths[1] - 2 - 2 * self.K * (self.passes - 1)

@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from seq2seq import checks
+from seq2seq.tasks.inputs import White
 from seq2seq.tasks.task import AskedLast, DrivenTask
 
 
@@ -42,6 +43,10 @@ class Reconstruct(AskedLast, DrivenTask):
     def targets(self, x: Tensor) -> Tensor:
         """The latest inputs, the last one first: (B, T, 1) -> (B, 1, m)."""
         return x[:, -self.m :].flip(1).mT
+
+    @property
+    def independent(self) -> bool:
+        return isinstance(self.input, White)
 
     @property
     def memory(self) -> int:

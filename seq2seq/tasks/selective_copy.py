@@ -55,3 +55,7 @@ class SelectiveCopy(TokenTask):
         asked = ends + torch.arange(self.S)
         x = F.pad(x, (0, self.S)).scatter(1, asked, self.A + 1)
         return x, torch.full_like(x, IGNORED).scatter(1, asked, data)
+
+    @property
+    def independent(self) -> bool:
+        return True

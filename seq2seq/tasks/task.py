@@ -202,6 +202,15 @@ class SequenceTask(LightningDataModule):
         """Whether the loss looks at the last step, as `objective.horizon=last` needs."""
         return True
 
+    @property
+    def independent(self) -> bool:
+        """Whether the answers of a sequence are independent, so that bits known of each add up.
+
+        For whoever knows the present alone each has the entropy of the reference `memoryless`, or
+        is Gaussian with mean 0.
+        """
+        return False
+
     def check_pairs(self, x: Tensor, y: Tensor) -> None:
         """Raise ValueError unless a few pairs are finite and of the shapes that they should have.
 

@@ -10,8 +10,8 @@ from seq2seq.analysis.intervals import interval, log_interval, share
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.parts import Part, agreement
 from seq2seq.analysis.report.sweep import Sweep, plain, timed
-from seq2seq.files import place, write_atomically
-from seq2seq.results import store
+from seq2seq.files import place
+from seq2seq.results import store, store_drawings
 
 #: What a row gives the median of, where any run has it.
 MEDIANS = ("parameters", "steps", "seconds", "cpu_seconds")
@@ -53,12 +53,7 @@ def write(
         sets=[judged(part) for part in every],
         laws=[m | _law(fit, p.sweep.memory_word) for m, p in marked for fit in p.fits],
     )
-    folder = file.with_suffix("")
-    for old in folder.glob("*.svg"):
-        old.unlink()
-    for name, drawing in drawings.items():
-        folder.mkdir(exist_ok=True)
-        write_atomically(folder / f"{name}.svg", drawing.encode())
+    store_drawings(file, drawings)
 
 
 def _anywhere(command: str) -> str:

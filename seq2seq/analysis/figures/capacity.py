@@ -1,0 +1,130 @@
+"""Figures of recalled bits."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import cycle
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+from numpy.typing import ArrayLike
+
+from seq2seq.analysis.figures import canvas
+from seq2seq.analysis.figures.canvas import Look, array, style
+
+
+@dataclass(frozen=True)
+class Line:
+    """One model: numbers in its states, and (states, 3) the mean bits that each recalls and the
+    ends of its interval."""
+
+    numbers: ArrayLike
+    ends: ArrayLike
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """One state of a model: its numbers, the bits it recalls, and (precisions, 3) those with
+    rounded numbers, as in `Line`, by the bits of each."""
+
+    numbers: int
+    bits: float
+    precisions: ArrayLike
+    ends: ArrayLike
+
+
+@style()
+def recalled_bits(
+    lines: Mapping[str, Line],
+    rounded: Mapping[str, Rounded],
+    source: float,
+    shortcut: float | None,
+) -> Figure:
+    """Bits that states recall, over their numbers, and what is left of them with fewer bits each.
+
+    Args:
+        lines: per model.
+        rounded: per model one of its states; none leaves the second panel out.
+        source: bits of the answers; infinite where there is no bound.
+        shortcut: bits of guessing among the symbols of the context; None for none.
+    """
+    looks: dict[str, Look] = {
+        model: {"color": color, "marker": marker, "ms": 4.5, "lw": 1.1}
+        for model, color, marker in zip(
+            lines, cycle(canvas.PALETTE), cycle(canvas.MARKERS), strict=False
+        )
+    }
+    panels = 1 + bool(rounded)
+    figure = Figure(figsize=(canvas.WIDTH, 3.7), layout="constrained")
+    first, *others = figure.subplots(1, panels, width_ratios=[1.35, 1][:panels], squeeze=False)[0]
+    bottom = _limits(first, lines, source)
+    for model, line in lines.items():
+        mean, low, high = array(line.ends).T
+        mean = mean.clip(min=bottom)
+        errors = np.clip([mean - low, high - mean], 0, None)
+        first.errorbar(array(line.numbers), mean, errors, label=model, capsize=2, **looks[model])
+    _bounds(first, source, shortcut)
+    first.set(xlabel="real numbers in the state", ylabel="recalled bits per sequence")
+    for ax in others:
+        for model, one in rounded.items():
+            mean, low, high = array(one.ends).T / one.bits
+            errors = np.clip([mean - low, high - mean], 0, None)
+            label = f"{model}: {one.numbers} numbers"
+            ax.errorbar(array(one.precisions), mean, errors, capsize=2, **looks[model])
+            ax.plot([], [], label=label, **looks[model])
+        canvas.ticks_at(ax, np.concatenate([array(one.precisions) for one in rounded.values()]))
+        ax.axhline(1, color=canvas.GREY, lw=0.9, ls=canvas.DASHED)
+        ax.set_ylim(-0.05, 1.1)
+        ax.set(xlabel="bits of each number", ylabel="share of the bits recalled")
+        ax.legend(loc="lower right", fontsize=7)
+    handles, labels = first.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=6)
+    return figure
+
+
+def _limits(ax: Axes, lines: Mapping[str, Line], source: float) -> float:
+    """Logarithmic scales that hold all that is recalled; where they begin, half a bit or more."""
+    numbers = np.concatenate([array(line.numbers) for line in lines.values()])
+    means = np.concatenate([array(line.ends)[:, 0] for line in lines.values()])
+    ax.set(xscale="log", yscale="log")
+    ax.set_xlim(numbers.min() / 1.5, numbers.max() * 1.5)
+    top = min(source, means.max())
+    bottom = max(0.5, 0.7 * float(means.min()))
+    ax.set_ylim(bottom, 1.6 * max(top, 1.0))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: canvas.number(value)))
+        axis.set_minor_formatter(NullFormatter())
+    canvas.plain_ticks(ax.yaxis)
+    return bottom
+
+
+def _bounds(ax: Axes, source: float, shortcut: float | None) -> None:
+    """What there is to recall, what a guess earns, and lines of equal bits per number."""
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    for level, name in ((source, "source"), (shortcut, "one of the context's values")):
+        if level is not None and bottom < level < top:
+            ax.axhline(level, color=canvas.DARK, lw=1, ls=canvas.DASHED, zorder=1)
+            ax.annotate(
+                f"{name}: {level:.3g} bits",
+                (left, level),
+                (3, 2),
+                textcoords="offset points",
+                fontsize=7.5,
+                color=canvas.DARK,
+            )
+    x = np.array([left, right])
+    low, high = math.floor(math.log2(bottom / right)), math.ceil(math.log2(top / left))
+    for power in range(low + 1, high, 2):
+        ax.plot(x, x * 2.0**power, color=canvas.GREY, lw=0.6, ls=":", zorder=0)
+        end = min(right, top / 2.0**power)
+        if left * 1.3 < end and end * 2.0**power > bottom * 1.3:
+            text = f"{2**power}" if power >= 0 else f"1/{2**-power}"
+            where = (end, end * 2.0**power)
+            ax.annotate(
+                text, where, (-2, -2), textcoords="offset points", ha="right", va="top",
+                fontsize=7, color=canvas.GREY,
+            )  # fmt: skip
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+    ax.plot([], [], color=canvas.GREY, lw=0.6, ls=":", label="equal bits per number")
