@@ -1,15 +1,16 @@
 """Hydra's view of `seq2seq.sweep`: Hydra finds sweepers and launchers only in `hydra_plugins`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, ValueType
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
+from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig
 
 from seq2seq.files import place
@@ -20,7 +21,8 @@ from seq2seq.schema import ConfigError, check_folders
 class RunSweeper(Sweeper):
     """The grid of all swept values, every job checked before the first starts.
 
-    A single run is a sweep of one job, so that both have the same folders, checks and resume.
+    A single run is a sweep of one job, so that both have the same folders, checks and resume. Of
+    several experiments, as in `experiment=glob(atlas/*)`, each has its own sweep.
     """
 
     def __init__(self, params: dict[str, str] | None = None, as_json: bool = False) -> None:
@@ -73,25 +75,63 @@ class RunSweeper(Sweeper):
         return runs
 
     def _run(self, overrides: list[Override], shell: bool) -> tuple[list[Run], int]:
-        from seq2seq.sweep.sweeper import run_jobs
+        from seq2seq.sweep.sweeper import expand, run_jobs
 
+        grid = expand(*self._sweeps(overrides))
         compose, launch = self._compose.plain, self._launch
-        return run_jobs(self.config, overrides, compose, launch, shell, self.as_json)
+        return run_jobs(self.config, grid, compose, launch, shell, self.as_json)
+
+    def _sweeps(self, overrides: list[Override]) -> Iterator[list[Override]]:
+        """The overrides of each experiment that a command names, its own sweep before them."""
+        assert self.hydra_context is not None
+        wanted = [one for one in overrides if one.key_or_group == "experiment"]
+        if not (wanted and wanted[-1].is_sweep_override()):
+            yield overrides
+            return
+        loader: Any = self.hydra_context.config_loader
+        others = [one for one in overrides if one not in wanted]
+        alike = [str(one.input_line) for one in others if not one.is_sweep_override()]
+        names = [*wanted[-1].sweep_string_iterator()]
+        if not names:
+            raise ConfigError(f"{wanted[-1].input_line} has no values; correct it")
+        for name in names:
+            config = loader.load_configuration(
+                "train", [*alike, one := f"experiment={name}"], RunMode.RUN
+            )
+            sweeper = config.hydra.sweeper
+            if sweeper._target_ != self.config.hydra.sweeper._target_:
+                raise ConfigError(f"{one} has a sweeper of its own; train it by itself")
+            swept = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+            yield [*self._parser().parse_overrides([*swept, one]), *others]
 
     def _parse(self, arguments: list[str], shell: bool) -> list[Override]:
-        assert self.hydra_context is not None
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        parser = self._parser()
         given = parser.parse_overrides(arguments)
         swept = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
         for override in [*swept, *given]:
             value: Any = override.value()
             if isinstance(value, Glob):
-                value.exclude.append("*_schema")  # what configs begin with
+                value.exclude += ["*_schema", "_*", "*/_*"]  # what configs begin with
+                if override.key_or_group == "experiment":
+                    override._value = ChoiceSweep(list=[*value.filter([*self._experiments()])])
+                    override.value_type = ValueType.CHOICE_SWEEP
         if shell and not {"-m", "--multirun"} & set(sys.argv):
             for override in given:
                 if override.is_sweep_override():
                     raise ConfigError(f"{override.input_line} has several values; add -m to sweep")
         return [*swept, *given]
+
+    def _parser(self) -> OverridesParser:
+        assert self.hydra_context is not None
+        return OverridesParser.create(config_loader=self.hydra_context.config_loader)
+
+    def _experiments(self, folder: str = "") -> Iterator[str]:
+        """The names of all experiments, which may begin with a folder."""
+        assert self.hydra_context is not None
+        loader, group = self.hydra_context.config_loader, f"experiment/{folder}".rstrip("/")
+        yield from (folder + name for name in loader.get_group_options(group, ObjectType.CONFIG))
+        for below in loader.get_group_options(group, ObjectType.GROUP):
+            yield from self._experiments(f"{folder}{below}/")
 
     def _launch(self, jobs: Sequence[Sequence[str]]) -> Any:
         return self.launcher.launch(jobs, initial_job_idx=0)

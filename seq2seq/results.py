@@ -55,11 +55,16 @@ def store(path: str | Path | None, rows: Sequence[Mapping[str, Any]], **further:
     """
     if path is None:
         return
-    content = {"provenance": provenance(), **further, "rows": rows}
-    entries = ",\n".join(f" {_dump(name)}: {_lines(value)}" for name, value in content.items())
     file = place(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, f"{{\n{entries}\n}}\n".encode())
+    write_atomically(file, document(rows, **further).encode())
+
+
+def document(rows: Sequence[Mapping[str, Any]], **further: Any) -> str:
+    """The text of such a file."""
+    content = {"provenance": provenance(), **further, "rows": rows}
+    entries = ",\n".join(f" {_dump(name)}: {_lines(value)}" for name, value in content.items())
+    return f"{{\n{entries}\n}}\n"
 
 
 def store_drawings(path: str | Path, drawings: Mapping[str, str]) -> None:

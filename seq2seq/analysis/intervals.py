@@ -1,10 +1,11 @@
-"""Estimates with their 95% confidence intervals, by Student's t but for shares."""
+"""Estimates with their 95% confidence intervals, by Student's t but for shares and medians."""
 
 import math
+import statistics
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import beta, t
+from scipy.stats import beta, binom, t
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -32,3 +33,23 @@ def log_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Geometric mean of positive values and the ends of its 95% interval."""
     mean, low, high = (math.exp(end) for end in interval(np.log(values).tolist()))
     return mean, low, high
+
+
+def average(values: Sequence[float]) -> tuple[float, float, float]:
+    """Geometric mean with its interval; the mean where a value is not positive."""
+    return (log_interval if min(values) > 0 else interval)(values)
+
+
+def median(values: Sequence[float]) -> tuple[float, float, float]:
+    """Median and the ends of its 95% interval; of fewer than six, which bound none, itself.
+
+    The ends are the order statistics x_(k) and x_(n+1−k) with the largest k for which
+    P(Bin(n, ½) < k) ≤ 0.025: the interval holds the median of any law at least that often.
+    Values may be infinite, as times are that were longer than anybody waited. See David and
+    Nagaraja, Order Statistics (2003), section 7.1.
+    """
+    x, n = sorted(values), len(values)
+    middle = float(statistics.median(x))
+    k = int(binom.ppf(0.025, n, 0.5))
+    k += bool(binom.cdf(k, n, 0.5) <= 0.025)
+    return (middle, x[k - 1], x[n - k]) if k else (middle, middle, middle)

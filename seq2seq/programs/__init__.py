@@ -15,6 +15,7 @@ PROGRAMS = {
     "train": "train a model on a task, or sweep over many",
     "runs": "what is done, running, failed or missing",
     "report": "a page with the figures and numbers of a sweep",
+    "table": "a number of the runs of sweeps, over seeds, for a paper",
     "evaluate": "test a trained model on other data",
     "generate": "let a trained language model write",
     "rollout": "how long a trained model predicts Lorenz 96 on its own",

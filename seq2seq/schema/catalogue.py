@@ -38,16 +38,25 @@ class Key(NamedTuple):
 def choices(arguments: Sequence[str] = ()) -> dict[str, list[str]]:
     """The groups of configs, as in `task` or `task/input`, and what can be chosen in each."""
     found: dict[str, list[str]] = {}
-    for group, path in groups(arguments):
-        found.setdefault(group, []).append(path.stem)
+    for group, name, _ in groups(arguments):
+        found.setdefault(group, []).append(name)
     return dict(sorted(found.items()))
 
 
-def groups(arguments: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    """Every YAML that can be chosen, and its group, of the folders that a command names."""
+def groups(arguments: Sequence[str]) -> Iterator[tuple[str, str, Path]]:
+    """Every YAML that can be chosen, its group and name, of the folders that a command names.
+
+    A folder of experiments is part of their names, as in `experiment=atlas/parity`. What begins
+    with an underscore is what others share.
+    """
     for folder in _folders(arguments):
         for path in sorted(folder.glob("*/**/*.yaml")):
-            yield path.parent.relative_to(folder).as_posix(), path
+            group, name = path.parent.relative_to(folder).as_posix(), path.stem
+            if name.startswith("_"):
+                continue
+            if below := group.partition("experiment/")[2]:
+                group, name = "experiment", f"{below}/{name}"
+            yield group, name, path
 
 
 def _folders(arguments: Sequence[str]) -> list[Path]:
@@ -108,8 +117,8 @@ class Catalogue:
     def __init__(self, arguments: Sequence[str] = ()) -> None:
         self.choices = choices(arguments)
         self._files: dict[tuple[str, str], Path] = {}
-        for group, path in groups(arguments):
-            self._files.setdefault((group, path.stem), path)
+        for *choice, path in groups(arguments):
+            self._files.setdefault((choice[0], choice[1]), path)
         words = (re.sub("^[+]+", "", word).partition("=") for word in arguments)
         given = {key: _first(text) for key, equals, text in words if equals}
         root = _read(CONFIGS / "train.yaml")

@@ -99,10 +99,10 @@ def register(arguments: Sequence[str] = ()) -> None:
     ConfigStore.__deepcopy__ = lambda store, _: store  # type: ignore[attr-defined]
     _store("train_schema", Config)
     # As Hydra takes the first of several files of one name, its schema is stored last.
-    for group, path in reversed([*groups(arguments)]):
+    for group, name, path in reversed([*groups(arguments)]):
         with contextlib.suppress(ConfigError):
             if (node := _schema(path)) is not None:
-                _store(f"{path.stem}_schema", node, group)
+                _store(f"{name}_schema", node, group)
 
 
 def _store(name: str, node: type, group: str = "") -> None:
@@ -115,7 +115,7 @@ def _store(name: str, node: type, group: str = "") -> None:
 
 def unread(group: str, name: str, arguments: Sequence[str] = ()) -> str | None:
     """What is wrong with the YAML of a choice, where its schema cannot be told."""
-    for path in (path for home, path in groups(arguments) if (home, path.stem) == (group, name)):
+    for path in (path for *choice, path in groups(arguments) if choice == [group, name]):
         try:
             _schema(path)
         except ConfigError as error:

@@ -173,6 +173,9 @@ def _explain_missing_choice(error: MissingConfigException, arguments: Sequence[s
     if reason := unread(group, name.removesuffix("_schema"), arguments):
         return f"{group}={name.removesuffix('_schema')}: {reason}"
     options = sorted(str(o) for o in error.options or () if not str(o).endswith("_schema"))
+    if below := group.partition("experiment/")[2]:  # a folder of experiments, no group
+        group, name = "experiment", f"{below}/{name}"
+        options = choices(arguments)[group]
     what = f"{group}={name}: no such {group.rpartition('/')[2]}" if group else f"no config {name!r}"
     known = f" (known: {', '.join(options)})" if options else ""
     return f"{what}{nearest(name, options, otherwise='')}{known}"

@@ -5,7 +5,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -28,7 +28,7 @@ POLL = 1.0
 
 def run_jobs(
     config: DictConfig,
-    overrides: Sequence[Override],
+    grid: Sequence[tuple[str, ...]],
     compose: Callable[[Sequence[str]], Mapping[str, Any]],
     launch: Callable[[Sequence[Sequence[str]]], Any],
     shell: bool = True,
@@ -38,7 +38,7 @@ def run_jobs(
 
     Args:
         config: the sweep's own config.
-        overrides: as parsed from the command line and the experiment; later ones win.
+        grid: the overrides of each job, from `expand`.
         compose: gives a job's config from its overrides, as `schema.plain` does.
         launch: runs jobs, given the overrides of each.
         shell: tell how far the jobs have come, and print how they ended.
@@ -47,7 +47,6 @@ def run_jobs(
     Raises:
         ConfigError: a job cannot be run; none was started and nothing was written.
     """
-    grid = expand(overrides)
     composed = ((one, compose(one)) for one in grid)
     jobs = job_list.plan(composed, tell=shell and not config.dry_run)
     runs, single = [job.run for job in jobs], len(grid) == 1
@@ -164,12 +163,19 @@ def placement(job: job_list.Job) -> tuple[str, str]:
     return f"hydra.sweep.dir={parent}", f"hydra.sweep.subdir={name}"
 
 
-def expand(overrides: Sequence[Override]) -> list[tuple[str, ...]]:
-    """The grid of all swept values, as tuples of plain overrides.
+def expand(*sweeps: Sequence[Override]) -> list[tuple[str, ...]]:
+    """The grid of all swept values, as tuples of plain overrides; of several sweeps each its own.
+
+    Args:
+        sweeps: as parsed from the command line and the experiment; later overrides win.
 
     Raises:
         ConfigError: a sweep that has no values, no discrete ones, as `interval(0, 1)`, or too many.
     """
+    return [job for overrides in sweeps for job in _expand(overrides)]
+
+
+def _expand(overrides: Sequence[Override]) -> Iterator[tuple[str, ...]]:
     choices: dict[str, list[str]] = {}
     for override in overrides:
         key = override.get_key_element()
@@ -194,4 +200,4 @@ def expand(overrides: Sequence[Override]) -> list[tuple[str, ...]]:
                 f"a sweep may have at most {MOST_JOBS} jobs, {override.input_line} makes more; "
                 "give fewer values, or use hydra/sweeper=optuna"
             )
-    return list(itertools.product(*choices.values()))
+    return itertools.product(*choices.values())

@@ -218,6 +218,11 @@ class Sweep:
             return self.table[key]
         return pd.Series([config.get(key) for config in self._configs], dtype=object)
 
+    @property
+    def config_keys(self) -> set[str]:
+        """The dotted keys that the config of any run has."""
+        return {key for config in self._configs for key in config}
+
     @cached_property
     def _configs(self) -> list[dict[str, Any]]:
         return [dict(flatten(run.plain_config)) for run in self.runs]

@@ -33,6 +33,7 @@ LATEX = {
     "≥": r"$\geq$",
     "−": "$-$",
     "·": r"$\cdot$",
+    "∞": r"$\infty$",
     ">": r"\textgreater{}",
     "<": r"\textless{}",
 }
@@ -67,6 +68,21 @@ class Table:
                 r"\end{table}",
             ]
         )
+
+    @property
+    def markdown(self) -> str:
+        """As pages of Markdown have it, in columns of equal width, without its caption."""
+        texts = [[cell.replace("|", r"\|") for cell in row] for row in (self.columns, *self.rows)]
+        widths = [max(3, *map(len, column)) for column in zip(*texts, strict=True)]
+        texts.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
+        lines = (
+            " | ".join(
+                f"{cell:<{width}}" if index == 0 else f"{cell:>{width}}"
+                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in texts
+        )
+        return "\n".join(f"| {line} |" for line in lines)
 
 
 def _latex(text: str) -> str:

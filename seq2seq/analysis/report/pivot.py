@@ -1,0 +1,209 @@
+"""One number of every run, its mean and interval over seeds, by keys along rows and columns."""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from seq2seq.analysis.intervals import average, median, share
+from seq2seq.analysis.report.comparison import bracketed
+from seq2seq.analysis.report.sweep import Sweep, plain
+from seq2seq.analysis.report.tables import Table, shown
+from seq2seq.errors import ConfigError, nearest
+from seq2seq.runs import natural
+
+#: Of some keys, one each.
+Values = tuple[Any, ...]
+
+#: Results of a run that are no numbers to take a mean of.
+NO_METRICS = ("error", "folder", "status", "success/metric", "plateau/level", "plateau/censored")
+
+#: How the number of a cell is taken from its runs.
+MEANS = {
+    "success": "shares of runs that reached their target, with Clopper and Pearson's intervals",
+    "success/step": "medians of the steps to success, beyond the budget (∞) where there was none, "
+    "with intervals between order statistics",
+    "plateau/length": "geometric means of the steps on the plateau, lower bounds (≥) where some "
+    "runs had not left it",
+}
+OTHERS = "geometric means (means where a value is not positive), with Student's intervals"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the runs of one setting say of a metric.
+
+    Attributes:
+        value, low, high: the estimate and the ends of its 95% interval; infinite for a median that
+            lies beyond the budget.
+        runs: those of the setting.
+        n: those of them that have the metric.
+        bound: whether the value is a lower bound, as some runs are censored.
+    """
+
+    value: float
+    low: float
+    high: float
+    runs: int
+    n: int
+    bound: bool = False
+
+    @property
+    def text(self) -> str:
+        """As a table has it."""
+        if self.bound:
+            return f"≥ {shown(self.value)}"
+        return bracketed((self.value, self.low, self.high)).replace("inf", "∞")
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it: None for what is infinite."""
+        ends = {"value": self.value, "low": self.low, "high": self.high}
+        finite = {key: end if math.isfinite(end) else None for key, end in ends.items()}
+        return finite | {"n": self.n, "runs": self.runs, "bound": self.bound}
+
+
+@dataclass(frozen=True)
+class Pivot:
+    """A table of cells: values of the keys along its rows and along its columns.
+
+    Attributes:
+        metric: whose numbers the cells hold.
+        rows, columns: the keys; of no column key there is one column.
+        cells: by the values of the row keys and of the column keys; what no run has is not there.
+    """
+
+    metric: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    cells: Mapping[tuple[Values, Values], Cell]
+
+    @property
+    def table(self) -> Table:
+        """As text; cells that no run has are empty, and counts are told where they differ."""
+        counts = {cell.n for cell in self.cells.values()}
+        tops = _ordered(top for _, top in self.cells)
+        lines = []
+        for side in _ordered(side for side, _ in self.cells):
+            found = [self.cells.get((side, top)) for top in tops]
+            texts = [
+                "" if one is None else one.text + f" ({one.n})" * (len(counts) > 1) for one in found
+            ]
+            lines.append((*map(shown, side), *texts))
+        number = f"{counts.pop()} per cell" if len(counts) == 1 else "their number in parentheses"
+        return Table(
+            self.metric.replace("/", "-"),
+            f"{self.metric}: {MEANS.get(self.metric, OTHERS)}, of 95%; runs: {number}.",
+            (*map(_last, self.rows), *(self._head(top) for top in tops)),
+            lines,
+        )
+
+    def plain(self) -> list[dict[str, Any]]:
+        """A row of JSON for every cell."""
+        keys = (*self.rows, *self.columns)
+        return [
+            {key: plain(value) for key, value in zip(keys, (*side, *top), strict=True)}
+            | cell.plain()
+            for (side, top), cell in self.cells.items()
+        ]
+
+    def _head(self, top: tuple[Any, ...]) -> str:
+        """What stands above a column: a choice by itself, a number with the name of its key."""
+        if not top:
+            return self.metric
+        parts = (
+            value if isinstance(value, str) else f"{_last(key)} = {shown(value)}"
+            for key, value in zip(self.columns, top, strict=True)
+        )
+        return ", ".join(parts)
+
+
+def pivot(
+    folders: Sequence[str | Path],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    metric: str,
+    allow: Sequence[str] = (),
+) -> Pivot:
+    """The cells of one metric over the runs below some folders.
+
+    Args:
+        folders: each holds run folders.
+        rows, columns: dotted keys of the config, `model` or `task.k`, that tell cells apart.
+        metric: a number of every run: a key of `result.json`, or `plateau/length`.
+        allow: as in `Run`.
+
+    Raises:
+        ConfigError: a key or metric that no run has, or one that stands twice.
+        ValueError: a folder without runs.
+    """
+    keys = (*rows, *columns)
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise ConfigError(f"{twice} stands twice in rows and columns; leave out one")
+    sweeps = [Sweep(folder, allow) for folder in folders]
+    _check(sweeps, keys, metric)
+    found: dict[tuple[Any, ...], Cell] = {}
+    frames = [_frame(sweep, keys, metric) for sweep in sweeps]
+    table = pd.concat(frames, ignore_index=True)
+    for values, part in table.groupby(list(keys), sort=False, dropna=False):
+        named = tuple(None if pd.isna(value) else plain(value) for value in values)
+        if cell := _cell(part, metric):
+            found[named[: len(rows)], named[len(rows) :]] = cell
+    if not found:
+        raise ConfigError(f"no run has {metric} yet; give another metric")
+    sides, tops = (_ordered(key[part] for key in found) for part in (0, 1))
+    ordered = {key: found[key] for key in itertools.product(sides, tops) if key in found}
+    return Pivot(metric, rows, columns, ordered)
+
+
+def _check(sweeps: Sequence[Sweep], keys: Sequence[str], metric: str) -> None:
+    """Refuse keys and metrics that no run has."""
+    known = {key for sweep in sweeps for key in sweep.config_keys}
+    for key in keys:
+        if key not in known:
+            raise ConfigError(f"no run has a key {key}{nearest(key, known)}")
+    results = {name for sweep in sweeps for name in sweep.table} - {*known, *NO_METRICS}
+    if metric not in results:
+        raise ConfigError(f"no run has a metric {metric}{nearest(metric, results)}")
+
+
+def _frame(sweep: Sweep, keys: Sequence[str], metric: str) -> pd.DataFrame:
+    """The keys and the metric of each run, and whether that of its plateau is censored."""
+    told = (metric, "success", "plateau/censored")
+    frame = pd.DataFrame({key: sweep.column(key) for key in keys})
+    return frame.assign(**{name: sweep.table[name] for name in told if name in sweep.table})
+
+
+def _cell(rows: pd.DataFrame, metric: str) -> Cell | None:
+    """The estimate from the runs of one setting; None if none of them has the metric."""
+    values, bound = pd.to_numeric(rows[metric], errors="coerce"), False
+    if metric == "success/step":
+        values = values.fillna(math.inf)[rows["success"].notna()]
+    elif metric == "plateau/length":
+        values = values[values > 0]
+        bound = bool(rows["plateau/censored"][values.index].astype(bool).any())
+    known = values.dropna().tolist()
+    if not known:
+        return None
+    if metric == "success":
+        estimate = share(sum(map(bool, known)), len(known))
+    else:
+        estimate = (median if metric == "success/step" else average)(known)
+    return Cell(*estimate, len(rows), len(known), bound)
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+def _ordered(values: Iterable[Values]) -> list[Values]:
+    """Each once, numbers by size before texts."""
+    return sorted(dict.fromkeys(values), key=lambda parts: [*map(_order, parts)])
+
+
+def _order(value: Any) -> tuple[bool, float, list[Any]]:
+    is_number = isinstance(value, int | float)
+    return not is_number, float(value) if is_number else 0.0, natural(str(value))

@@ -1,0 +1,157 @@
+"""Tables of run folders written by hand, with numbers computed by hand."""
+
+import json
+import math
+import re
+
+import pytest
+import shell
+from scipy.stats import binomtest
+from test_report import ROOT, write_run
+
+from seq2seq.analysis.intervals import average, median
+from seq2seq.analysis.report.pivot import pivot
+from seq2seq.errors import ConfigError
+
+SCRIPT = ROOT / "scripts" / "table.py"
+
+#: Steps to success by model and delay, of four seeds; None where there was none.
+STEPS = {
+    ("RNN", 4): [100, 200, 300, 400],
+    ("RNN", 8): [None, None, None, 700],
+    ("TCN", 4): [50, 50, 50, 50],
+}
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    root = tmp_path_factory.mktemp("outputs") / "a_sweep"
+    for (model, k), steps in STEPS.items():
+        for seed, step in enumerate(steps):
+            told = {"success": step is not None, "success/step": step, "val/accuracy": seed / 3}
+            write_run(root, k, seed, 20.0, steps=30, model=model, **told)
+    return root
+
+
+def table(*arguments, code=0):
+    done = shell.run(SCRIPT, *arguments, cwd=ROOT)
+    assert done.returncode == code, done.stderr
+    return done.stderr if code else done.stdout
+
+
+def test_shares_have_the_intervals_of_scipy_and_missing_cells_are_empty(sweep):
+    lines = table(sweep, "--rows", "model", "--columns", "task.k").splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0] == ["model", "k = 4", "k = 8"]
+    assert [row[0] for row in cells[2:]] == ["RNN", "TCN"]
+    assert cells[3][2] == ""  # no TCN has k = 8
+    for text, won in ((cells[2][1], 4), (cells[2][2], 1), (cells[3][1], 4)):
+        share, low, high = map(float, re.findall(r"[\d.e-]+", text))
+        ends = binomtest(won, 4).proportion_ci()
+        assert (share, low, high) == pytest.approx((won / 4, ends.low, ends.high), rel=0.05)
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_json_holds_the_numbers_in_full(sweep, tmp_path):
+    told = json.loads(table(sweep, "rows=task.k", "columns=model", "metric=val/accuracy", "--json"))
+    assert told["provenance"]["command"].startswith("python scripts/table.py")
+    assert told["metric"] == "val/accuracy"
+    cells = {(row["task.k"], row["model"]): row for row in told["rows"]}
+    assert [*cells] == [(4, "RNN"), (4, "TCN"), (8, "RNN")]
+    # 0, 1/3, 2/3, 1: mean 1/2, standard error √(5/27 / 4), t of 3 degrees 3.1824
+    half = 3.182446 * math.sqrt(5 / 27 / 4)
+    expected = {"value": 0.5, "low": 0.5 - half, "high": 0.5 + half}
+    for row in cells.values():
+        assert {key: row[key] for key in expected} == pytest.approx(expected, rel=1e-6)
+        assert (row["n"], row["runs"], row["bound"]) == (4, 4, False)
+    file = tmp_path / "table.json"
+    assert table(sweep, "metric=val/accuracy", "--json", f"to={file}") == ""
+    assert json.loads(file.read_text())["keys"] == {"rows": ["model"], "columns": []}
+
+
+def test_a_median_lies_beyond_the_budget_where_most_runs_failed(sweep):
+    found = pivot([sweep], ["model"], ["task.k"], "success/step")
+    values = {(side[0], top[0]): cell for (side, top), cell in found.cells.items()}
+    assert values["RNN", 4].value == 250  # between 200 and 300
+    assert values["RNN", 8].value == math.inf
+    assert values["RNN", 8].plain()["value"] is None
+    assert "∞" in found.table.markdown
+    assert r"$\infty$" in found.table.latex
+
+
+def test_plateaus_that_runs_had_not_left_bound_the_mean_from_below(tmp_path):
+    for seed, tau in enumerate((100.0, 400.0, 1e9)):
+        write_run(tmp_path / "a", 4, seed, tau, steps=1000)
+    (cell,) = pivot([tmp_path / "a"], ["model"], [], "plateau/length").cells.values()
+    assert cell.bound
+    assert cell.n == 3
+    assert cell.text.startswith("≥ ")
+    assert 100 < cell.value < 1000
+
+
+def test_several_folders_and_keys_make_one_table(sweep, tmp_path):
+    write_run(tmp_path / "other", 12, 0, 20.0, steps=30, success=True)
+    write_run(tmp_path / "other", 12, 1, 20.0, status="killed")
+    told = table(sweep, tmp_path / "other", "--rows", "task.k,model", "--metric", "test/nmse")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in told.splitlines()]
+    assert [row[:2] for row in rows[2:]] == [
+        ["4", "RNN"],
+        ["4", "TCN"],
+        ["8", "RNN"],
+        ["12", "RNN"],
+    ]
+    assert [row[2][-3:] for row in rows[2:]] == ["(4)", "(4)", "(4)", "(1)"]  # runs that have it
+
+
+def test_latex_is_escaped_and_has_the_rules_of_booktabs(sweep):
+    told = table(sweep, "--columns", "model.hidden_size", "metric=val/accuracy", "--latex")
+    assert re.findall(r"\\(\w+rule)", told) == ["toprule", "midrule", "bottomrule"]
+    assert r"hidden\_size = 16" in told
+    body = told.partition(r"\toprule")[2]
+    assert not re.search(r"(?<!\\)[_%#]", body)
+    assert {line.count("&") for line in body.splitlines() if "&" in line} == {1}
+    assert told.count("{") == told.count("}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rows=modl"], "no run has a key modl; did you mean 'model'?"),
+        (["metric=val/acuracy"], "no run has a metric val/acuracy; did you mean 'val/accuracy'?"),
+        (["metric=model"], "no run has a metric model"),
+        (["columns=model"], "model stands twice in rows and columns; leave out one"),
+        (["--latex", "--json"], "markdown, latex and json do not go together; give one"),
+    ],
+)
+def test_what_cannot_be_tabulated_is_one_line(sweep, arguments, said):
+    error = table(sweep, *arguments, code=2)
+    assert error.startswith(f"table.py: {said}")
+    assert error.count("\n") == 1
+
+
+def test_no_folder_is_one_line(tmp_path):
+    assert table(code=2) == "table.py: no folder of runs given; add outputs/<sweep>\n"
+    assert "no folder" in table(tmp_path / "none", code=2)
+    with pytest.raises(ConfigError, match="no run has a metric success"):
+        pivot([write_run(tmp_path, 4, 0, 20.0, steps=30).parent], ["model"], [], "success")
+
+
+def test_the_interval_of_a_median_covers_it_as_often_as_binomials_say():
+    """P(x_(k) ≤ median ≤ x_(n+1−k)) = 1 − 2 P(Bin(n, ½) < k), and at least 0.95."""
+    for n in range(1, 40):
+        values = [float(i) for i in range(1, n + 1)]
+        middle, low, high = median(values)
+        assert middle == (n + 1) / 2
+        k = int(low)
+        if low == high:
+            assert n < 6
+            continue
+        assert high == n + 1 - k
+        below = [sum(math.comb(n, i) for i in range(j)) / 2**n for j in (k, k + 1)]
+        assert below[0] <= 0.025 < below[1]
+    assert median([3.0, math.inf, 1.0, math.inf, 2.0, math.inf]) == (math.inf, 1.0, math.inf)
+
+
+def test_means_are_geometric_where_all_values_are_positive():
+    assert average([1.0, 100.0])[0] == pytest.approx(10)
+    assert average([0.0, 100.0])[0] == 50
