@@ -219,7 +219,12 @@ def _losses(sweep: Sweep, by: Sequence[str]) -> Iterator[Panel]:
             " Filled triangles: the escape from the plateau; open ones: the run ended on it, or is "
             "on it still."
         )
-    if any(references.values()):
+    if any("uniform" in shown for shown in references.values()):
+        caption += (
+            " Dashed: the losses of predictors that know nothing (uniform), the present symbol "
+            "(memoryless) or everything (floor)."
+        )
+    elif any(references.values()):
         caption += (
             " Dashed: the losses of the best linear predictors with no input (zero), the present "
             "input (memoryless) and the last m inputs (taps m)."
