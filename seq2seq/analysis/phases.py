@@ -33,7 +33,9 @@ Both contours are of the same runs, so that their difference has an interval fro
 of the seeds. They disagree where it excludes zero.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -111,6 +113,10 @@ class Success:
         """f(k*(w)) at each w."""
         return _contours(np.array([[self.a, self.b, self.c]]), w)[0]
 
+    def drawn(self, w: ArrayLike) -> Array:
+        """k*(w) of each bootstrap resample at each w, (resamples, sizes)."""
+        return self.memory(_contours(self.draws, w))
+
     def memory(self, feature: ArrayLike) -> Array:
         """The k whose f(k) this is."""
         return np.exp(feature) if self.kind == "power" else np.asarray(feature, dtype=np.float64)
@@ -170,6 +176,22 @@ def fit(
     of_a, of_b, of_c = [(float(v - h), float(v + h)) for v, h in zip(theta[0], half, strict=True)]
     counts = seeds, len(k), int(success.sum())
     return Success(kind, a, b, c, of_a, of_b, of_c, float(values[0]), *counts, covariance, draws)
+
+
+def mean_contour(
+    law: Success, w: ArrayLike, less: Success | None = None
+) -> tuple[float, float, float]:
+    """The mean of k* over sizes, or of how much longer it is than another's; its 95% interval.
+
+    Laws fitted to the same seeds were resampled together, so that what their runs share cancels.
+    """
+    laws_of = [law] if less is None else [law, less]
+    value = _difference([one.contour(w).mean() for one in laws_of])
+    count = min(len(one.draws) for one in laws_of)
+    draws = _difference([one.drawn(w)[:count].mean(1) for one in laws_of])
+    known = np.linalg.norm([_half_interval(one, w).mean() for one in laws_of])
+    half = float(_no_less(laws.half_width(draws, min(one.seeds for one in laws_of)), known))
+    return float(value), float(value) - half, float(value) + half
 
 
 def better(
@@ -245,8 +267,19 @@ def _contours(theta: Array, w: ArrayLike) -> Array:
     return (a + b * np.log(w)) / c
 
 
-def _no_less(drawn: Array, known: Array) -> Array:
+def _difference(values: Sequence[Any]) -> Any:
+    return values[0] - values[1] if len(values) > 1 else values[0]
+
+
+def _half_interval(law: Success, w: ArrayLike) -> Array:
+    """Half the interval of k*(w) by the information alone."""
+    centre, half = law.features(w), NORMAL * law.standard_error(w)
+    return (law.memory(centre + half) - law.memory(centre - half)) / 2
+
+
+def _no_less(drawn: ArrayLike, known: ArrayLike) -> Array:
     """Half widths by the bootstrap, those by the information where they are much larger."""
+    drawn, known = np.asarray(drawn), np.asarray(known)
     return np.where(1.5 * drawn < known, known, drawn)
 
 
@@ -329,11 +362,11 @@ def agreement(
     kept[1:] &= len(law.draws) == len(every) - 1  # else they are not of the same seeds
     times, drawn = law.memory(predicted[0]), law.memory(predicted[1:][kept[1:]])
     half = laws.half_width(drawn, law.seeds)
-    own = law.memory(_contours(law.draws[kept[1:]], at)) if kept[1:].any() else drawn
-    apart, known = times - law.contour(at), (law.interval(at)[1] - law.interval(at)[0]) / 2
+    own = law.drawn(at)[kept[1:]] if kept[1:].any() else drawn
+    apart, known = times - law.contour(at), _half_interval(law, at)
     between = _no_less(laws.half_width(drawn - own, law.seeds), known)
     mean, wide = float(apart.mean()), float(laws.half_width((drawn - own).mean(1), law.seeds))
-    wide = float(_no_less(np.array(wide), known.mean()))
+    wide = float(_no_less(wide, known.mean()))
     return Agreement(
         at,
         times,

@@ -24,6 +24,11 @@ TINY = [
 ]
 GRID = ["-m", "task.k=1,2,4,6,8,10", "model.hidden_size=2,3,4", "seed=range(4)"]
 AXES = ["hydra.sweeper.memory=task.k", "hydra.sweeper.size=model.hidden_size"]
+NOT_A_NUMBER = [
+    AXES[0],
+    "model.initialisation=default,orthogonal",
+    "hydra.sweeper.size=model.initialisation",
+]
 TARGET = ["callbacks.stop_at_target.target=1.02"]
 
 
@@ -42,8 +47,7 @@ def call(folder: Path, *arguments: str):
         ([*GRID, *TARGET, AXES[0], "hydra.sweeper.size=task.k"], "are both task.k"),
         ([*GRID, *TARGET, AXES[0], "hydra.sweeper.size=model.hiden_size"], "model.hidden_size"),
         (
-            [*GRID, *TARGET, AXES[0], "model.initialisation=default,orthogonal"]
-            + ["hydra.sweeper.size=model.initialisation"],
+            [*GRID, *TARGET, *NOT_A_NUMBER],
             "hydra.sweeper.size=model.initialisation must be positive numbers, got 'default'",
         ),
         ([*GRID, *AXES, *TARGET, "hydra.sweeper.n_runs=5"], "must be at least 24, the runs of"),
