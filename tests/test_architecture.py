@@ -52,7 +52,7 @@ ALLOWED = {
         "pretrained",
         "training",
     },
-    "sweep": {"schema", "runs", "footprint", "build", "training"},
+    "sweep": {"schema", "runs", "footprint", "build", "analysis", "training"},
     "batched": {
         "footprint",
         "runs",

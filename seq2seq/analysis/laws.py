@@ -67,13 +67,13 @@ class Law:
 
     def predict(self, k: ArrayLike) -> Array:
         """The median of τ at k, e^{a + b·f(k)}."""
-        return np.exp(self.a + self.b * _feature(self.kind, k))
+        return np.exp(self.a + self.b * feature(self.kind, k))
 
     def band(self, k: ArrayLike) -> tuple[Array, Array]:
         """The 95% confidence band of the median of τ at each k, from the bootstrap."""
-        x = np.atleast_1d(_feature(self.kind, k))
+        x = np.atleast_1d(feature(self.kind, k))
         logs = self.draws[:, :1] + self.draws[:, 1:] * x
-        half = _half_width(logs, self.seeds)
+        half = half_width(logs, self.seeds)
         centre = self.a + self.b * x
         return np.exp(centre - half), np.exp(centre + half)
 
@@ -146,7 +146,7 @@ def compare(
             f"a law needs three observed times at two k, got {(~censored).sum()} at "
             f"k={np.unique(k[~censored]).tolist()}; raise trainer.max_steps or sweep smaller k"
         )
-    weights = _resampled(seed, resamples, random)
+    weights = resampled(seed, resamples, random)
     # A resample that saw one k only says nothing about growth.
     seen = np.stack([weights[:, (k == value) & ~censored].sum(1) > 0 for value in np.unique(k)], 1)
     weights = weights[seen.sum(1) >= 2]
@@ -166,7 +166,7 @@ def combined(rates: Sequence[Law], weights: ArrayLike) -> tuple[float, float, fl
     value = float(w @ [law.b for law in rates])
     count = min(len(law.draws) for law in rates)
     draws = np.stack([law.draws[:count, 1] for law in rates], 1) @ w
-    half = float(_half_width(draws, min(law.seeds for law in rates)))
+    half = float(half_width(draws, min(law.seeds for law in rates)))
     return value, value - half, value + half
 
 
@@ -184,12 +184,13 @@ def simulated(
     return np.minimum(tau, limit), tau >= limit
 
 
-def _feature(kind: Kind, k: ArrayLike) -> Array:
+def feature(kind: Kind, k: ArrayLike) -> Array:
+    """f(k): k itself for the exponential law, log k for the power law."""
     k = np.asarray(k, dtype=np.float64)
     return np.log(k) if kind == "power" else k
 
 
-def _resampled(seed: NDArray[np.generic], resamples: int, random: int) -> Array:
+def resampled(seed: NDArray[np.generic], resamples: int, random: int) -> Array:
     """How often each run occurs in each resample of the seeds, (resamples, runs)."""
     _, index = np.unique(seed, return_inverse=True)
     count = int(index.max()) + 1
@@ -200,7 +201,7 @@ def _resampled(seed: NDArray[np.generic], resamples: int, random: int) -> Array:
     return draws[:, index].astype(np.float64)
 
 
-def _half_width(draws: Array, seeds: int) -> Array:
+def half_width(draws: Array, seeds: int) -> Array:
     """Half the 95% interval of each column of bootstrap draws (resamples, …)."""
     if seeds < 2 or len(draws) < 2:
         return np.full(draws.shape[1:], np.inf)
@@ -213,9 +214,9 @@ def _fit(
 ) -> tuple[Law, Array]:
     """The law, and the log-likelihood of each resample."""
     every = np.vstack([np.ones((1, len(k))), weights])
-    a, b, sigma, likelihood = maximise(_feature(kind, k), np.log(tau), censored, every)
+    a, b, sigma, likelihood = maximise(feature(kind, k), np.log(tau), censored, every)
     draws = np.stack([a[1:], b[1:]], axis=1)
-    half = _half_width(draws, seeds)
+    half = half_width(draws, seeds)
     law = Law(
         kind,
         float(a[0]),

@@ -22,6 +22,9 @@ A condition is about a `quantity`:
   It is judged for a range of falls of the loss that may count as the escape, from 0.4 to at most 2
   times the rule's `drop`: where the answers differ, the condition can neither be said to hold nor
   to fail;
+- `contour`, the memory that half of the runs learn (`seq2seq.analysis.phases`), of runs with a
+  target over a memory and a size, the mean over the sizes; `contour/times`, how much longer it is
+  by the law of the times to success;
 - `growth/<key>`, the slope of that rate in the logarithm of a key, over the settings that differ in
   this key alone;
 - `spread/<key>`: over which share of the range of a searched key the best quarter of runs spreads.
@@ -30,7 +33,8 @@ A condition is about a `quantity`:
 class is named as its file of configs is, `power_law`. `over: {<key>: <value>}` divides by the
 quantity of the runs that differ in just that; with `alike: parameters`, by that of those runs on
 the task that are nearest in this number, if they lie within a factor of 1.25. `less: {<key>:
-<value>}` takes, of growth, the difference from that of the runs that differ in just that.
+<value>}` takes, of growth and contour, the difference from that of the runs that differ in just
+that.
 
 The quantity is estimated of every setting, which is what differs in more than the seed: the
 geometric mean over seeds (the mean, if one is 0) and its 95% interval; one seed alone counts as it
@@ -94,8 +98,10 @@ def _check(path: str, condition: Any) -> None:
         raise ConfigError(f"{path} compares with nothing; add one of {', '.join(COMPARISONS)}")
     if condition.get("law", "power") not in LAWS:
         raise ConfigError(f"{path}.law must be one of {', '.join(LAWS)}; got {condition['law']}")
-    for key in ("law", "less"):
-        if key in condition and condition["quantity"] != "growth":
-            raise ConfigError(f"{path}.{key} is one of growth; write quantity: growth")
+    for key, quantities in (("law", ("growth",)), ("less", ("growth", "contour"))):
+        if key in condition and condition["quantity"] not in quantities:
+            raise ConfigError(
+                f"{path}.{key} is one of {' and '.join(quantities)}; write quantity: growth"
+            )
     if "law" in condition and "less" in condition:
         raise ConfigError(f"{path}.law is none of a difference; write it without less")

@@ -29,6 +29,7 @@ from seq2seq.analysis.figures.curves import spread as spread
 from seq2seq.analysis.figures.curves import thin as thin
 from seq2seq.analysis.figures.sweeps import Curve as Curve
 from seq2seq.analysis.figures.sweeps import Line as Line
+from seq2seq.analysis.figures.sweeps import Phases as Phases
 from seq2seq.analysis.figures.sweeps import Times as Times
 from seq2seq.analysis.figures.sweeps import eigenvalues as eigenvalues
 from seq2seq.analysis.figures.sweeps import escape_times as escape_times
@@ -37,6 +38,7 @@ from seq2seq.analysis.figures.sweeps import heat_map as heat_map
 from seq2seq.analysis.figures.sweeps import kernels as kernels
 from seq2seq.analysis.figures.sweeps import loss_panels as loss_panels
 from seq2seq.analysis.figures.sweeps import means as means
+from seq2seq.analysis.figures.sweeps import phase_diagram as phase_diagram
 from seq2seq.analysis.figures.sweeps import searched as searched
 from seq2seq.analysis.figures.theory import SMALLEST as SMALLEST
 from seq2seq.analysis.figures.theory import BoundedErrors as BoundedErrors

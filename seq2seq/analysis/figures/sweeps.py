@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize, SymLogNorm
+from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize, SymLogNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from seq2seq.analysis.figures import canvas
-from seq2seq.analysis.figures.canvas import Look, array, style
+from seq2seq.analysis.figures.canvas import Array, Look, array, style
 from seq2seq.analysis.figures.curves import (
     History,
     draw_references,
@@ -24,6 +24,7 @@ from seq2seq.analysis.plateau import Plateau
 
 if TYPE_CHECKING:
     from seq2seq.analysis.laws import Comparison
+    from seq2seq.analysis.phases import Agreement, Success
 
 
 #: Points of each of many curves.
@@ -247,6 +248,91 @@ def heat_map(
         canvas.plain_ticks(bar.ax.yaxis)
     bar.set_label(unit)
     return figure
+
+
+@dataclass(frozen=True)
+class Phases:
+    """One setting in `phase_diagram`: columns `memory`, `size`, `successes` and `runs` of each
+    cell, the law of success, and the contour that the times to success predict."""
+
+    cells: Any
+    law: "Success | None" = None
+    times: "Agreement | None" = None
+
+
+@style()
+def phase_diagram(panels: Mapping[str, Phases], memory: str, size: str) -> Figure:
+    """Successes over memory and size, each cell with its count, and the contours of one half.
+
+    Cells are of one size each, whatever their values; contours are drawn between them.
+
+    Args:
+        panels: per title a setting.
+        memory, size: names of the keys.
+    """
+    columns, rows = (
+        np.unique(np.concatenate([array(one.cells[axis]) for one in panels.values()]))
+        for axis in ("memory", "size")
+    )
+    height = 1.0 + 0.3 * len(rows)
+    figure, axes = canvas.grid(panels, height, memory, size, most=2 if len(columns) < 24 else 1)
+    norm, colours = Normalize(0, 1), LinearSegmentedColormap.from_list("success", FAILS_SUCCEEDS)
+    for ax, one in zip(axes, panels.values(), strict=True):
+        table = np.full((len(rows), len(columns)), np.nan)
+        for k, w, reached, runs in one.cells[["memory", "size", "successes", "runs"]].to_numpy():
+            place = int(np.searchsorted(rows, w)), int(np.searchsorted(columns, k))
+            table[place] = reached / runs
+            text, small = f"{reached:.0f}/{runs:.0f}", 6.5 if len(columns) <= 16 else 5.5
+            ax.text(place[1], place[0], text, ha="center", va="center", fontsize=small)
+        shown = np.ma.masked_invalid(table)
+        image = ax.imshow(shown, norm=norm, cmap=colours, aspect="auto", origin="lower")
+        _draw_contours(ax, one, columns, rows)
+        ax.set_xticks(range(len(columns)), [canvas.number(value) for value in columns])
+        ax.set_yticks(range(len(rows)), [canvas.number(value) for value in rows])
+        ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-0.5, len(rows) - 0.5))
+        ax.tick_params(length=0, labelsize=7)
+    figure.colorbar(image, ax=axes, aspect=25).set_label("share of runs that succeed")
+    canvas.legend(figure, 3)
+    return figure
+
+
+#: Colours of a cell in which all runs fail, half of them, and none, all light enough for letters.
+FAILS_SUCCEEDS = ("#F3D9C4", "#F7F7F7", "#A9D3EE")
+
+
+def _draw_contours(ax: Axes, one: Phases, columns: Array, rows: Array) -> None:
+    """Both contours, between the cells that they pass."""
+    if one.law is not None:
+        along = np.geomspace(rows[0], rows[-1], 100)
+        y = np.interp(np.log(along), np.log(rows), np.arange(len(rows)))
+        low, at, high = (
+            _between(columns, ends)
+            for ends in (
+                one.law.interval(along)[0],
+                one.law.contour(along),
+                one.law.interval(along)[1],
+            )
+        )
+        label = "half succeed, by the law of success"
+        ax.plot(at, y, color=canvas.VERMILION, lw=1.6, label=label)
+        ax.fill_betweenx(y, low, high, color=canvas.VERMILION, alpha=0.25, lw=0)
+    if one.times is not None:
+        y = np.interp(np.log(one.times.sizes), np.log(rows), np.arange(len(rows)))
+        at, low, high = (
+            _between(columns, ends) for ends in (one.times.contour, *one.times.interval.T)
+        )
+        look: Look = {"color": canvas.BLACK, "ls": canvas.DASHED, "lw": 1.1, "marker": "o", "ms": 3}
+        ax.plot(at, y, label="by the law of times to success", **look)
+        ax.hlines(y, low, high, color=canvas.BLACK, lw=0.9)
+
+
+def _between(values: Array, wanted: ArrayLike) -> Array:
+    """Where numbers lie among cells at 0, 1, …; beyond these by the distance of the last two."""
+    x, edge = array(wanted), np.arange(len(values), dtype=float)
+    place = np.interp(x, values, edge)
+    first, last = np.diff(values)[[0, -1]]
+    place = np.where(x < values[0], (x - values[0]) / first, place)
+    return np.where(x > values[-1], edge[-1] + (x - values[-1]) / last, place)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.analysis.intervals import interval, log_interval, share
+from seq2seq.analysis.report import phases
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.parts import Part, agreement
 from seq2seq.analysis.report.sweep import Sweep, plain, timed
@@ -37,6 +38,11 @@ def write(
     first, file = every[0], place(path)
     config = first.sweep.runs[0].plain_config
     marked = [({"set": part.name}, part) for part in every]
+    diagrams = [
+        m | one.plain() | {"sentence": one.sentence(p.sweep)}
+        for m, p in marked
+        for one in phases.read(p.sweep)
+    ]
     store(
         file,
         [m | _setting(p.sweep, *cell) for m, p in marked for cell in p.sweep.cells()],
@@ -52,6 +58,7 @@ def write(
         figures=[*drawings],
         sets=[judged(part) for part in every],
         laws=[m | _law(fit, p.sweep.memory_word) for m, p in marked for fit in p.fits],
+        **({"phases": diagrams} if diagrams else {}),
     )
     store_drawings(file, drawings)
 

@@ -12,7 +12,7 @@ from jinja2 import Environment
 
 from seq2seq.analysis.figures import files, number
 from seq2seq.analysis.intervals import interval, log_interval
-from seq2seq.analysis.report import numbers, tables
+from seq2seq.analysis.report import numbers, phases, tables
 from seq2seq.analysis.report.comparison import bracketed, comparisons
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.panels import PANELS, Panel, figures
@@ -104,6 +104,7 @@ def content(sweep: Sweep, fits: Sequence[Growth], found: Sequence[Verdict]) -> d
         sentences = [searched.sentence]
     elif not sweep.is_study:
         sentences += [one.sentence for one in compared[:PANELS]]
+    sentences = [one.sentence(sweep) for one in phases.read(sweep)] + sentences
     sentences = sentences or [_error(sweep)]
     if sweep.unended:
         sentences.append(_unended(sweep.unended))

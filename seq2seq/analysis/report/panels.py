@@ -13,6 +13,7 @@ from seq2seq.analysis.figures import canvas, curves, sweeps, theory
 from seq2seq.analysis.intervals import interval, log_interval
 from seq2seq.analysis.perturbation import stability
 from seq2seq.analysis.plateau import smoothed
+from seq2seq.analysis.report import phases
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.search import Found, search
 from seq2seq.analysis.report.sweep import LIMIT, Sweep, arrays, plain, split, timed
@@ -39,6 +40,7 @@ def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
         yield from _searched(sweep, found)
         yield from _losses(sweep, [])
         return
+    yield from _phases(sweep)
     means = list(_means(sweep))
     if not sweep.is_study:
         yield from means
@@ -58,6 +60,29 @@ def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     yield from _approximations(sweep)
     yield from _spectra(sweep)
     yield from _perturbation(sweep)
+
+
+def _phases(sweep: Sweep) -> Iterator[Panel]:
+    """The share of successes over memory and size, with the contours by its law and by times."""
+    found = phases.read(sweep)
+    if not found:
+        return
+    panels, data = {}, []
+    for one in _choose(found, PANELS):
+        cells = one.cells
+        names = {one.memory: "memory", one.size: "size"}
+        panels[one.group] = sweeps.Phases(cells.rename(columns=names), one.law, one.times)
+        data.append(cells.assign(group=one.group))
+    axes = sweep.label(found[0].memory), sweep.label(found[0].size)
+    told = "".join(f" {one.sentence(sweep)}" for one in found)
+    yield Panel(
+        "phases",
+        sweeps.phase_diagram(panels, *axes),
+        "How many of the runs of a cell succeeded; white cells were not run. Line and band: where "
+        "half of them do by the logistic law of success, with its 95% interval; dashed, with "
+        f"intervals: by the law of the times to success at each size.{told}",
+        pd.concat(data),
+    )
 
 
 def _escape_times(sweep: Sweep, key: str, fits: Sequence[Growth]) -> Panel:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from seq2seq.analysis import laws
 from seq2seq.analysis.figures import number
 from seq2seq.analysis.intervals import interval, log_interval, share
+from seq2seq.analysis.report import phases
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.sweep import Sweep, arrays, split, spread
 from seq2seq.theory.bounds import order_bound
@@ -203,6 +204,11 @@ def findings(
     chosen = table[sweep.chosen(condition.get("where") or {}).loc[table.index]]
     if is_growth(condition):
         estimates = list(_growths_by_drop(sweep, table, fits, condition))
+    elif name.partition("/")[0] == "contour":
+        estimates = [
+            Estimate(label, rows, *ends, len(rows))
+            for label, rows, ends in phases.estimates(sweep, table, condition)
+        ]
     else:
         estimates = list(_estimates(sweep, table, chosen, condition))
     if condition.get("lowest"):
@@ -253,6 +259,8 @@ def _words(sweep: Sweep, name: str) -> str:
     known = {
         "success": "the share of runs that succeed",
         "success/step": "the steps to success",
+        "contour": f"the mean {sweep.memory_word or 'memory'} that half of the runs learn",
+        "contour/times": "how much further the times to success put it",
         "resting": "the share of the steps spent on plateaus",
         "tolerated_noise": "the noise that is tolerated",
         "approximation": "the NMSE of the best sum of as many exponentials",
