@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seq2seq.analysis.intervals import interval, log_interval, share
+from seq2seq.analysis.intervals import interval, log_interval
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.parts import Part, agreement
+from seq2seq.analysis.report.successes import successes
 from seq2seq.analysis.report.sweep import Sweep, plain, timed
 from seq2seq.files import place, write_atomically
 from seq2seq.results import store
@@ -96,10 +97,6 @@ def _setting(sweep: Sweep, label: str, rows: Any) -> dict[str, Any]:
             values = column.dropna()
             ends = (log_interval if (values > 0).all() else interval)(values.tolist())
             means[name] = dict(zip(("mean", "low", "high"), ends, strict=True))
-    successes, aims = sweep.succeeded(rows)
-    if aims:
-        ends = share(successes, aims)
-        means["success"] = dict(zip(("mean", "low", "high"), ends, strict=True))
     return {
         "setting": label,
         **{key.rpartition(".")[2]: plain(first[key]) for key in sweep.keys},
@@ -108,6 +105,7 @@ def _setting(sweep: Sweep, label: str, rows: Any) -> dict[str, Any]:
         "censored": int(seen["plateau/censored"].astype(bool).sum()),
         **{key: _finite(rows[key].median()) for key in MEDIANS if key in rows},
         **means,
+        **successes(sweep, rows),
     }
 
 
