@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
+CONFIGS = ROOT / "configs" / "experiment"
+EXPERIMENTS = sorted(CONFIGS.glob("*.yaml"))
+ATLAS = sorted(path for path in (CONFIGS / "atlas").glob("*.yaml") if path.stem[0] != "_")
 
 #: What the page of a published loss shows of its rows.
 PUBLISHED = ("model", "parameters", "published_nmse", "nmse", "late_nmse", "irreducible")
@@ -33,11 +35,11 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     """Add the pages that no one writes."""
     from mkdocs.structure.files import File
 
-    for path in EXPERIMENTS:
-        text = claim_page(path.stem)
-        files.append(File.generated(config, f"experiments/{path.stem}.md", content=text))
-    for drawing in sorted((ROOT / "results").glob("*/*.svg")):
-        place = f"results/{drawing.parent.name}/{drawing.name}"
+    for path in [*EXPERIMENTS, *ATLAS]:
+        name = path.relative_to(CONFIGS).with_suffix("").as_posix()
+        files.append(File.generated(config, f"experiments/{name}.md", content=claim_page(name)))
+    for drawing in sorted((ROOT / "results").rglob("*.svg")):
+        place = drawing.relative_to(ROOT).as_posix()
         files.append(File.generated(config, place, content=drawing.read_bytes()))
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").replace("(docs/", "(")
     files.append(File.generated(config, "changelog.md", content=changes))
@@ -48,11 +50,14 @@ def on_config(config: "MkDocsConfig") -> "MkDocsConfig":
     """List the claims behind their overview."""
     (section,) = (entry for entry in config.nav if "Experiments" in entry)
     section["Experiments"] += [{p.stem: f"experiments/{p.stem}.md"} for p in EXPERIMENTS]
+    (atlas,) = (entry for entry in config.nav if "Atlas" in entry)
+    atlas["Atlas"] += [{p.stem: f"experiments/atlas/{p.stem}.md"} for p in ATLAS]
     return config
 
 
 def on_page_markdown(markdown: str, page: "Page", **_: Any) -> str:
     """Without marks; a claim's page where the repository has its file; no menu of one entry."""
+    markdown = markdown.replace("<!-- atlas -->", "\n\n".join(atlas_tables()))
     markdown = re.sub(r"<!-- .*? -->", "", markdown)
     if page.parent is None:
         page.meta["hide"] = ["navigation", "toc"] if page.is_homepage else ["navigation"]
@@ -85,7 +90,7 @@ def on_post_page(output: str, page: "Page", **_: Any) -> str:
 
 def claim_page(name: str) -> str:
     """The page of one experiment: its claim, what came out, its commands and its file."""
-    source = (ROOT / "configs" / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+    source = (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8")
     claim, refuted, rest = str(yaml.safe_load(source).get("claim", "")).partition("Refuted")
     folder = yaml.safe_load(source).get("name", name)
     published = name.startswith("published_")
@@ -93,7 +98,10 @@ def claim_page(name: str) -> str:
     parts = [f"# {name}", claim.strip()]
     if refuted:
         parts.append(f"**It would be refuted**{rest}")
-    parts += ["## What came out", *outcome(name), "## Run it"]
+    parts += ["## What came out", *outcome(name)]
+    if name.startswith("atlas/"):
+        parts += cells(name.removeprefix("atlas/"))
+    parts += ["## Run it"]
     commands = [
         f"python train.py experiment={name}",
         *[f"python train.py -m experiment={name} 'seed=range(100,108)'  # a replication"]
@@ -123,7 +131,8 @@ def outcome(name: str) -> Iterator[str]:
                 yield f"{law.get('set', 'first').capitalize()}: {law['sentence']}"
         for figure in stored.get("figures", []):
             shown = figure.replace("_", " ").capitalize()
-            yield f"![{shown} of {name}](../results/{name}/{figure}.svg)"
+            up = "../" * (1 + name.count("/"))
+            yield f"![{shown} of {name}]({up}results/{name}/{figure}.svg)"
         if "laws" in stored:
             yield from settings(stored["rows"])
         else:
@@ -153,6 +162,48 @@ def outcome(name: str) -> Iterator[str]:
         yield table(others)
     origin = "Reported in 0.2.0" if rows or others else "No number of it is known"
     yield f"*{origin}; not yet stored by a command.*"
+
+
+def atlas_tables() -> Iterator[str]:
+    """The atlas as it is stored, and the published numbers beside it."""
+    from seq2seq.analysis.report import atlas
+
+    groups = atlas.read(ROOT / "results" / "atlas")
+    if not groups:
+        yield "*Nothing of it is stored yet: the commands above train it and store it.*"
+        return
+    yield atlas.table(groups, lambda task, model: f"experiments/atlas/{task}/index.html#{model}")
+    stored = {(group.task, model): cell for group in groups for model, cell in group.cells.items()}
+    source = (ROOT / "docs" / "atlas_published.yaml").read_text(encoding="utf-8")
+    rows = []
+    for row in yaml.safe_load(source):
+        cell = stored.get((row["task"], row["ours"]))
+        said = {key: row[key] for key in ("task", "setting", "model", "published", "from")}
+        if cell:
+            said["ours"] = row["ours"]
+            said["success"] = f"{atlas.share(cell)} ({atlas.interval(cell)})"
+            said["in steps"] = atlas.steps(cell)
+        rows.append(said)
+    yield "## Published numbers beside it"
+    yield table(rows)
+
+
+def cells(task: str) -> Iterator[str]:
+    """Every cell of a group of the atlas: what came out, its curve, its command."""
+    from seq2seq.analysis.report import atlas
+
+    for group in atlas.read(ROOT / "results" / "atlas"):
+        for model, cell in group.cells.items() if group.task == task else ():
+            yield f"### {model}"
+            metric, target = cell["target"]
+            told = (
+                f"{atlas.share(cell)} runs ({atlas.interval(cell)}) reached `{metric}` {target:g}"
+            )
+            told += f" within {cell['budget']:,.0f} steps, in {atlas.steps(cell)} steps."
+            said = atlas.verdict(cell)
+            yield told + f" **{said.capitalize()}.** {atlas.reason(cell)}" * bool(said)
+            yield atlas.drawing(cell)
+            yield f"```bash\n{atlas.command(task, model)}\n```"
 
 
 def settings(rows: list[dict[str, Any]]) -> Iterator[str]:

@@ -19,7 +19,8 @@ from seq2seq.runs import find
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 HOWTO = (ROOT / "docs" / "howto.md").read_text(encoding="utf-8")
-EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
+CLAIMS = ROOT / "configs" / "experiment"
+EXPERIMENTS = sorted(path for path in CLAIMS.rglob("*.yaml") if path.stem[0] != "_")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -101,7 +102,7 @@ def test_readme_is_short_and_answers_within_two_clicks():
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_claim_has_a_page(path):
     hooks = runpy.run_path(str(ROOT / "docs" / "hooks.py"))
-    page = hooks["claim_page"](path.stem)
+    page = hooks["claim_page"](path.relative_to(CLAIMS).with_suffix("").as_posix())
     claim = " ".join(yaml.safe_load(path.read_text(encoding="utf-8"))["claim"].split())
     assert claim.partition("Refuted")[0].strip() in page
     assert "Stored on" in page or "not yet stored" in page
@@ -187,7 +188,7 @@ def test_no_verdict_rests_on_fewer_than_eight_seeds():
             continue
         if "seed: range" not in text:  # it is in the file that this one builds on
             built_on = yaml.safe_load(text)["defaults"][0]
-            text = path.with_name(f"{built_on}.yaml").read_text(encoding="utf-8")
+            text = (CLAIMS / f"{built_on}.yaml").read_text(encoding="utf-8")
         seeds = re.search(r"seed: range\((\d+)\)", text)
         assert seeds is not None, path.stem
         assert int(seeds[1]) >= 8, path.stem

@@ -46,7 +46,7 @@ def test_every_other_choice_passes_the_check(group, choice):
     schema.check(composed(f"{group}={choice}"))
 
 
-@pytest.mark.parametrize("experiment", choices("experiment"))
+@pytest.mark.parametrize("experiment", schema.choices()["experiment"])
 def test_every_experiment_is_legal_and_states_its_claim(experiment):
     cfg = composed(f"experiment={experiment}", hydra=True)
     assert cfg.name

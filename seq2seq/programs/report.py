@@ -4,23 +4,31 @@ seq2seq report outputs/plateau_shift
 seq2seq report outputs/plateau_shift --latex                and its tables for a paper
 seq2seq report outputs/plateau_shift json=results/plateau_shift.json
 seq2seq report outputs/plateau_shift allow=[my_package]     if runs have classes of it
+seq2seq report outputs/atlas/* json=results/atlas           of each of several sweeps
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from seq2seq.schema import ConfigError
+
 
 def main(
-    sweep: str, /, *, allow: Sequence[str] = (), latex: bool = False, json: Path | None = None
+    *sweeps: Path, allow: Sequence[str] = (), latex: bool = False, json: Path | None = None
 ) -> None:
     """Write it and print its path.
 
     Args:
-        sweep: folder that holds run folders
+        sweeps: folders that hold run folders, each with a page of its own
         allow: packages
         latex: also write tables.tex, with the rules of booktabs
-        json: also write the numbers to this file, and the figures into a folder beside it
+        json: also write the numbers to this file, and the figures into a folder beside it; of
+            several sweeps, a folder with a file for each
     """
+    if not sweeps:
+        raise ConfigError("no sweep given; add <sweep>")
     from seq2seq.analysis.report import report
 
-    print(report(sweep, tuple(allow), latex, json))
+    for sweep in sweeps:
+        file = json / f"{sweep.name}.json" if json and len(sweeps) > 1 else json
+        print(report(sweep, tuple(allow), latex, file), flush=True)

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seq2seq.analysis.intervals import interval, log_interval, share
+from seq2seq.analysis.intervals import interval, log_interval
 from seq2seq.analysis.report import phases
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.parts import Part, agreement
+from seq2seq.analysis.report.successes import successes
 from seq2seq.analysis.report.sweep import Sweep, plain, timed
 from seq2seq.files import place
 from seq2seq.results import store, store_drawings
@@ -98,10 +99,6 @@ def _setting(sweep: Sweep, label: str, rows: Any) -> dict[str, Any]:
             values = column.dropna()
             ends = (log_interval if (values > 0).all() else interval)(values.tolist())
             means[name] = dict(zip(("mean", "low", "high"), ends, strict=True))
-    successes, aims = sweep.succeeded(rows)
-    if aims:
-        ends = share(successes, aims)
-        means["success"] = dict(zip(("mean", "low", "high"), ends, strict=True))
     return {
         "setting": label,
         **{key.rpartition(".")[2]: plain(first[key]) for key in sweep.keys},
@@ -110,6 +107,7 @@ def _setting(sweep: Sweep, label: str, rows: Any) -> dict[str, Any]:
         "censored": int(seen["plateau/censored"].astype(bool).sum()),
         **{key: _finite(rows[key].median()) for key in MEDIANS if key in rows},
         **means,
+        **successes(sweep, rows),
     }
 
 
