@@ -67,9 +67,9 @@ class Group:
             **self.setting,
             "runs": len(self.found),
             "numbers": self.numbers,
-            "bits": _named(self.bits),
-            "accuracy": _named(interval(right)) if right else None,
-            "per_number": _named(interval([one.per_number for one in self.found])),
+            "bits": named(self.bits),
+            "accuracy": named(interval(right)) if right else None,
+            "per_number": named(interval([one.per_number for one in self.found])),
             "source": first.source if math.isfinite(first.source) else None,
             "shortcut": first.shortcut,
             "used": self.used,
@@ -84,8 +84,8 @@ class Group:
                 "model": self.model,
                 "numbers": self.numbers,
                 "b": b,
-                "bits": _named(self.rounded(b)),
-                "accuracy": _named(interval(known)) if known else None,
+                "bits": named(self.rounded(b)),
+                "accuracy": named(interval(known)) if known else None,
             }
 
 
@@ -95,21 +95,30 @@ def measure(sweep: Path, bits: Sequence[int]) -> Iterator[Group]:
     Raises:
         ValueError: there are none, or their task or model cannot be measured.
     """
-    runs = Sweep(sweep)
-    runs = runs.part(runs.table["status"] == "finished")
-    if not len(runs.table):
+    for name, setting, runs in cells(sweep):
+        yield Group(name, setting, [_of_run(run, bits) for run in runs])
+
+
+def cells(sweep: Path) -> Iterator[tuple[str, dict[str, Any], list[Run]]]:
+    """Model, setting and runs of each set of finished runs that differ in the seed only.
+
+    Raises:
+        ValueError: there are none below that folder.
+    """
+    every = Sweep(sweep)
+    every = every.part(every.table["status"] == "finished")
+    if not len(every.table):
         raise ValueError(f"no finished run below {sweep}; give the folder of a run or a sweep")
-    named = [key for key in runs.keys if not runs.is_numeric(key)]
-    for name, rows in split(runs.table, named):
-        for _, cell in split(rows, runs.keys):
-            ordered = [Run(folder) for folder in cell.sort_values("seed")["folder"]]
+    told = [key for key in every.keys if not every.is_numeric(key)]
+    for name, rows in split(every.table, told):
+        for _, cell in split(rows, every.keys):
+            runs = [Run(folder) for folder in cell.sort_values("seed")["folder"]]
             setting = {
                 key.rpartition(".")[2]: plain(cell[key].iloc[0])
-                for key in runs.keys
-                if key != "model" and not cell[key].isna().any()
+                for key in every.keys
+                if key not in told and not cell[key].isna().any()
             }
-            found = [_of_run(run, bits) for run in ordered]
-            yield Group(name or _chosen(ordered[0]), setting, found)
+            yield name or _chosen(runs[0]), setting, runs
 
 
 def _of_run(run: Run, bits: Sequence[int]) -> Capacity:
@@ -139,5 +148,6 @@ def figure(groups: Sequence[Group]) -> Figure:
     return recalled_bits(lines, rounded, first.source, first.shortcut)
 
 
-def _named(ends: Ends) -> dict[str, float]:
+def named(ends: Ends) -> dict[str, float]:
+    """A mean and the ends of its interval, as files of rows have them."""
     return dict(zip(("mean", "low", "high"), ends, strict=True))

@@ -25,7 +25,8 @@ class Snapshots(Callback):
 
     `eigenvalues.npz` holds `step` (n,) and the complex `eigenvalues` (n, layers, m) of a recurrent
     model before the first step, after it, whenever the steps have grown by the factor `growth`, and
-    now; `kernel.npz`, where the task has a kernel, `step` and the responses `true` and `learned`,
+    now, beside the `responses` (n, length) of a linear one; `kernel.npz`, where the task has a
+    kernel, `step` and the responses `true` and `learned`,
     (length,), of the first channel. Both are written with every checkpoint, which keeps the
     eigenvalues for the run that goes on from it.
 
@@ -38,16 +39,19 @@ class Snapshots(Callback):
     def __init__(self, growth: float = 1.25) -> None:
         checks.within("callbacks.snapshots.growth", growth, "(1, inf)", 1.25)
         self.growth = growth
-        self._taken: dict[int, np.ndarray] = {}
+        self._taken: dict[int, dict[str, np.ndarray]] = {}
         self._next = 0
 
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
     ) -> None:
         """Take over the snapshots of the run that is continued."""
-        stored = checkpoint.get("snapshots", {"step": [], "eigenvalues": []})
-        pairs = zip(stored["step"], stored["eigenvalues"], strict=True)
-        self._taken = {int(step): part.numpy() for step, part in pairs}
+        stored = dict(checkpoint.get("snapshots", {"step": []}))
+        steps = [int(step) for step in stored.pop("step")]
+        self._taken = {
+            step: {name: part[index].numpy() for name, part in stored.items()}
+            for index, step in enumerate(steps)
+        }
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Find when the next is due."""
@@ -58,7 +62,7 @@ class Snapshots(Callback):
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
         """Take one when it is due."""
         if trainer.global_step == self._next:
-            self._taken |= _spectra(pl_module.model, self._next)
+            self._taken |= _snapshot(pl_module.model, trainer, self._next)
             self._advance()
 
     def on_save_checkpoint(
@@ -72,7 +76,7 @@ class Snapshots(Callback):
             return
         folder, step = Path(trainer.default_root_dir), trainer.global_step
         if self._taken:
-            now = self._taken | _spectra(pl_module.model, step)
+            now = self._taken | _snapshot(pl_module.model, trainer, step)
             write_arrays(folder / "eigenvalues.npz", _arrays(now))
         responses = _responses(wide(pl_module.model), trainer.datamodule)  # type: ignore[attr-defined]
         if responses is not None:
@@ -84,17 +88,33 @@ class Snapshots(Callback):
         self._next = max(self._next + 1, int(self.growth * self._next))
 
 
-def _spectra(model: Any, step: int) -> dict[int, np.ndarray]:
-    """The eigenvalues (layers, m) by the step; none of a model that has none."""
+def _snapshot(
+    model: Any, trainer: lightning.Trainer, step: int
+) -> dict[int, dict[str, np.ndarray]]:
+    """The eigenvalues (layers, m), and a linear model's response (length,), by the step.
+
+    None of a model that has no eigenvalues.
+    """
     if not hasattr(type(model), "eigenvalues"):
         return {}
+    copied = wide(model)
     with torch.no_grad():
-        spectra = [part.cpu().numpy() for part in wide(model).eigenvalues()]
-    return {step: np.stack(spectra)} if spectra else {}
+        spectra = [part.cpu().numpy() for part in copied.eigenvalues()]
+    if not spectra:
+        return {}
+    found = {"eigenvalues": np.stack(spectra)}
+    if getattr(model, "has_kernel", False):
+        responses = _responses(copied, trainer.datamodule)  # type: ignore[attr-defined]
+        if responses is not None:
+            found["responses"] = responses[1].numpy()
+    return {step: found}
 
 
-def _arrays(taken: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
-    return {"step": np.array([*taken]), "eigenvalues": np.stack([*taken.values()])}
+def _arrays(taken: dict[int, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What all snapshots have, by its name."""
+    names = [name for name in next(iter(taken.values())) if all(name in t for t in taken.values())]
+    stacked = {name: np.stack([each[name] for each in taken.values()]) for name in names}
+    return {"step": np.array([*taken]), **stacked}
 
 
 class References(Callback):

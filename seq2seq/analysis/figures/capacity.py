@@ -35,6 +35,14 @@ class Rounded:
     ends: ArrayLike
 
 
+@dataclass(frozen=True)
+class Point:
+    """One model: two means, each with the ends of its interval."""
+
+    x: tuple[float, float, float]
+    y: tuple[float, float, float]
+
+
 @style()
 def recalled_bits(
     lines: Mapping[str, Line],
@@ -128,3 +136,30 @@ def _bounds(ax: Axes, source: float, shortcut: float | None) -> None:
             )  # fmt: skip
     ax.set(xlim=(left, right), ylim=(bottom, top))
     ax.plot([], [], color=canvas.GREY, lw=0.6, ls=":", label="equal bits per number")
+
+
+@style()
+def front(points: Mapping[str, Point], what: str, source: float, shortcut: float | None) -> Figure:
+    """Recalled bits against what else a model does, both with intervals.
+
+    Args:
+        points: per model.
+        what: label of the horizontal axis, which is logarithmic.
+        source, shortcut: as in `recalled_bits`.
+    """
+    figure, ax = canvas.single(canvas.WIDTH, 3.9)
+    looks = zip(cycle(canvas.MARKERS), cycle(canvas.PALETTE), strict=False)
+    for (model, point), (marker, color) in zip(points.items(), looks, strict=False):
+        (x, left, right), (y, low, high) = point.x, point.y
+        spread: Look = {"xerr": [[x - left], [right - x]], "yerr": [[y - low], [high - y]]}
+        ax.errorbar(x, y, **spread, marker=marker, ls="", color=color, capsize=2, label=model)
+    ax.set_xscale("log", base=2)
+    ax.set_xlim(0.9, 300)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: canvas.number(value)))
+    ax.set(xlabel=what, ylabel="recalled bits per sequence")
+    for level, name in ((source, "source"), (shortcut, "one of the context's values")):
+        if level is not None and level < 1.5 * max(point.y[2] for point in points.values()):
+            label = f"{name}: {level:.3g} bits"
+            ax.axhline(level, color=canvas.DARK, lw=1, ls=canvas.DASHED, label=label, zorder=1)
+    figure.legend(loc="outside right upper")
+    return figure

@@ -1,7 +1,6 @@
 """The figures of a report, each with its caption."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,9 @@ from seq2seq.analysis.figures import canvas, curves, sweeps, theory
 from seq2seq.analysis.intervals import interval, log_interval
 from seq2seq.analysis.perturbation import stability
 from seq2seq.analysis.plateau import smoothed
-from seq2seq.analysis.report import phases
+from seq2seq.analysis.report import linear, phases
 from seq2seq.analysis.report.growth import Growth
+from seq2seq.analysis.report.panel import Panel
 from seq2seq.analysis.report.search import Found, search
 from seq2seq.analysis.report.sweep import LIMIT, Sweep, arrays, plain, split, timed
 from seq2seq.analysis.report.verdict import approximation
@@ -22,16 +22,6 @@ from seq2seq.build import build
 
 #: Most panels of one figure, and most groups told apart by colour.
 PANELS, GROUPS = 12, 7
-
-
-@dataclass
-class Panel:
-    """A numbered figure of the page, and the data that it shows."""
-
-    name: str
-    figure: Figure = field(repr=False)
-    caption: str
-    data: "pd.DataFrame" = field(repr=False)
 
 
 def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
@@ -53,6 +43,7 @@ def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     yield from _example(sweep)
     yield from _kernels(sweep)
     yield from _eigenvalues(sweep)
+    yield from linear.figures(sweep)
     yield from _heat_maps(sweep)
     if sweep.is_study:
         yield from means
