@@ -141,15 +141,20 @@ def front(points: Mapping[str, Point], what: str, source: float, shortcut: float
     """Recalled bits against what else a model does, both with intervals.
 
     Args:
-        points: per model.
+        points: per model, `<model>, <variant>` being filled for the last variant.
         what: label of the horizontal axis, which is logarithmic.
         source, shortcut: as in `recalled_bits`.
     """
     figure, ax = canvas.single(canvas.WIDTH, 3.9)
-    for (model, point), look in zip(points.items(), _looks(points).values(), strict=True):
+    families = _looks(dict.fromkeys(model.partition(", ")[0] for model in points))
+    told = [model.partition(", ")[2] for model in points]
+    for (model, point), variant in zip(points.items(), told, strict=True):
+        look = families[model.partition(", ")[0]] | {"ls": "", "ms": 6, "capsize": 2}
+        if variant != told[-1]:
+            look["mfc"] = "white"
         (x, left, right), (y, low, high) = point.x, point.y
         ends = [[[x - left], [right - x]], [[y - low], [high - y]]]
-        ax.errorbar(x, y, xerr=ends[0], yerr=ends[1], label=model, capsize=2, **look | {"ls": ""})
+        ax.errorbar(x, y, xerr=ends[0], yerr=ends[1], label=model, **look)
     ax.set_xscale("log", base=2)
     ax.set_xlim(0.9, 300)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: canvas.number(value)))
