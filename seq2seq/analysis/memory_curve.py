@@ -110,6 +110,32 @@ def estimated(states: ArrayLike, x: ArrayLike, lags: int) -> tuple[Array, Array]
     return seen, others
 
 
+def driven(
+    model: Any,
+    lags: int,
+    generator: torch.Generator,
+    steps: int = 4000,
+    washout: int = 200,
+    scale: float = 1.0,
+) -> tuple[Array, Array]:
+    """MC_k of a model of any kind with one input, driven by white noise; see `estimated`.
+
+    A nonlinear state's depends on the size of its inputs.
+
+    Args:
+        model: with a state of fixed size.
+        lags: as many.
+        generator: of the inputs.
+        steps: kept.
+        washout: left out before these, in which the initial state is forgotten.
+        scale: standard deviation of the inputs.
+    """
+    parameter = next(model.parameters())
+    x = scale * torch.randn(washout + steps, generator=generator, dtype=torch.float64)
+    states = visited(model, x.to(parameter)[None, :, None])[0]
+    return estimated(states[washout:], x[washout:], lags)
+
+
 def _squared_correlation(a: Array, b: Array) -> Array:
     """Of columns; 0 where one is constant."""
     a, b = a - a.mean(0), b - b.mean(0)

@@ -141,7 +141,7 @@ def figure(groups: Sequence[Group]) -> Figure:
         own = sorted((one for one in groups if one.model == model), key=lambda one: one.numbers)
         lines[model] = Line([one.numbers for one in own], [one.bits for one in own])
         best = max(own, key=lambda one: one.bits[0] / one.numbers)
-        if best.precisions:
+        if best.precisions and best.bits[0] > 1:  # else there is nothing to lose
             ends = [best.rounded(b) for b in best.precisions]
             rounded[model] = Rounded(best.numbers, best.bits[0], best.precisions, ends)
     first = groups[0].found[0]

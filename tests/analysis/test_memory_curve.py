@@ -8,15 +8,19 @@ from scipy.linalg import solve_discrete_lyapunov
 from seq2seq.analysis.memory_curve import (
     closed,
     curve,
+    driven,
     estimated,
     hankel_values,
     reduced,
     states_used,
     visited,
 )
+from seq2seq.analysis.report import linear
+from seq2seq.analysis.report.sweep import Sweep
 from seq2seq.models.diagonal_rnn import DiagonalRNN
 from seq2seq.models.lru import LRU
 from seq2seq.models.rnn import RNN
+from seq2seq.training import train
 
 
 def reservoir(n: int, radius: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -95,11 +99,10 @@ def test_the_states_of_models_have_the_curve_of_their_eigenvalues():
         LRU(1, 1, hidden_size=4, num_layers=1),
     ):
         model.double()
-        x = torch.randn(1, 6000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-        states = visited(model, x)[0]
-        assert states.shape == (6000, model.state_size)
+        x = torch.zeros(1, 5, 1, dtype=torch.float64)
+        assert visited(model, x).shape == (1, 5, model.state_size)
         if not isinstance(model, LRU):  # whose states read what other maps make of the inputs
-            _, others = estimated(states, x[0, :, 0].numpy(), 12)
+            _, others = driven(model, 12, torch.Generator().manual_seed(1), steps=6000)
             (modes,) = model.eigenvalues()
             np.testing.assert_allclose(others, curve(modes, 12), atol=0.05)
 
@@ -128,3 +131,36 @@ def test_small_modes_are_not_used():
     rho = 0.9**lags + 1e-3 * (-0.8) ** lags
     assert states_used(rho) == 1
     assert states_used(rho, lost=1e-12) == 2
+
+
+def test_a_saturated_state_remembers_less_than_a_linear_one():
+    torch.manual_seed(0)
+    model = RNN(1, 1, cell="tanh", hidden_size=8, initialisation="orthogonal", gain=0.9)
+    totals = []
+    for scale in (0.01, 3.0):
+        _, others = driven(model, 30, torch.Generator().manual_seed(2), scale=scale)
+        totals.append(others.sum())
+    assert totals[0] > 6
+    assert totals[1] < totals[0] - 1
+
+
+def test_a_report_shows_what_linear_states_remember_and_use(tmp_path):
+    own = ["model=rnn", "model.cell=linear", "model.hidden_size=4", "task=shift", "task.k=1"]
+    own += ["task.length=12", "task.train_size=64", "task.val_size=16", "task.test_size=16"]
+    own += ["task.batch_size=16", "trainer.max_steps=4", "logger=none"]
+    own += ["callbacks.figures=null", "callbacks.progress=null", f"paths.outputs={tmp_path}"]
+    run = train(own)
+    with np.load(run.folder / "eigenvalues.npz") as stored:
+        responses, steps = stored["responses"], stored["step"]
+        modes = stored["eigenvalues"][-1]
+    with np.load(run.folder / "kernel.npz") as stored:
+        np.testing.assert_array_equal(responses[-1], stored["learned"])
+    sweep = Sweep(tmp_path)
+    shown = {panel.name: panel.data for panel in linear.figures(sweep)}
+    assert set(shown) == {"memory_curves", "hankel"}
+    np.testing.assert_allclose(shown["memory_curves"]["after"], curve(modes, 12))
+    assert shown["hankel"]["step"].tolist() == steps.tolist()
+    np.testing.assert_allclose(
+        shown["hankel"]["sigma_1"], [hankel_values(one)[0] for one in responses]
+    )
+    assert (shown["hankel"]["states_used"] <= 4).all()

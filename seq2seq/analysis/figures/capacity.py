@@ -1,9 +1,8 @@
 """Figures of recalled bits."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -43,6 +42,18 @@ class Point:
     y: tuple[float, float, float]
 
 
+def _looks(models: Iterable[str]) -> dict[str, Look]:
+    """Colour and marker of each; from the eighth on hollow ones."""
+    found: dict[str, Look] = {}
+    for index, model in enumerate(models):
+        turn, place = divmod(index, len(canvas.PALETTE))
+        color, marker = canvas.PALETTE[place], canvas.MARKERS[place]
+        hollow: Look = {"mfc": "white", "ls": canvas.DASHED} if turn else {}
+        line: Look = {"color": color, "marker": marker, "ms": 4.5, "lw": 1.1, "elinewidth": 0.7}
+        found[model] = line | hollow
+    return found
+
+
 @style()
 def recalled_bits(
     lines: Mapping[str, Line],
@@ -58,12 +69,7 @@ def recalled_bits(
         source: bits of the answers; infinite where there is no bound.
         shortcut: bits of guessing among the symbols of the context; None for none.
     """
-    looks: dict[str, Look] = {
-        model: {"color": color, "marker": marker, "ms": 4.5, "lw": 1.1}
-        for model, color, marker in zip(
-            lines, cycle(canvas.PALETTE), cycle(canvas.MARKERS), strict=False
-        )
-    }
+    looks = _looks(lines)
     panels = 1 + bool(rounded)
     figure = Figure(figsize=(canvas.WIDTH, 3.7), layout="constrained")
     first, *others = figure.subplots(1, panels, width_ratios=[1.35, 1][:panels], squeeze=False)[0]
@@ -79,16 +85,14 @@ def recalled_bits(
         for model, one in rounded.items():
             mean, low, high = array(one.ends).T / one.bits
             errors = np.clip([mean - low, high - mean], 0, None)
-            label = f"{model}: {one.numbers} numbers"
             ax.errorbar(array(one.precisions), mean, errors, capsize=2, **looks[model])
-            ax.plot([], [], label=label, **looks[model])
         canvas.ticks_at(ax, np.concatenate([array(one.precisions) for one in rounded.values()]))
         ax.axhline(1, color=canvas.GREY, lw=0.9, ls=canvas.DASHED)
         ax.set_ylim(-0.05, 1.1)
+        ax.set_title("the state of each model with the most bits per number")
         ax.set(xlabel="bits of each number", ylabel="share of the bits recalled")
-        ax.legend(loc="lower right", fontsize=7)
     handles, labels = first.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=6)
+    figure.legend(handles, labels, loc="outside upper left", ncols=5)
     return figure
 
 
@@ -113,15 +117,9 @@ def _bounds(ax: Axes, source: float, shortcut: float | None) -> None:
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     for level, name in ((source, "source"), (shortcut, "one of the context's values")):
         if level is not None and bottom < level < top:
-            ax.axhline(level, color=canvas.DARK, lw=1, ls=canvas.DASHED, zorder=1)
-            ax.annotate(
-                f"{name}: {level:.3g} bits",
-                (left, level),
-                (3, 2),
-                textcoords="offset points",
-                fontsize=7.5,
-                color=canvas.DARK,
-            )
+            look: Look = {"color": canvas.DARK, "lw": 1, "zorder": 1}
+            style = canvas.DASHED if name == "source" else "-."
+            ax.axhline(level, **look, ls=style, label=f"{name}: {level:.3g} bits")
     x = np.array([left, right])
     low, high = math.floor(math.log2(bottom / right)), math.ceil(math.log2(top / left))
     for power in range(low + 1, high, 2):
@@ -143,16 +141,20 @@ def front(points: Mapping[str, Point], what: str, source: float, shortcut: float
     """Recalled bits against what else a model does, both with intervals.
 
     Args:
-        points: per model.
+        points: per model, `<model>, <variant>` being filled for the last variant.
         what: label of the horizontal axis, which is logarithmic.
         source, shortcut: as in `recalled_bits`.
     """
     figure, ax = canvas.single(canvas.WIDTH, 3.9)
-    looks = zip(cycle(canvas.MARKERS), cycle(canvas.PALETTE), strict=False)
-    for (model, point), (marker, color) in zip(points.items(), looks, strict=False):
+    families = _looks(dict.fromkeys(model.partition(", ")[0] for model in points))
+    told = [model.partition(", ")[2] for model in points]
+    for (model, point), variant in zip(points.items(), told, strict=True):
+        look = families[model.partition(", ")[0]] | {"ls": "", "ms": 6, "capsize": 2}
+        if variant != told[-1]:
+            look["mfc"] = "white"
         (x, left, right), (y, low, high) = point.x, point.y
-        spread: Look = {"xerr": [[x - left], [right - x]], "yerr": [[y - low], [high - y]]}
-        ax.errorbar(x, y, **spread, marker=marker, ls="", color=color, capsize=2, label=model)
+        ends = [[[x - left], [right - x]], [[y - low], [high - y]]]
+        ax.errorbar(x, y, xerr=ends[0], yerr=ends[1], label=model, **look)
     ax.set_xscale("log", base=2)
     ax.set_xlim(0.9, 300)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: canvas.number(value)))
