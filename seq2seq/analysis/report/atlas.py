@@ -67,7 +67,7 @@ def table(groups: Sequence[Group], link: Callable[[str, str], str]) -> str:
         )
         lines.append(f'<tr><th scope="row">{_words(model)}</th>{"".join(cells)}</tr>')
     return (
-        f'<div class="atlas"><table><thead><tr><td></td>{heads}</tr></thead>'
+        f'<div class="atlas"><table class="atlas-table"><thead><tr><td></td>{heads}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
 
@@ -113,7 +113,7 @@ def interval(cell: Mapping[str, Any]) -> str:
 def steps(cell: Mapping[str, Any]) -> str:
     """The median of the steps to success with its interval; beyond the budget it is not known."""
     told = cell["success/step"]
-    beyond = f"> {number(cell['budget'])}"
+    beyond = f">{number(cell['budget'])}"
     median, low, high = (
         beyond if told[key] is None else number(told[key]) for key in ("median", "low", "high")
     )
