@@ -201,7 +201,7 @@ def cells(task: str) -> Iterator[str]:
             told = (
                 f"{atlas.share(cell)} runs ({atlas.interval(cell)}) reached `{metric}` {target:g}"
             )
-            told += f" within {cell['budget']:,.0f} steps, in {atlas.steps(cell)} steps."
+            told += f" within {cell['budget']:,.0f} steps, their median being {atlas.steps(cell)}."
             said = atlas.verdict(cell)
             yield told + f" **{said.capitalize()}.** {atlas.reason(cell)}" * bool(said)
             yield atlas.drawing(cell)
