@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from seq2seq.explorer.widget import Widget
 
 #: Every page in the order of the menu: the name of its module and, in lower case, of its class.
-PAGES = ("shift", "convolution", "lorenz96", "models", "training", "text", "architectures")
+PAGES = (
+    "shift",
+    "convolution",
+    "lorenz96",
+    "models",
+    "training",
+    "text",
+    "architectures",
+    "atlas",
+)
 
 
 def build(name: str, outputs: str | Path = "outputs", allow: Sequence[str] = ()) -> "Page":

@@ -14,6 +14,11 @@ from typing import Any
 
 from seq2seq.analysis.figures import number
 from seq2seq.files import place
+from seq2seq.results import ROOT
+
+#: Where a checkout keeps what is stored, and what trains all of it.
+STORED = ROOT / "results" / "atlas"
+TRAIN = "python train.py -m 'experiment=glob(atlas/*)'"
 
 #: Size of a drawn curve in CSS pixels, and of the margins that hold its numbers.
 WIDTH, HEIGHT, LEFT, BELOW = 460, 190, 56, 28
@@ -67,7 +72,7 @@ def table(groups: Sequence[Group], link: Callable[[str, str], str]) -> str:
         )
         lines.append(f'<tr><th scope="row">{_words(model)}</th>{"".join(cells)}</tr>')
     return (
-        f'<div class="atlas"><table><thead><tr><td></td>{heads}</tr></thead>'
+        f'<div class="atlas"><table class="atlas-table"><thead><tr><td></td>{heads}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
 
@@ -80,8 +85,8 @@ def _cell(cell: Mapping[str, Any] | None, address: str, label: str) -> str:
     if cell is None:
         return "<td></td>"
     said = verdict(cell)
-    lines = [f"<b>{share(cell)}</b>", interval(cell), steps(cell)]
-    text = "".join(f"<span>{line}</span>" for line in [*lines, *[html.escape(said)] * bool(said)])
+    lines = [f"<b>{share(cell)}</b>", *map(html.escape, (interval(cell), steps(cell), said))]
+    text = "".join(f"<span>{line}</span>" for line in lines if line)
     return (
         f'<td style="--share: {cell["success"]["mean"]:.0%}"><a href="{html.escape(address)}" '
         f'aria-label="{html.escape(label)}">{text}</a></td>'
@@ -113,11 +118,11 @@ def interval(cell: Mapping[str, Any]) -> str:
 def steps(cell: Mapping[str, Any]) -> str:
     """The median of the steps to success with its interval; beyond the budget it is not known."""
     told = cell["success/step"]
-    beyond = f"> {number(cell['budget'])}"
+    beyond = f">{number(cell['budget'])}"
     median, low, high = (
         beyond if told[key] is None else number(told[key]) for key in ("median", "low", "high")
     )
-    return html.escape(median if low == high else f"{median} ({low} to {high})")
+    return median if low == high else f"{median} ({low} to {high})"
 
 
 def command(task: str, model: str) -> str:

@@ -101,6 +101,7 @@ def _setting(sweep: Sweep, label: str, rows: Any) -> dict[str, Any]:
             means[name] = dict(zip(("mean", "low", "high"), ends, strict=True))
     return {
         "setting": label,
+        "model": first.get("model"),
         **{key.rpartition(".")[2]: plain(first[key]) for key in sweep.keys},
         "runs": len(rows),
         "finished": int((rows["status"] == "finished").sum()),
