@@ -282,8 +282,11 @@ def phase_diagram(panels: Mapping[str, Phases], memory: str, size: str) -> Figur
         for k, w, reached, runs in one.cells[["memory", "size", "successes", "runs"]].to_numpy():
             place = int(np.searchsorted(rows, w)), int(np.searchsorted(columns, k))
             table[place] = reached / runs
+            # Above the middle, where the marks of the times to success are.
             text, small = f"{reached:.0f}/{runs:.0f}", 6.5 if len(columns) <= 16 else 5.5
-            ax.text(place[1], place[0], text, ha="center", va="center", fontsize=small, zorder=4)
+            ax.text(
+                place[1], place[0] + 0.25, text, ha="center", va="center", fontsize=small, zorder=4
+            )
         shown = np.ma.masked_invalid(table)
         image = ax.imshow(shown, norm=norm, cmap=colours, aspect="auto", origin="lower")
         _draw_contours(ax, one, columns, rows)
