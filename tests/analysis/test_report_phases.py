@@ -9,6 +9,7 @@ import yaml
 
 from seq2seq.analysis.report import Sweep, figures, growth, report, verdicts
 from seq2seq.analysis.report.phases import read
+from seq2seq.analysis.report.power import power
 
 MEMORIES = (2, 4, 8, 12, 16, 20, 24, 32)
 SIZES = (8, 16, 32)
@@ -108,6 +109,9 @@ def test_conditions_on_the_contour_are_judged(sweep):
     assert moved.estimate.setting == "lr = 0.2 less lr = 0.02"
     assert moved.estimate.low < 1 / 0.25 < moved.estimate.high
     assert moved.estimate.high - moved.estimate.low < 5
+    (told,) = power(own, [], verdict)
+    assert told.truth == "what was found"
+    assert told.shares["supported"] > 0.5
 
 
 def test_the_page_and_the_stored_numbers_have_the_diagram(sweep, tmp_path):
