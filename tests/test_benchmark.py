@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.benchmark import models, plateau, sweep
+from seq2seq.benchmark import boundary, models, plateau, sweep
 
 
 def test_rows_of_sweeps_say_how_many_runs_were_trained(
@@ -74,3 +74,13 @@ def test_rows_of_models_compare_with_the_gru_and_a_loop(
     assert "mingru             parallel" in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"models must be one of .*, got models='grus'"):
         models.measure(["grus"])
+
+
+def test_boundary_tells_the_share_of_a_grid_and_its_coverage(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(boundary, "TRUTHS", ((2.0, 0.0),))
+    boundary.measure(runs=2, json=tmp_path / "boundary_sweeper.json")
+    (row,) = json.loads((tmp_path / "boundary_sweeper.json").read_text())["rows"]
+    assert 24 / 768 < row["median"] < 1 / 3
+    assert row["low"] <= row["mean"] <= row["high"]
+    assert 0.5 < row["coverage"] <= 1
+    assert "of the grid's runs" in capsys.readouterr().out

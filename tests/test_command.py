@@ -109,6 +109,7 @@ OFFERED = {
     "seq2seq train model=gru model.cell=": " ".join(
         f"model.cell={cell}" for cell in ("gru", "linear", "lstm", "relu", "tanh")
     ),
+    "train.py hydra/sweeper=b": "hydra/sweeper=boundary",
     "train.py hydra/launcher=j": "hydra/launcher=joblib",
     "train.py task.online=": "task.online=false task.online=true",
     "train.py modle=rnn tas": "task. task=",

@@ -27,10 +27,11 @@ taken.
 log τ = α + β·f(k) fitted for each w to the censored times, half of the runs succeed within `budget`
 steps where
 
-    α + β·f(k) = log budget.
+    α + β·f(k) = log budget,
 
-Both contours are of the same runs, so that their difference has an interval from the same resamples
-of the seeds. They disagree where it excludes zero.
+with the f that is the likelier for the times. Both contours are of the same runs, so that their
+difference has an interval from the same resamples of the seeds. They disagree where it excludes
+zero.
 """
 
 from collections.abc import Sequence
@@ -44,6 +45,9 @@ from scipy.special import expit, log_expit
 from seq2seq.analysis import laws
 
 Array = NDArray[np.float64]
+
+#: Of a law: f(k) = k or log k.
+KINDS: tuple[laws.Kind, ...] = ("exponential", "power")
 
 #: Normal quantile of a 95% interval.
 NORMAL = 1.959964
@@ -169,8 +173,9 @@ def fit(
     found, information, values = maximise(x, (every * success) @ one_of, every @ one_of)
     theta, covariance = np.zeros((len(every), 3)), np.zeros((3, 3))
     theta[:, kept], covariance[np.ix_(kept, kept)] = found, np.linalg.inv(information[0])
-    # A resample of seeds that saw too few cells says nothing.
-    seeds, draws = len(np.unique(seed)), theta[1:][np.isfinite(values[1:])]
+    # A resample of seeds that saw too few cells says nothing: there the law of all runs stays.
+    draws = np.where(np.isfinite(values[1:, None]), theta[1:], theta[0])
+    seeds = len(np.unique(seed))
     half = _no_less(laws.half_width(draws, seeds), NORMAL * np.sqrt(np.diag(covariance)))
     a, b, c = theta[0].tolist()
     of_a, of_b, of_c = [(float(v - h), float(v + h)) for v, h in zip(theta[0], half, strict=True)]
@@ -202,8 +207,7 @@ def better(
     Raises:
         ValueError: as `fit` does.
     """
-    kinds: tuple[laws.Kind, ...] = ("exponential", "power")
-    return max((fit(k, w, success, seed, one, resamples) for one in kinds), key=_likelihood)
+    return max((fit(k, w, success, seed, one, resamples) for one in KINDS), key=_likelihood)
 
 
 def design(kind: laws.Kind, k: ArrayLike, w: ArrayLike) -> Array:
@@ -292,7 +296,8 @@ class Agreement:
     """The contour that the law of times predicts beside that of the law of success.
 
     Attributes:
-        sizes: (n,), those at which a law of times could be fitted.
+        kind: of the law of times.
+        sizes: (n,), those at which it could be fitted, to nine of ten resamples too.
         contour: (n,), the memory at which half of the runs take `budget` steps.
         interval: (n, 2), its 95% confidence interval.
         difference: (n, 3), the contour less that of the law of success, and the ends of its
@@ -301,6 +306,7 @@ class Agreement:
         budget: steps that the runs had.
     """
 
+    kind: laws.Kind
     sizes: Array
     contour: Array
     interval: Array
@@ -326,6 +332,8 @@ def agreement(
 ) -> Agreement:
     """Predict the contour of success from the times that it took.
 
+    The law of times is of the kind, exponential or power, that is the likelier over all sizes.
+
     Args:
         law: fitted to the success of the same runs, with the same `random`.
         k, w, seed: of each run, as for `fit`.
@@ -339,38 +347,50 @@ def agreement(
     """
     k, w, tau = (np.asarray(one, dtype=np.float64) for one in (k, w, tau))
     censored, seed = np.asarray(censored, dtype=bool), np.asarray(seed)
-    every = laws.resampled(seed, max(len(law.draws), 1), random)
-    every = np.vstack([np.ones((1, len(k))), every])
-    sizes, found = [], []
+    drawn = laws.resampled(seed, len(law.draws), random)
+    every = np.vstack([np.ones((1, len(k))), drawn])
+    sizes: list[float] = []
+    found: dict[laws.Kind, list[Array]] = {kind: [] for kind in KINDS}
+    likelihood = dict.fromkeys(KINDS, 0.0)
     for size in np.unique(w):
         own = w == size
-        if len(np.unique(k[own & ~censored])) < 2 or (own & ~censored).sum() < 3:
-            continue
-        x, y = laws.feature(law.kind, k[own]), np.log(tau[own])
-        a, b, _, _ = laws.maximise(x, y, censored[own], every[:, own])
         seen = [every[:, own & ~censored & (k == one)].any(1) for one in np.unique(k[own])]
-        found.append(np.where(np.sum(seen, 0) >= 2, (np.log(budget) - a) / b, np.nan))
+        told = np.sum(seen, 0) >= 2  # at two memories, without which there is no law
+        if (own & ~censored).sum() < 3 or not told[0] or told.mean() < 0.9:
+            continue
         sizes.append(size)
+        for kind in KINDS:
+            x, y = laws.feature(kind, k[own]), np.log(tau[own])
+            a, b, _, value = laws.maximise(x, y, censored[own], every[:, own])
+            at = (np.log(budget) - a) / b
+            found[kind].append(np.where(told, np.exp(at) if kind == "power" else at, np.nan))
+            likelihood[kind] += value[0]
     if not sizes:
         raise ValueError(
             "no size has three times to success at two memories, which a law of times needs; "
             "raise trainer.max_steps or sweep smaller memories"
         )
-    at = np.array(sizes)
-    predicted = np.stack(found, 1)
-    kept = np.isfinite(predicted).all(1)
-    kept[1:] &= len(law.draws) == len(every) - 1  # else they are not of the same seeds
-    times, drawn = law.memory(predicted[0]), law.memory(predicted[1:][kept[1:]])
+    kind = max(KINDS, key=lambda one: likelihood[one])
+    at, predicted = np.array(sizes), np.stack(found[kind], 1)
+    return _beside(law, kind, at, predicted[0], predicted[1:], budget)
+
+
+def _beside(
+    law: Success, kind: laws.Kind, sizes: Array, contour: Array, drawn: Array, budget: float
+) -> Agreement:
+    """The two contours, with what differs between them in the same resamples."""
+    kept = np.isfinite(drawn).all(1)
+    drawn, own = drawn[kept], law.drawn(sizes)[kept]
     half = laws.half_width(drawn, law.seeds)
-    own = law.drawn(at)[kept[1:]] if kept[1:].any() else drawn
-    apart, known = times - law.contour(at), _half_interval(law, at)
+    apart, known = contour - law.contour(sizes), _half_interval(law, sizes)
     between = _no_less(laws.half_width(drawn - own, law.seeds), known)
-    mean, wide = float(apart.mean()), float(laws.half_width((drawn - own).mean(1), law.seeds))
-    wide = float(_no_less(wide, known.mean()))
+    mean = float(apart.mean())
+    wide = float(_no_less(laws.half_width((drawn - own).mean(1), law.seeds), known.mean()))
     return Agreement(
-        at,
-        times,
-        np.stack([times - half, times + half], 1),
+        kind,
+        sizes,
+        contour,
+        np.stack([contour - half, contour + half], 1),
         np.stack([apart, apart - between, apart + between], 1),
         (mean, mean - wide, mean + wide),
         budget,

@@ -3,6 +3,7 @@
 step        a training step against a hand-written loop
 data        sequences per second that tasks draw
 plateau     false alarms and errors of the escape from a plateau
+boundary    runs that hydra/sweeper=boundary needs for what a grid tells
 sizes       parameters and memory of the models
 models      a pass over long sequences
 generate    characters per second that models of text write
@@ -19,7 +20,7 @@ from seq2seq import checks
 from seq2seq.command import call
 
 KINDS = (
-    *("step", "data", "plateau", "sizes", "models"),
+    *("step", "data", "plateau", "boundary", "sizes", "models"),
     *("generate", "explore", "books", "memory", "sweep"),
 )
 

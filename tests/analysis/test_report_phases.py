@@ -9,6 +9,7 @@ import yaml
 
 from seq2seq.analysis.report import Sweep, figures, growth, report, verdicts
 from seq2seq.analysis.report.phases import read
+from seq2seq.analysis.report.power import power
 
 MEMORIES = (2, 4, 8, 12, 16, 20, 24, 32)
 SIZES = (8, 16, 32)
@@ -17,23 +18,20 @@ CONDITIONS = [
     {"quantity": "contour/times", "excludes": 0},
     {
         "quantity": "contour",
-        "where": {"model.initialisation": "orthogonal"},
-        "less": {"model.initialisation": "default"},
+        "where": {"optimizer.lr": 0.2},
+        "less": {"optimizer.lr": 0.02},
         "below": 0,
     },
 ]
 
 
-def write(folder: Path, k: int, width: int, seed: int, initialisation: str, tau: float) -> None:
+def write(folder: Path, k: int, width: int, seed: int, rate: float, tau: float) -> None:
     """A run that succeeds after `tau` steps, if it has as many."""
     folder.mkdir(parents=True)
     config = {
         "task": {"_target_": "seq2seq.tasks.Shift", "k": k, "length": 3 * k, "seed": seed},
-        "model": {
-            "_target_": "seq2seq.models.RNN",
-            "hidden_size": width,
-            "initialisation": initialisation,
-        },
+        "model": {"_target_": "seq2seq.models.RNN", "hidden_size": width},
+        "optimizer": {"_target_": "torch.optim.Adam", "lr": rate},
         "trainer": {"max_steps": STEPS},
         "callbacks": {"stop_at_target": {"target": 0.5}},
         "seed": seed,
@@ -48,7 +46,7 @@ def write(folder: Path, k: int, width: int, seed: int, initialisation: str, tau:
         "seconds": 1.0,
         "success": success,
         "success/step": int(tau) if success else None,
-        "test/nmse": 0.4 if success else 0.9,
+        "test/nmse": np.random.default_rng([k, width, seed, round(100 * rate)]).uniform(0.3, 0.9),
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "result.json").write_text(json.dumps(result))
@@ -61,21 +59,21 @@ def contour(width: float, start: float) -> float:
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    """Times that grow with k and fall with the width; those of the orthogonal ones are shorter."""
+    """Times that grow with k and fall with the width; those of the larger rate are shorter."""
     root, random = tmp_path_factory.mktemp("phases"), np.random.default_rng(0)
-    for initialisation, start in (("default", 5.5), ("orthogonal", 4.5)):
+    for rate, start in ((0.02, 5.5), (0.2, 4.5)):
         for k in MEMORIES:
             for width in SIZES:
                 for seed in range(6):
                     logs = start + 0.25 * k - 0.9 * np.log(width) + 0.3 * random.normal()
-                    name = f"k={k}-w={width}-s={seed}-{initialisation}"
-                    write(root / name, k, width, seed, initialisation, float(np.exp(logs)))
+                    name = f"k={k}-w={width}-s={seed}-{rate}"
+                    write(root / name, k, width, seed, rate, float(np.exp(logs)))
     return root
 
 
 def test_the_contours_of_each_setting_are_those_of_the_truth(sweep):
     found = read(Sweep(sweep))
-    assert [one.group for one in found] == ["default", "orthogonal"]
+    assert [one.group for one in found] == ["lr = 0.02", "lr = 0.2"]
     for one, start in zip(found, (5.5, 4.5), strict=True):
         assert (one.memory, one.size) == ("task.k", "model.hidden_size")
         assert one.cells["runs"].tolist() == [6] * 24
@@ -90,7 +88,10 @@ def test_the_diagram_shows_every_cell_and_both_contours(sweep):
     own = Sweep(sweep)
     panel = next(p for p in figures(own, growth(own)) if p.name == "phases")
     axes = [ax for ax in panel.figure.axes if ax.get_title(loc="left")]
-    assert [ax.get_title(loc="left") for ax in axes] == ["default", "orthogonal"]
+    assert [ax.get_title(loc="left") for ax in axes] == [
+        "lr\u00a0=\u00a00.02",
+        "lr\u00a0=\u00a00.2",
+    ]
     for ax in axes:
         texts = [text.get_text() for text in ax.texts]
         assert len(texts) == len(MEMORIES) * len(SIZES)
@@ -104,17 +105,20 @@ def test_conditions_on_the_contour_are_judged(sweep):
     (verdict,) = verdicts(own, growth(own))
     assert verdict.word == "supported"
     times, moved = verdict.findings[:2], verdict.findings[2]
-    assert [one.estimate.setting for one in times] == ["default", "orthogonal"]
-    assert moved.estimate.setting == "orthogonal less default"
+    assert [one.estimate.setting for one in times] == ["lr = 0.02", "lr = 0.2"]
+    assert moved.estimate.setting == "lr = 0.2 less lr = 0.02"
     assert moved.estimate.low < 1 / 0.25 < moved.estimate.high
     assert moved.estimate.high - moved.estimate.low < 5
+    (told,) = power(own, [], verdict)
+    assert told.truth == "what was found"
+    assert told.shares["supported"] > 0.5
 
 
 def test_the_page_and_the_stored_numbers_have_the_diagram(sweep, tmp_path):
     page = report(sweep, store=tmp_path / "phases.json")
     assert "half of the runs succeed at delay k" in page.read_text()
     stored = json.loads((tmp_path / "phases.json").read_text())
-    assert [one["group"] for one in stored["phases"]] == ["default", "orthogonal"]
+    assert [one["group"] for one in stored["phases"]] == ["lr = 0.02", "lr = 0.2"]
     for one in stored["phases"]:
         assert [row["size"] for row in one["contour"]] == [*SIZES]
         assert all(row["low"] < row["memory"] < row["high"] for row in one["contour"])
@@ -127,7 +131,7 @@ def test_the_page_and_the_stored_numbers_have_the_diagram(sweep, tmp_path):
 def test_runs_that_all_succeed_have_a_diagram_without_contours(tmp_path):
     for k in MEMORIES[:3]:
         for width in SIZES:
-            write(tmp_path / f"k={k}-w={width}", k, width, 0, "default", 10.0)
+            write(tmp_path / f"k={k}-w={width}", k, width, 0, 0.02, 10.0)
     own = Sweep(tmp_path)
     (one,) = read(own)
     assert "all 9 runs succeeded" in one.sentence(own)

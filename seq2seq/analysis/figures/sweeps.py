@@ -282,8 +282,11 @@ def phase_diagram(panels: Mapping[str, Phases], memory: str, size: str) -> Figur
         for k, w, reached, runs in one.cells[["memory", "size", "successes", "runs"]].to_numpy():
             place = int(np.searchsorted(rows, w)), int(np.searchsorted(columns, k))
             table[place] = reached / runs
+            # Above the middle, where the marks of the times to success are.
             text, small = f"{reached:.0f}/{runs:.0f}", 6.5 if len(columns) <= 16 else 5.5
-            ax.text(place[1], place[0], text, ha="center", va="center", fontsize=small)
+            ax.text(
+                place[1], place[0] + 0.25, text, ha="center", va="center", fontsize=small, zorder=4
+            )
         shown = np.ma.masked_invalid(table)
         image = ax.imshow(shown, norm=norm, cmap=colours, aspect="auto", origin="lower")
         _draw_contours(ax, one, columns, rows)
@@ -315,15 +318,15 @@ def _draw_contours(ax: Axes, one: Phases, columns: Array, rows: Array) -> None:
         )
         label = "half succeed, by the law of success"
         ax.plot(at, y, color=canvas.VERMILION, lw=1.6, label=label)
-        ax.fill_betweenx(y, low, high, color=canvas.VERMILION, alpha=0.25, lw=0)
+        ax.fill_betweenx(y, low, high, color=canvas.VERMILION, alpha=0.18, lw=0)
     if one.times is not None:
         y = np.interp(np.log(one.times.sizes), np.log(rows), np.arange(len(rows)))
         at, low, high = (
             _between(columns, ends) for ends in (one.times.contour, *one.times.interval.T)
         )
-        look: Look = {"color": canvas.BLACK, "ls": canvas.DASHED, "lw": 1.1, "marker": "o", "ms": 3}
+        look: Look = {"color": canvas.GREEN, "ls": canvas.DASHED, "lw": 1.3, "marker": "o", "ms": 3}
         ax.plot(at, y, label="by the law of times to success", **look)
-        ax.hlines(y, low, high, color=canvas.BLACK, lw=0.9)
+        ax.hlines(y, low, high, color=canvas.GREEN, lw=1.0)
 
 
 def _between(values: Array, wanted: ArrayLike) -> Array:

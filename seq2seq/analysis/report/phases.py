@@ -56,10 +56,10 @@ class Phase:
         if self.law is None:
             return f"{subject}success has no law ({self.reason})."
         size, ends = sweep.label(self.size), [self.sizes[0], self.sizes[-1]]
-        at, low, high = self.law.contour(ends), *self.law.interval(ends)
+        at, (lows, highs) = self.law.contour(ends), self.law.interval(ends)
         told = [
             f"{k:.3g} (95% interval {least:.3g} to {most:.3g})"
-            for k, least, most in zip(at, low, high, strict=True)
+            for k, least, most in zip(at, lows, highs, strict=True)
         ]
         slope = self.law.b / self.law.c
         grows = (
@@ -74,12 +74,12 @@ class Phase:
         )
         if self.times is None:
             return f"{said}Times to success give no contour beside it ({self.reason})."
-        mean, *interval = self.times.mean
-        agree = "the two agree" if self.times.holds else "the two disagree"
+        mean, low, high = self.times.mean
+        beyond = f"{number(abs(mean))} {'further' if mean >= 0 else 'lower'}"
         return (
-            f"{said}The law of the times to success puts this {number(abs(mean))} "
-            f"{'further' if mean >= 0 else 'lower'} on the mean over {size} (interval of the "
-            f"difference {interval[0]:.2g} to {interval[1]:.2g}): {agree}."
+            f"{said}The {self.times.kind} law of the times to success puts this {beyond} on the "
+            f"mean over {size} (95% interval of the difference {low:.2g} to {high:.2g}): "
+            f"the two {'agree' if self.times.holds else 'disagree'}."
         )
 
     def plain(self) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class Phase:
         columns = (one.sizes, one.contour, *one.interval.T, *one.difference.T)
         told["times"] = _rows(names, *columns)
         told["difference"] = dict(zip(("mean", "low", "high"), map(_finite, one.mean), strict=True))
-        return told | {"budget": one.budget, "agree": one.holds}
+        return told | {"law_of_times": one.kind, "budget": one.budget, "agree": one.holds}
 
 
 @functools.lru_cache(maxsize=8)

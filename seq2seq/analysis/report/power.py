@@ -4,17 +4,19 @@ Sweeps are simulated with the memories, seeds and budgets of the one that was ru
 from one of the fitted laws with its spread, and judged as it was. A design that could not have told
 the laws apart shows in the shares of the verdicts. Quantities without a law are drawn from the
 normal distribution, or the log-normal one if they are positive, of their mean and spread; shares
-of runs from the binomial one.
+of runs from the binomial one; contours of success from the normal one of their interval.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
 
 from seq2seq.analysis.laws import Kind
+from seq2seq.analysis.phases import NORMAL
 from seq2seq.analysis.report.growth import Growth, simulated
 from seq2seq.analysis.report.sweep import Sweep
 from seq2seq.analysis.report.verdict import (
@@ -54,7 +56,7 @@ def power(sweep: Sweep, fits: Sequence[Growth], verdict: Verdict) -> list[Power]
     grown = [c for c in _conditions(verdict) if is_growth(c)]
     measured = [one for one in verdict.findings if not is_growth(one.asked)]
     own = [fit for fit in fits if fit.laws and fit.rows.index.isin(verdict.rows.index).any()]
-    if not (own if grown else any(len(one.estimate.values) > 1 for one in measured)):
+    if not (own if grown else any(_varies(one.estimate) for one in measured)):
         return []
     random, found = np.random.default_rng(0), []
     for kind in get_args(Kind) if grown else (None,):
@@ -77,11 +79,19 @@ def _conditions(verdict: Verdict) -> list[dict[str, object]]:
     return list({id(one.asked): dict(one.asked) for one in verdict.findings}.values())
 
 
+def _varies(one: Estimate) -> bool:
+    """Whether it is of several values, or else of a fit with an interval."""
+    return len(one.values) > 1 or (math.isfinite(one.high - one.low) and one.low < one.high)
+
+
 def _redrawn(finding: Finding, random: np.random.Generator) -> Estimate:
-    """The estimate from as many values of the same mean and spread."""
+    """The estimate from as many values of the same spread, or moved within its interval."""
     one = finding.estimate
-    if len(one.values) < 2:
+    if not _varies(one):
         return one
+    if len(one.values) < 2:
+        shift = random.normal(scale=(one.high - one.low) / 2 / NORMAL)
+        return replace(one, value=one.value + shift, low=one.low + shift, high=one.high + shift)
     values = np.asarray(one.values, dtype=np.float64)
     if one.is_share:
         drawn = random.binomial(1, values.mean(), len(values))
