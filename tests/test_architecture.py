@@ -16,7 +16,7 @@ ALLOWED = {
     **{part: set() for part in GROUND},
     "theory": set(),
     "tasks": {"theory"},
-    "models": set(),
+    "models": {"theory"},
     "history": set(),
     "module": {"history"},
     "objective": {"theory", "models"},

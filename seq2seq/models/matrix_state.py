@@ -148,7 +148,7 @@ class MatrixMixer(Recurrence):
                 o = o / (total + SMALL)
         if self.skip is not None:
             o = o + self.skip[:, None] * v[self.writes - 1 :: self.writes]
-        return self.mixing(self._shape(o, x)), (queue, S, *m)
+        return self.mixing(self.normed(o, x)), (queue, S, *m)
 
     def _read(self, x: Tensor, queue: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """q (time, batch, heads, K), and k and v for every write, in order; the next queue."""
@@ -200,7 +200,7 @@ class MatrixMixer(Recurrence):
         theta = angles(t, self.sizes[1])[:, None, None]
         return rotate(x, theta.cos().to(x.dtype), theta.sin().to(x.dtype))
 
-    def _shape(self, o: Tensor, x: Tensor) -> Tensor:
+    def normed(self, o: Tensor, x: Tensor) -> Tensor:
         """What the heads read, normalised and gated: (time, batch, heads·V)."""
         if self.output is None:
             return self.norm(o).flatten(-2)

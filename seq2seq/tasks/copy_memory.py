@@ -4,12 +4,14 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq import checks
 from seq2seq.tasks.token import CERTAIN, IGNORED, Guess, TokenTask, uniform
+from seq2seq.theory.machines import Delay
 
 
 @dataclass(eq=False)
@@ -65,3 +67,7 @@ class CopyMemory(TokenTask):
     @property
     def memory(self) -> int:
         return self.T + self.S
+
+    @property
+    def machine(self) -> Delay:
+        return Delay(self.memory, np.arange(self.A + 1), self.vocabulary_size)

@@ -13,6 +13,7 @@ from seq2seq import checks
 from seq2seq.tasks.inputs import InputProcess
 from seq2seq.tasks.task import DrivenTask
 from seq2seq.theory import kernels, predictors
+from seq2seq.theory.machines import Taps
 
 #: The share of Σρ² beyond `memory`: what a model loses, under white input, that sees no further.
 NEGLIGIBLE = 1e-6
@@ -70,6 +71,12 @@ class LinearTask(DrivenTask):
         """The lag beyond which less than 1e-6 of Σρ² remains on the horizon."""
         beyond = self._kernel.square().flip(0).cumsum(0).flip(0)
         return int((beyond > NEGLIGIBLE * beyond[0]).sum()) - 1
+
+    @property
+    def machine(self) -> Taps:
+        """Up to the last lag at which ρ is not zero, channel by channel."""
+        taps = np.trim_zeros(self._kernel.numpy(), "b")
+        return Taps(taps[:, None, None] * np.eye(self.channels))
 
     def reference_losses(self) -> dict[str, float]:
         """Exact mean squared errors of `zero`, `memoryless` and `taps_<m>`, zero start included."""

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from seq2seq import checks
 from seq2seq.tasks.token import CERTAIN, IGNORED, Guess, TokenTask, among, rarely, uniform
+from seq2seq.theory.machines import Dictionary
 
 
 @dataclass(eq=False)
@@ -133,6 +135,15 @@ class MQAR(TokenTask):
     @property
     def chance(self) -> float:
         return self.guesses()["memoryless"].accuracy
+
+    @property
+    def machine(self) -> Dictionary | None:
+        """Where a key that stands in the context is not to be told from a query, none is known."""
+        again = self.passes > 1 or self.overwritten > 0 or self.fillers != "blank"
+        if self.fillers == "colliding" or (self.supervise == "all" and again):
+            return None
+        keys, values = np.arange(1, self.V // 2), np.arange(self.V // 2, self.V)
+        return Dictionary(keys, values, self.vocabulary_size)
 
     @property
     def memory(self) -> int:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from seq2seq import checks
 from seq2seq.tasks.task import AskedLast, DrivenTask
+from seq2seq.theory.machines import Taps
 
 
 @dataclass(eq=False)
@@ -46,6 +47,10 @@ class Reconstruct(AskedLast, DrivenTask):
     @property
     def memory(self) -> int:
         return self.m - 1
+
+    @property
+    def machine(self) -> Taps:
+        return Taps(np.eye(self.m)[:, :, None])
 
     @property
     def reference_names(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from seq2seq.errors import nearest
 from seq2seq.seeds import generator
 from seq2seq.tasks.inputs import InputProcess, White
 from seq2seq.theory import predictors
+from seq2seq.theory.machines import Machine
 
 log = logging.getLogger("seq2seq")
 
@@ -265,6 +266,11 @@ class SequenceTask(LightningDataModule):
     @property
     def memory(self) -> int | None:
         """How many past steps the target needs; None where that has no bound or is not known."""
+        return None
+
+    @property
+    def machine(self) -> Machine | None:
+        """The smallest machine that does it; None where none is known."""
         return None
 
     def kernel(self) -> Tensor | None:
