@@ -29,7 +29,7 @@ ALLOWED = {
     "footprint": {"schema", "build"},
     "evaluate": {"schema", "runs", "build", "module"},
     "generate": {"runs", "build", "models", "tasks"},
-    "analysis": {"runs", "build", "theory", "models", "results"},
+    "analysis": {"schema", "runs", "build", "theory", "models", "results"},
     "pretrained": {"schema", "runs", "build", "tasks", "models"},
     "callbacks": {"runs", "history", "analysis", "models", "evaluate"},
     "training": {

@@ -93,6 +93,11 @@ class MatrixMixer(Recurrence):
         self.gate, self.delta, self.writes, self.negative = gate, delta, householders, negative
         self.feature_map, self.normaliser = feature_map, normaliser
         self.output_gate, self.rotation = output_gate, rotation
+        # A product of two matrices without negative eigenvalues, both symmetric, has none either.
+        factors = delta * householders + (gate != "none")
+        short = not delta or (feature_map == "unit" and factors <= 2)
+        self.has_nonnegative_eigenvalues = not negative and not rotation and short
+        self.is_diagonal = not delta and not conv
         self.key_heads = 1 if shared_keys else num_heads
         inner = num_heads * value_dim
         self.widths = [self.key_heads * key_dim, self.key_heads * key_dim * householders]

@@ -89,6 +89,10 @@ class GroupWord(PrefixTask):
         return x.flatten(1), y.flatten(1)
 
     @property
+    def mixes(self) -> bool:
+        return self.tokens == 1 and len(self.drawn) == len(self.elements)
+
+    @property
     def machine(self) -> Automaton:
         """The group by its table; tokens that are never drawn, blank or BOS leave it as it is."""
         tokens = np.zeros(self.vocabulary_size, int)

@@ -1,5 +1,6 @@
 """Multi-query associative recall."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -144,6 +145,13 @@ class MQAR(TokenTask):
             return None
         keys, values = np.arange(1, self.V // 2), np.arange(self.V // 2, self.V)
         return Dictionary(keys, values, self.vocabulary_size)
+
+    def best_with_bits(self, bits: float) -> dict[str, float]:
+        """The values of K keys, which are asked for after all pairs."""
+        values = self.V // 2
+        each = [values - i * self.distinct for i in range(self.K)]
+        entropy = sum(map(math.log2, each))
+        return self.recalled(bits, self.K, values, entropy) if self.supervise == "answer" else {}
 
     @property
     def memory(self) -> int:

@@ -25,6 +25,10 @@ class Walk(PrefixTask):
         return torch.tensor(self.moves)[x].cumsum(1) % self.answers
 
     @property
+    def mixes(self) -> bool:
+        return len({move % self.answers for move in self.moves}) == self.answers == len(self.moves)
+
+    @property
     def machine(self) -> Automaton:
         """Turns of a wheel; symbols that never move it, a BOS too, leave it as it is."""
         turns = np.zeros(self.vocabulary_size, int)

@@ -1,5 +1,6 @@
 """A string backwards."""
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -24,3 +25,9 @@ class ReverseString(StringTask):
     def guesses(self) -> dict[str, Guess]:
         guess = uniform(self.alphabet)
         return {"uniform": guess, "memoryless": guess, "floor": CERTAIN}
+
+    def best_with_bits(self, bits: float) -> dict[str, float]:
+        n, most = self.lengths
+        if n < most:
+            return {}
+        return self.recalled(bits, n, self.alphabet, n * math.log2(self.alphabet))

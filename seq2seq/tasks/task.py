@@ -273,6 +273,21 @@ class SequenceTask(LightningDataModule):
         """The smallest machine that does it; None where none is known."""
         return None
 
+    def best_within(self, window: int) -> dict[str, float]:
+        """The best that is possible from the latest `window` inputs, the current one included.
+
+        By metric, as many as are known: nothing where nothing is, or nothing is missing.
+        """
+        return {}
+
+    def best_with_states(self, states: int) -> dict[str, float]:
+        """The same from so many real numbers, for models whose answers are linear in the inputs."""
+        return {}
+
+    def best_with_bits(self, bits: float) -> dict[str, float]:
+        """The same from a state that holds so many bits."""
+        return {}
+
     def kernel(self) -> Tensor | None:
         """The true impulse response, (length,), float64; None where the relation has none."""
         return None

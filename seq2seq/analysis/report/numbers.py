@@ -10,6 +10,7 @@ from seq2seq.analysis.intervals import interval, log_interval, share
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.parts import Part, agreement
 from seq2seq.analysis.report.sweep import Sweep, plain, timed
+from seq2seq.analysis.report.unsolved import unsolved
 from seq2seq.files import place, write_atomically
 from seq2seq.results import store
 
@@ -37,9 +38,18 @@ def write(
     first, file = every[0], place(path)
     config = first.sweep.runs[0].plain_config
     marked = [({"set": part.name}, part) for part in every]
+    failing = {
+        (part.name, one.label): {"existence": one.existence.word, "why": one.existence.sentence}
+        for part in every
+        for one in unsolved(part.sweep, part.fits)
+    }
     store(
         file,
-        [m | _setting(p.sweep, *cell) for m, p in marked for cell in p.sweep.cells()],
+        [
+            m | _setting(p.sweep, *cell) | failing.get((p.name, cell[0]), {})
+            for m, p in marked
+            for cell in p.sweep.cells()
+        ],
         name=config.get("name") or first.sweep.root.name,
         claim=config.get("claim"),
         verdict=first.word,

@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from seq2seq.analysis.report.comparison import Comparison, bracketed
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.search import Found
 from seq2seq.analysis.report.sweep import Sweep, arrays, plain, timed
+from seq2seq.analysis.report.unsolved import Unsolved
 from seq2seq.analysis.report.verdict import SAID, Verdict
 from seq2seq.runs import Run
 
@@ -88,6 +89,7 @@ def tables(
     fits: Sequence[Growth],
     compared: Sequence[Comparison],
     searched: Found | None,
+    failing: Iterable[Unsolved],
 ) -> Iterator[Table]:
     """The tables that the sweep has something for, but that of all runs."""
     if found:
@@ -100,6 +102,8 @@ def tables(
         yield from contenders(compared)
     if searched is None and (len(sweep.timed) or not compared):
         yield settings(sweep)
+    if cells := [*failing]:
+        yield existences(cells)
 
 
 def conditions(found: Sequence[Verdict]) -> Table:
@@ -259,6 +263,22 @@ def settings(sweep: Sweep) -> Table:
             sweep.metric_name,
         ),
         rows,
+    )
+
+
+def existences(cells: Sequence[Unsolved]) -> Table:
+    """Whether a solution exists where runs failed."""
+    return Table(
+        "unsolved",
+        "Where runs failed: whether a model of that shape could have reached the target. "
+        "Impossible: a bound excludes it. Exists but was not found: weights are known that do. "
+        "Statements on unbounded length decide nothing for the lengths of these runs.",
+        ("setting", "solved", "a solution", "why"),
+        [
+            (one.label or "all runs", f"{one.solved} of {one.runs}", one.existence.word, sentence)
+            for one in cells
+            for sentence in [one.existence.sentence]
+        ],
     )
 
 
