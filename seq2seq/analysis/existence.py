@@ -102,7 +102,8 @@ def existence(
         with torch.random.fork_rng(devices=[]):
             model: Any = build_model(cfg.model, task)
     except (ValueError, OSError) as error:
-        return _known(found, expected) or Existence("not decided", str(error))
+        reason = f"the model cannot be built here: {error}"
+        return _known(found, expected) or Existence("not decided", reason)
     name, rises = metric.rpartition("/")[2], metric.rpartition("/")[2] in task.rising
     for bound in bounds(task, model):
         best = bound.best.get(name)
