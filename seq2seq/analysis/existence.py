@@ -146,8 +146,6 @@ def _unbounded(task: Any, model: Any) -> Iterator[str]:
 @torch.no_grad()
 def _by_hand(task: Any, model: Any, metric: str) -> float | str:
     """The metric that a construction reaches, or why there is none."""
-    if task.machine is None:
-        return "no construction is known for the task"
     try:
         construct(model, task.machine)
     except NoConstruction as error:

@@ -48,16 +48,19 @@ CONSTRUCTIONS: dict[tuple[type, type], Callable[..., None]] = {
 }
 
 
-def construct(model: nn.Module, machine: Machine) -> None:
+def construct(model: nn.Module, machine: Machine | None) -> None:
     """Overwrite the parameters of a model so that it is the machine.
 
     Args:
         model: as `build_model` makes it for the task: tokens come through a `TokenModel`.
+        machine: as the task says it; None where it knows of none.
 
     Raises:
         NoConstruction: none is known for its architecture, its options or its size; the parameters
             are no longer what they were.
     """
+    if machine is None:
+        raise NoConstruction("no construction is known for the task")
     inner = model.model if isinstance(model, TokenModel) else model
     known = CONSTRUCTIONS.get((type(inner), type(machine)))
     if known is None:
