@@ -85,4 +85,9 @@ class Dictionary:
     tokens: int
 
 
-Machine = Taps | Delay | Automaton | Dictionary
+@dataclass(frozen=True)
+class MarkedSum:
+    """y_t = Σ_{s≤t} m_s u_s for x = (u, m), u in [0, 1] and m either 0 or 1."""
+
+
+Machine = Taps | Delay | Automaton | Dictionary | MarkedSum

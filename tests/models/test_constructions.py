@@ -44,6 +44,11 @@ CASES = [
     ((*PARITY, *DELTA, "model.conv=0", "model.norm=false"), LONG_WORDS, 1024),
     ((*PARITY, "model=gated_deltanet", DELTA[1], "model.num_layers=1"), LONG_WORDS, 800),
     ((*PARITY, "model=mingru", "model.hidden_size=5", DELTA[1]), LONG_WORDS, 10),
+    ((*PARITY, "model=gla", DELTA[1]), LONG_WORDS, 1024),
+    ((*PARITY, "model=gla", DELTA[1], "model.feature_map=elu", "model.conv=3"), LONG_WORDS, 1408),
+    ((*PARITY, "model=mamba2", DELTA[1]), LONG_WORDS, 2 * (1024 + 3 * 96)),
+    ((*PARITY, "model=mamba", DELTA[1], "model.num_layers=1"), LONG_WORDS, 64 * 19),
+    (("task=adding", "model=rnn", "model.cell=relu", "model.hidden_size=2"), {"length": 300}, 2),
     ((*PARITY, "model=minlstm", "model.candidate=positive", DELTA[1]), LONG_WORDS, 64),
     (
         ("task=cycle_navigation", "task.places=7", "model=deltaproduct", "model.conv=0"),
@@ -129,7 +134,7 @@ def test_a_construction_is_exact_at_any_length(overrides, longer, numbers):
                 assert float(one.loss(output, y) / y.square().mean()) < 1e-20
 
 
-@pytest.mark.parametrize("index", [7, 10, 15, 20, 25, 27, 29])
+@pytest.mark.parametrize("index", [7, 10, 15, 20, 22, 24, 25, 30, 32, 34])
 @torch.no_grad()
 def test_in_the_precision_of_training_it_is_right_too(index):
     task, model = made(*CASES[index][0], dtype=torch.float32)
@@ -154,6 +159,11 @@ def test_in_the_precision_of_training_it_is_right_too(index):
         ((*COPY, "model=orthogonal_rnn", "model.hidden_size=30"), "model.hidden_size ≥ 31"),
         ((*PARITY, "model=deltanet"), "model.eigenvalues=[-1,1]"),
         ((*PARITY, "model=mingru"), "model.eigenvalues=[-1,1]"),
+        ((*PARITY, "model=mamba"), "model.eigenvalues=[-1,1]"),
+        ((*PARITY, "model=mamba2"), "model.eigenvalues=[-1,1]"),
+        ((*PARITY, "model=linear_attention", "model.normaliser=none"), "model.eigenvalues=[-1,1]"),
+        (("task=adding", "model=rnn"), "model.cell=relu"),
+        (("task=group_word", "model=mamba", DELTA[1]), "two states that alternate"),
         ((*PARITY, *DELTA, "model.feature_map=elu"), "model.feature_map=unit"),
         ((*PARITY, *DELTA, "task.tied=true"), "task.tied=false"),
         ((*PARITY, *DELTA, "model.hidden_size=4"), "model.hidden_size ≥ 6, got 4"),

@@ -12,6 +12,7 @@ the machine (`seq2seq.theory.machines`) that a task asks for:
                        by an orthogonal matrix, made of reflections I − 2kkᵀ by as many writes of
                        the delta rule (Grazzi et al. 2025, theorem 3; Siems et al. 2025), or by a
                        sign, which a gate of range [−1, 1] can be (Sarrof, Veitsman and Hahn 2024).
+    sum                a ReLU unit that is u where the mark is 1, and another that adds it up.
     dictionary         β = 1 and orthonormal keys: the delta rule replaces the value of a key
                        exactly (Schlag, Irie and Schmidhuber 2021, sec. 3).
 
@@ -24,15 +25,16 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from seq2seq.models.constructions import dictionary, products, registers, units
+from seq2seq.models.constructions import dictionary, products, registers, signs, units
 from seq2seq.models.constructions.assign import NoConstruction as NoConstruction
+from seq2seq.models.mamba import Mamba
 from seq2seq.models.matrix_state import MatrixState
 from seq2seq.models.minimal import MinimalRNN
 from seq2seq.models.orthogonal import OrthogonalRNN
 from seq2seq.models.rnn import RNN
 from seq2seq.models.tcn import TCN
 from seq2seq.models.token import TokenModel
-from seq2seq.theory.machines import Automaton, Delay, Dictionary, Machine, Taps
+from seq2seq.theory.machines import Automaton, Delay, Dictionary, Machine, MarkedSum, Taps
 
 #: By model and machine.
 CONSTRUCTIONS: dict[tuple[type, type], Callable[..., None]] = {
@@ -44,7 +46,9 @@ CONSTRUCTIONS: dict[tuple[type, type], Callable[..., None]] = {
     (OrthogonalRNN, Delay): registers.delay_of_orthogonal,
     (MatrixState, Automaton): products.automaton_of_matrix,
     (MatrixState, Dictionary): dictionary.dictionary_of_matrix,
-    (MinimalRNN, Automaton): products.automaton_of_minimal,
+    (MinimalRNN, Automaton): signs.sign_of_minimal,
+    (Mamba, Automaton): signs.sign_of_mamba,
+    (RNN, MarkedSum): registers.sum_of_rnn,
 }
 
 

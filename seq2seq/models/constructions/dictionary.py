@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from seq2seq.models.constructions.assign import SATURATED, assign, need, only
-from seq2seq.models.constructions.stream import Stream, added_by, matrix_mixer
+from seq2seq.models.constructions.stream import Stream, added_by, delta_rule, matrix_mixer
 from seq2seq.models.matrix_state import MatrixMixer, MatrixState
 from seq2seq.models.token import TokenModel
 from seq2seq.theory.machines import Dictionary
@@ -32,6 +32,7 @@ def dictionary_of_matrix(model: TokenModel, inner: MatrixState, machine: Diction
     stream = Stream(model, inner, codes, d)
     constant, of_values = stream.reader[-1], stream.reader[count:-1]
     mixer, rows = matrix_mixer(stream, constant)
+    delta_rule(mixer)
     assert mixer.convolution is not None
     assign(rows["q"][:count], QUERY * stream.reader[:count])
     assign(rows["k"][0, :count], KEY * stream.reader[:count])

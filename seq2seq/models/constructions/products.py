@@ -1,14 +1,13 @@
-"""Automata whose state is a product of matrices, or of signs."""
+"""Automata whose state is a product of matrices."""
 
 from typing import Any
 
 import numpy as np
-import torch
 
 from seq2seq.models.constructions.assign import LONG, SATURATED, assign, need, only
-from seq2seq.models.constructions.stream import Stream, added_by, matrix_mixer
+from seq2seq.models.constructions.signs import sign_of_matrix
+from seq2seq.models.constructions.stream import Stream, added_by, delta_rule, matrix_mixer
 from seq2seq.models.matrix_state import MatrixMixer, MatrixState
-from seq2seq.models.minimal import MinimalMixer, MinimalRNN
 from seq2seq.models.token import TokenModel
 from seq2seq.theory import groups
 from seq2seq.theory.machines import Automaton
@@ -16,10 +15,13 @@ from seq2seq.theory.machines import Automaton
 
 def automaton_of_matrix(model: TokenModel, inner: MatrixState, machine: Automaton) -> None:
     """S = I − M in the first head; a token's matrix as reflections, v = k and β = 2 for each."""
-    only(machine.matrices is not None, "a token to act as an orthogonal matrix")
-    assert machine.matrices is not None
     first = inner.layers[0].mixer
     assert isinstance(first, MatrixMixer)
+    if not first.delta:
+        sign_of_matrix(model, inner, machine)
+        return
+    only(machine.matrices is not None, "a token to act as an orthogonal matrix")
+    assert machine.matrices is not None
     d = machine.matrices.shape[-1]
     _, K, V = first.sizes
     n = first.writes
@@ -38,6 +40,7 @@ def automaton_of_matrix(model: TokenModel, inner: MatrixState, machine: Automato
     key_readers, used_readers = stream.reader[: n * d].reshape(n, d, -1), stream.reader[n * d : -1]
     constant = stream.reader[-1]
     mixer, rows = matrix_mixer(stream, constant)
+    delta_rule(mixer)
     states = machine.states()
     query = _generic(states)
     assign(rows["q"][:d], LONG * query[:, None] * constant)
@@ -68,23 +71,3 @@ def _generic(states: Any) -> Any:
         return -float(near.max())
 
     return max(draws, key=least)
-
-
-def automaton_of_minimal(model: TokenModel, inner: MinimalRNN, machine: Automaton) -> None:
-    """h = (1 − M)/2 for a sign M: a token that turns it has a = −1 and writes 1, others a = 1."""
-    matrices = machine.matrices
-    only(matrices is not None and matrices.shape[-1] == 1, "a task of two states that alternate")
-    assert matrices is not None
-    turns = (matrices[:, 0] < 0).astype(float)
-    stream = Stream(model, inner, np.hstack([turns, np.ones_like(turns)]), 1)
-    mixer = stream.block.mixer
-    assert isinstance(mixer, MinimalMixer)
-    only(mixer.negative, "model.eigenvalues=[-1,1]")
-    logit = SATURATED * (2 * stream.reader[0] - stream.reader[1])
-    signs = (-1, 1) if mixer.cell == "lstm" else (1,)
-    for gate, sign in enumerate(signs):
-        assign(mixer.gates.weight[gate * mixer.state_dim], sign * logit)
-    mixer.input.bias[0] = 0.5 if mixer.candidate == "positive" else 1.0
-    assign(mixer.mixing.weight[:, 0], stream.writer[:, 0])
-    h = torch.as_tensor((1 - machine.states()[:, 0]) / 2).to(mixer.mixing.weight)
-    stream.tell(h * mixer.mixing.weight[:, 0], np.arange(len(h)))

@@ -1,4 +1,4 @@
-"""Shift registers: cells of which each takes over the one before."""
+"""Shift registers, cells of which each takes over the one before, and sums."""
 
 import numpy as np
 from scipy.linalg import logm
@@ -11,7 +11,7 @@ from seq2seq.models.orthogonal import OrthogonalCell, OrthogonalRNN
 from seq2seq.models.rnn import RNN
 from seq2seq.models.tcn import TCN
 from seq2seq.models.token import TokenModel
-from seq2seq.theory.machines import Delay, Taps
+from seq2seq.theory.machines import Delay, MarkedSum, Taps
 
 
 def _codes(model: TokenModel, machine: Delay) -> None:
@@ -55,6 +55,19 @@ def taps_of_rnn(model: nn.Module, rnn: RNN, machine: Taps) -> None:
     assign(rnn.readout.weight[:, :count], weights)
     if rnn.cell == "relu":
         assign(rnn.readout.weight[:, count : 2 * count], -weights)
+
+
+def sum_of_rnn(model: nn.Module, rnn: RNN, machine: MarkedSum) -> None:
+    """h_0 = relu(u + m − 1), which is m u, and h_1 the sum of all former ones."""
+    only(rnn.cell == "relu", "model.cell=relu")
+    H = rnn.hidden_size
+    need("model.hidden_size", H, 2)
+    inputs, recurrent, bias = np.zeros((H, 2)), np.zeros((H, H)), np.zeros(H)
+    inputs[0], bias[0] = 1.0, -1.0
+    recurrent[1, :2] = 1.0
+    layer(rnn, 0, inputs, recurrent, bias)
+    pass_on(rnn, 1.0)
+    rnn.readout.weight[:, :2] = 1.0
 
 
 def delay_of_rnn(model: TokenModel, rnn: RNN, machine: Delay) -> None:

@@ -68,19 +68,14 @@ class Stream:
 
 
 def matrix_mixer(stream: Stream, constant: Any) -> tuple[MatrixMixer, dict[str, Tensor]]:
-    """The first mixer, which forgets nothing; the rows of its map, of the first head, by name."""
+    """The first mixer, whose output gate is open; the rows of its map, of the first head, by name.
+
+    Args:
+        constant: by which it reads what all tokens have.
+    """
     mixer = stream.block.mixer
     assert isinstance(mixer, MatrixMixer)
-    only(mixer.delta, "model.delta=true")
-    only(mixer.feature_map == "unit", "model.feature_map=unit")
     only(mixer.normaliser == "none", "model.normaliser=none")
-    only(mixer.gate in ("none", "head", "channel"), "model.gate=none, head or channel")
-    if mixer.gate == "head":
-        mixer.step_bias.fill_(-SATURATED)
-    elif mixer.gate == "channel":
-        last = mixer.fading[-1]
-        assert isinstance(last, nn.Linear)
-        last.bias.fill_(SATURATED)
     if isinstance(mixer.norm, nn.RMSNorm):
         mixer.norm.weight.fill_(1.0)
     if mixer.output is not None:
@@ -91,10 +86,24 @@ def matrix_mixer(stream: Stream, constant: Any) -> tuple[MatrixMixer, dict[str, 
         "q": q.unflatten(0, (mixer.key_heads, K))[0],
         "k": k.unflatten(0, (mixer.writes, mixer.key_heads, K))[:, 0],
         "v": v.unflatten(0, (mixer.writes, H, V))[:, 0],
-        "strength": mixer.strength.weight.unflatten(0, (mixer.writes, H))[:, 0],
         "out": mixer.mixing.weight.unflatten(1, (H, V))[:, 0],
     }
+    if mixer.delta:
+        rows["strength"] = mixer.strength.weight.unflatten(0, (mixer.writes, H))[:, 0]
     return mixer, rows
+
+
+def delta_rule(mixer: MatrixMixer) -> None:
+    """Let nothing fade but what is written over."""
+    only(mixer.delta, "model.delta=true")
+    only(mixer.feature_map == "unit", "model.feature_map=unit")
+    only(mixer.gate in ("none", "head", "channel"), "model.gate=none, head or channel")
+    if mixer.gate == "head":
+        mixer.step_bias.fill_(-SATURATED)
+    elif mixer.gate == "channel":
+        last = mixer.fading[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias.fill_(SATURATED)
 
 
 def added_by(stream: Stream, mixer: MatrixMixer, read: Any) -> Tensor:
