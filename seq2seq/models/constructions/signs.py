@@ -1,6 +1,6 @@
 """Automata of two states that alternate, h = 0 and 1: a token that turns them has a = −1.
 
-It writes what h is from the state 0 on, h_t = −h_{t−1} + 1; all others have a = 1 and write nothing.
+It writes 1, so that h_t = 1 − h_{t−1} from the state 0 on; others have a = 1 and write nothing.
 """
 
 from typing import Any
@@ -88,7 +88,7 @@ def sign_of_matrix(model: TokenModel, inner: MatrixState, machine: Automaton) ->
 
 
 def sign_of_mamba(model: TokenModel, inner: Mamba, machine: Automaton) -> None:
-    """a = 2 exp(−Δ) − 1 with a step Δ of `SATURATED` or 0, in the first channel; the second turns."""
+    """a = 2 exp(−Δ) − 1 in the first channel, its step Δ, `SATURATED` or 0, told by the second."""
     stream = Turns(model, inner, machine)
     mixer = stream.block.mixer
     assert isinstance(mixer, MambaMixer)
