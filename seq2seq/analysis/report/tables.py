@@ -272,7 +272,8 @@ def existences(cells: Sequence[Unsolved]) -> Table:
     """Whether a solution exists where runs failed."""
     return Table(
         "unsolved",
-        "Where runs failed: whether a model of that shape could have reached the target. "
+        "Where runs missed their target, or stayed on their plateau: whether a model of that "
+        "shape could have done it. "
         "Impossible: a bound excludes it. Exists but was not found: weights are known that do. "
         "Statements on unbounded length decide nothing for the lengths of these runs.",
         ("setting", "solved", "a solution", "why"),
