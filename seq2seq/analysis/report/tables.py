@@ -54,13 +54,14 @@ class Table:
     def latex(self) -> str:
         """As a paper has it, with the rules of the package booktabs."""
         lines = [" & ".join(map(_latex, row)) + r" \\" for row in (self.columns, *self.rows)]
+        others = (r"p{.5\linewidth}" if column == "why" else "r" for column in self.columns[1:])
         return "\n".join(
             [
                 r"\begin{table}",
                 r"\centering",
                 rf"\caption{{{_latex(self.caption)}}}",
                 rf"\label{{tab:{self.name}}}",
-                rf"\begin{{tabular}}{{l{'r' * (len(self.columns) - 1)}}}",
+                rf"\begin{{tabular}}{{l{''.join(others)}}}",
                 r"\toprule",
                 lines[0],
                 r"\midrule",
