@@ -16,7 +16,7 @@ from seq2seq.models.standardized import Standardized
 from seq2seq.models.token import TokenModel
 from seq2seq.module import SequenceModule
 from seq2seq.runs import Run, load_checkpoint, load_weights
-from seq2seq.runs.start import source, weights
+from seq2seq.runs.start import CONSTRUCTION, source, weights
 from seq2seq.schema import ConfigError
 from seq2seq.seeds import stream_seed
 
@@ -52,7 +52,7 @@ def build(
     No data are drawn.
 
     The parameters come from their own stream of `seed`, whatever else has drawn before, or, without
-    a `folder`, from the run that `init_from` names. A model of text needs the size of its
+    a `folder`, from what `init_from` names. A model of text needs the size of its
     vocabulary: what the task has stored in `folder`, that of a run, or else that of the corpus,
     which is read for it.
 
@@ -64,7 +64,7 @@ def build(
         torch.default_generator.manual_seed(stream_seed(cfg.seed, "initialisation"))
         model = build_model(cfg.model, task)
     if folder is None and cfg.get("init_from"):
-        _start(model, cfg)
+        _start(model, cfg, task)
     task.contiguous = task.reads_on and getattr(model, "carries_state", False) is True
     with refusing("objective"):
         objective = instantiate(cfg.objective)
@@ -88,8 +88,16 @@ def build(
     return task, module
 
 
-def _start(model: nn.Module, cfg: DictConfig) -> None:
-    """Take over the weights of the run that `init_from` names."""
+def _start(model: nn.Module, cfg: DictConfig, task: Any) -> None:
+    """Take over the weights of the run that `init_from` names, or those set by hand."""
+    if cfg.init_from == CONSTRUCTION:
+        from seq2seq.models.constructions import NoConstruction, construct
+
+        try:
+            construct(model, task.machine)
+        except NoConstruction as error:
+            raise ConfigError(f"init_from={CONSTRUCTION}: {error}; or leave it out") from None
+        return
     found = source(str(cfg.init_from), cfg.paths.outputs)
     try:
         _fill(model, weights(found), found.folder)

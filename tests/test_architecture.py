@@ -16,7 +16,7 @@ ALLOWED = {
     **{part: set() for part in GROUND},
     "theory": set(),
     "tasks": {"theory"},
-    "models": set(),
+    "models": {"theory"},
     "history": set(),
     "module": {"history"},
     "objective": {"theory", "models"},
@@ -29,7 +29,7 @@ ALLOWED = {
     "footprint": {"schema", "build"},
     "evaluate": {"schema", "runs", "build", "module"},
     "generate": {"runs", "build", "models", "tasks"},
-    "analysis": {"runs", "build", "theory", "models", "results"},
+    "analysis": {"schema", "runs", "build", "theory", "models", "results"},
     "pretrained": {"schema", "runs", "build", "tasks", "models"},
     "callbacks": {"runs", "history", "analysis", "models", "evaluate"},
     "training": {

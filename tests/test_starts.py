@@ -9,6 +9,7 @@ import torch
 from seq2seq import train
 from seq2seq.batched import train_all
 from seq2seq.build import load_model
+from seq2seq.evaluate import evaluate
 from seq2seq.runs import run_folder, trajectory_hash
 from seq2seq.tasks import MQAR, Adding, Parity
 from seq2seq.training import configure
@@ -19,6 +20,8 @@ SMALL = [
     *("trainer.max_steps=12", "trainer.val_check_interval=6", "logger=none"),
     *("callbacks.figures=null", "callbacks.progress=null"),
 ]
+
+MONITOR = "callbacks.stop_at_target.monitor=val/accuracy"
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,25 @@ def test_weights_that_are_not_there_or_do_not_fit_are_refused_in_one_line(
     done = shell.run(shell.TRAIN, *SMALL, f"init_from='{first.folder}'", given, cwd=tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert message in done.stderr
+    assert not [*tmp_path.iterdir()]
+
+
+BY_HAND = ["init_from=construction", "optimizer.lr=1e-30", "trainer.max_steps=1"]
+
+
+def test_training_starts_from_weights_set_by_hand(tmp_path):
+    given = [*SMALL, *BY_HAND, "model.hidden_size=5", f"paths.outputs={tmp_path}"]
+    run = train([*given, "callbacks.stop_at_target.target=1", MONITOR])
+    assert (run.result["test/accuracy"], run.result["success"]) == (1, True)
+    assert evaluate(run, ["task.length=500"])["test/accuracy"] == 1
+    cfgs = [configure(given), configure([*SMALL, *BY_HAND[1:], "model.hidden_size=5"])]
+    assert len({trajectory_hash(cfg) for cfg in cfgs}) == 2
+
+
+def test_where_no_weights_are_known_it_is_refused_in_one_line(tmp_path):
+    done = shell.run(shell.TRAIN, *SMALL, *BY_HAND, cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "init_from=construction: the construction needs model.hidden_size ≥ 5" in done.stderr
     assert not [*tmp_path.iterdir()]
 
 

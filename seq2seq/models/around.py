@@ -61,5 +61,21 @@ class Around(SequenceModel):
         return getattr(self.model, "receptive_field", None)
 
     @property
+    def is_linear(self) -> bool:
+        return getattr(self.model, "is_linear", False)
+
+    @property
+    def has_nonnegative_eigenvalues(self) -> bool:
+        return getattr(self.model, "has_nonnegative_eigenvalues", False)
+
+    @property
+    def is_diagonal(self) -> bool:
+        return getattr(self.model, "is_diagonal", False)
+
+    @property
+    def num_layers(self) -> int:  # type: ignore[override]
+        return getattr(self.model, "num_layers", 1)
+
+    @property
     def state_size(self) -> int | None:
         return getattr(self.model, "state_size", None)

@@ -1,11 +1,72 @@
 """Coupled oscillators as a recurrent network."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from seq2seq import checks
+from seq2seq.models.batching import members_first
 from seq2seq.models.mixer import Cell, LayeredRNN
 from seq2seq.models.model import State
+
+
+class OscillatorScan(torch.autograd.Function):
+    """The steps of `CoRNN`, given V x + b of all times.
+
+    These, (time, members, batch, n), the weights of (z, y) (members, n, 2n), and (z, y) before,
+    (members, batch, 2n) -> (z, y) and the forces tanh(…) of all times.
+    """
+
+    @staticmethod
+    def forward(
+        u: Tensor, weight: Tensor, before: Tensor, dt: float, gamma: float, epsilon: float
+    ) -> tuple[Tensor, Tensor]:
+        states, forces = u.new_empty(*u.shape[:-1], 2 * u.shape[-1]), torch.empty_like(u)
+        for u_t, state, force in zip(u, states, forces, strict=True):
+            torch.baddbmm(u_t, before, weight.mT, out=force).tanh_()
+            z, y = before.chunk(2, -1)
+            z_t, y_t = state.chunk(2, -1)
+            torch.mul(z, 1 - dt * epsilon, out=z_t).add_(y, alpha=-dt * gamma)
+            z_t.add_(force, alpha=dt)
+            torch.add(y, z_t, alpha=dt, out=y_t)
+            before = state
+        return states, forces
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        _, weight, before, *ctx.constants = inputs
+        ctx.save_for_backward(weight, before, *output)
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dstates: Tensor, _: Any) -> Any:
+        weight, before, states, forces = ctx.saved_tensors
+        dt, gamma, epsilon = ctx.constants
+        slopes = (1 - forces * forces).mul_(dt)  # of z by what is inside tanh
+        later = torch.zeros_like(before)
+        gz, gy = later.chunk(2, -1)
+        for t in range(len(states) - 1, -1, -1):
+            later += dstates[t]
+            gz.add_(gy, alpha=dt)
+            slopes[t].mul_(gz)
+            gy.add_(gz, alpha=-dt * gamma)
+            gz.mul_(1 - dt * epsilon)
+            later.baddbmm_(slopes[t], weight)
+        earlier = torch.cat([before[None], states[:-1]])
+        rows, columns = (part.transpose(0, 1).flatten(1, 2) for part in (slopes, earlier))
+        return slopes, torch.bmm(rows.mT, columns), later, None, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
+        """More members."""
+        u, weight, before, *constants = members_first(info, in_dims, arguments)
+        members = before.shape[1]
+        u = u.transpose(0, 1).flatten(1, 2)
+        found = OscillatorScan.apply(u, weight.flatten(0, 1), before.flatten(0, 1), *constants)
+        return tuple(part.unflatten(1, (-1, members)) for part in found), (1, 1)
 
 
 class CoupledCell(Cell):
@@ -28,14 +89,11 @@ class CoupledCell(Cell):
         if state is None:
             state = self.initial_state(x.shape[1], x.device, x.dtype)
         y, z = state.chunk(2, -1)
-        of_z, of_y = self.recurrent.mT.chunk(2)
-        visited = []
-        for u in self.input(x).unbind(0):
-            force = torch.addmm(torch.addmm(u, z, of_z), y, of_y).tanh()
-            z = z + self.dt * (force - self.gamma * y - self.epsilon * z)
-            y = y + self.dt * z
-            visited.append(y)
-        return torch.stack(visited), torch.cat([y, z], -1)
+        joint = torch.cat([z, y], -1)
+        u, constants = self.input(x)[:, None], (self.dt, self.gamma, self.epsilon)
+        states, _ = OscillatorScan.apply(u, self.recurrent[None], joint[None], *constants)
+        z, y = states[:, 0].chunk(2, -1)
+        return y, torch.cat([y[-1], z[-1]], -1)
 
     def initial_state(self, batch_size: int, device: torch.device, dtype: torch.dtype) -> State:
         return torch.zeros(batch_size, 2 * self.hidden_size, device=device, dtype=dtype)

@@ -91,6 +91,8 @@ class DiagonalRNN(StateSpaceModel):
     with a complex spectrum, rates the parameterisation cannot reach, and sizes out of range.
     """
 
+    start = ("min_decay", "max_decay", "max_frequency")
+
     def __init__(
         self,
         input_dim: int,
@@ -137,6 +139,10 @@ class DiagonalRNN(StateSpaceModel):
             return self.forward
         closed = self.responses if self.has_kernel else None
         return superposed(self.forward, self.hidden_size, closed)
+
+    @property
+    def is_linear(self) -> bool:
+        return self.activation == "linear"
 
     @property
     def has_kernel(self) -> bool:

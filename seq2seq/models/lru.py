@@ -75,6 +75,8 @@ class LRU(BlockModel):
     dropout out of range, and radii that the parameterisation cannot reach.
     """
 
+    start = ("min_radius", "max_radius", "max_phase")
+
     def __init__(
         self,
         input_dim: int,

@@ -93,6 +93,11 @@ class MatrixMixer(Recurrence):
         self.gate, self.delta, self.writes, self.negative = gate, delta, householders, negative
         self.feature_map, self.normaliser = feature_map, normaliser
         self.output_gate, self.rotation = output_gate, rotation
+        # A product of two matrices without negative eigenvalues, both symmetric, has none either.
+        factors = delta * householders + (gate != "none")
+        short = not delta or (feature_map == "unit" and factors <= 2)
+        self.has_nonnegative_eigenvalues = not negative and not rotation and short
+        self.is_diagonal = not delta and not conv
         self.key_heads = 1 if shared_keys else num_heads
         inner = num_heads * value_dim
         self.widths = [self.key_heads * key_dim, self.key_heads * key_dim * householders]
@@ -148,7 +153,7 @@ class MatrixMixer(Recurrence):
                 o = o / (total + SMALL)
         if self.skip is not None:
             o = o + self.skip[:, None] * v[self.writes - 1 :: self.writes]
-        return self.mixing(self._shape(o, x)), (queue, S, *m)
+        return self.mixing(self.normed(o, x)), (queue, S, *m)
 
     def _read(self, x: Tensor, queue: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """q (time, batch, heads, K), and k and v for every write, in order; the next queue."""
@@ -200,7 +205,7 @@ class MatrixMixer(Recurrence):
         theta = angles(t, self.sizes[1])[:, None, None]
         return rotate(x, theta.cos().to(x.dtype), theta.sin().to(x.dtype))
 
-    def _shape(self, o: Tensor, x: Tensor) -> Tensor:
+    def normed(self, o: Tensor, x: Tensor) -> Tensor:
         """What the heads read, normalised and gated: (time, batch, heads·V)."""
         if self.output is None:
             return self.norm(o).flatten(-2)

@@ -49,6 +49,10 @@ class Mixer(nn.Module, ABC):
 class Recurrence(Mixer):
     """A mixer whose state has a fixed size."""
 
+    #: As in `SequenceModel`.
+    has_nonnegative_eigenvalues = False
+    is_diagonal = False
+
     @abstractmethod
     def spectrum(self, x: Tensor) -> Tensor:
         """The eigenvalues of each time's transition: (time, batch, width) -> (time, batch, n)."""
@@ -153,6 +157,17 @@ class MixerStack(SequenceModel):
 
 class MixerModel(MixerStack, RecurrentModel):
     """Residual blocks whose mixers have states of fixed size."""
+
+    @property
+    def has_nonnegative_eigenvalues(self) -> bool:
+        return all(mixer.has_nonnegative_eigenvalues for mixer in self._recurrences())
+
+    @property
+    def is_diagonal(self) -> bool:
+        return all(mixer.is_diagonal for mixer in self._recurrences())
+
+    def _recurrences(self) -> list[Recurrence]:
+        return [module for module in self.modules() if isinstance(module, Recurrence)]
 
     @torch.no_grad()
     def spectra(self, x: Tensor) -> list[Tensor]:

@@ -32,6 +32,9 @@ class SequenceModel(nn.Module, ABC):
     #: Whether `forward` takes a state, and with `return_state` returns the last one.
     carries_state: bool = False
 
+    #: Arguments that set where training starts and nothing else.
+    start: tuple[str, ...] = ()
+
     input_dim: int
     output_dim: int
     hidden_size: int
@@ -60,6 +63,27 @@ class SequenceModel(nn.Module, ABC):
     def receptive_field(self) -> int | None:
         """All inputs, unless a model says otherwise."""
         return None
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the outputs are linear in the inputs, but for a constant."""
+        return False
+
+    @property
+    def has_nonnegative_eigenvalues(self) -> bool:
+        """Whether the state is advanced by matrices whose eigenvalues are real and not negative.
+
+        They may depend on the inputs but not on the state: h_t = A(x_t) h_{t−1} + b(x_t).
+        """
+        return False
+
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether these matrices are diagonal, or would be in a basis that is always the same.
+
+        A convolution before them, which has a memory of its own, counts as what is not.
+        """
+        return False
 
     @property
     def state_size(self) -> int | None:

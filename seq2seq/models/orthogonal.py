@@ -142,6 +142,8 @@ class OrthogonalRNN(LayeredRNN):
 
     title = "orthogonal RNN"
 
+    start = ("max_phase",)
+
     def __init__(
         self,
         input_dim: int,

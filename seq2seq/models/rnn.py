@@ -74,6 +74,8 @@ class RNN(RecurrentModel):
     range.
     """
 
+    start = ("initialisation", "gain")
+
     def __init__(
         self,
         input_dim: int,
@@ -163,6 +165,10 @@ class RNN(RecurrentModel):
             return run_network(network, x, *self.readout.parameters(), *weights)
 
         return superposed(forward, self.hidden_size) if self.cell == "linear" else forward
+
+    @property
+    def is_linear(self) -> bool:
+        return self.cell == "linear"
 
     @property
     def has_kernel(self) -> bool:

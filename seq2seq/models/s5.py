@@ -116,6 +116,8 @@ class S5(BlockModel):
     in order, an unknown parameterisation, and sizes or dropout out of range.
     """
 
+    start = ("dt_min", "dt_max")
+
     def __init__(
         self,
         input_dim: int,

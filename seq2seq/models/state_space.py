@@ -170,6 +170,14 @@ class StateSpaceModel(RecurrentModel):
     def _layers(self) -> list[Layer]:
         return [layer for layer in self.layers if isinstance(layer, Layer)]
 
+    @property
+    def has_nonnegative_eigenvalues(self) -> bool:
+        return not any(layer.logarithms().is_complex() for layer in self._layers())
+
+    @property
+    def is_diagonal(self) -> bool:
+        return True
+
     def eigenvalues(self) -> list[Tensor]:
         """With the conjugates that real arithmetic leaves unsaid."""
         found = [layer.logarithms().detach().flatten().exp() for layer in self._layers()]

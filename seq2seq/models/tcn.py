@@ -132,6 +132,10 @@ class TCN(SequenceModel):
         return [module for module in self.modules() if isinstance(module, CausalConvolution)]
 
     @property
+    def is_linear(self) -> bool:
+        return isinstance(self.activation, nn.Identity)
+
+    @property
     def receptive_field(self) -> int:
         """1 + the delays of all convolutions in line."""
         return 1 + sum(convolution.delay for convolution in self._convolutions())

@@ -1,4 +1,4 @@
-"""The run that another one starts from: `init_from`."""
+"""What a run starts from: `init_from`, another run or weights set by hand."""
 
 import functools
 import hashlib
@@ -9,6 +9,9 @@ from typing import Any
 from seq2seq.errors import ConfigError
 from seq2seq.files import place
 from seq2seq.runs.folder import Run, checkpoint_step, load_checkpoint, load_weights
+
+#: What `init_from` says for weights set by hand, `seq2seq.models.constructions`.
+CONSTRUCTION = "construction"
 
 
 def source(text: str, outputs: str) -> Run:
@@ -48,7 +51,12 @@ def weights(run: Run) -> dict[str, Any]:
 
 
 def weights_hash(text: str, outputs: str) -> str | None:
-    """The SHA-256 of what `weights` gives; None where that fails, which the build says."""
+    """The SHA-256 of what `weights` gives; None where that fails, which the build says.
+
+    Weights set by hand follow from the rest of the config.
+    """
+    if text == CONSTRUCTION:
+        return CONSTRUCTION
     try:
         run = source(text, outputs)
         files = [run.weights] if run.weights.exists() else run.checkpoints

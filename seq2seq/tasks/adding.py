@@ -8,6 +8,7 @@ from torch import Tensor
 
 from seq2seq import checks
 from seq2seq.tasks.task import AskedLast, GeneratedTask
+from seq2seq.theory.machines import MarkedSum
 
 
 @dataclass(eq=False)
@@ -66,3 +67,7 @@ class Adding(AskedLast, GeneratedTask):
     @property
     def memory(self) -> int:
         return self.length - 1
+
+    @property
+    def machine(self) -> MarkedSum:
+        return MarkedSum()

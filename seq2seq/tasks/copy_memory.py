@@ -4,12 +4,15 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq import checks
 from seq2seq.tasks.token import IGNORED, Guess, TokenTask
+from seq2seq.theory import limits
+from seq2seq.theory.machines import Delay
 
 
 @dataclass(eq=False)
@@ -68,3 +71,19 @@ class CopyMemory(TokenTask):
     @property
     def memory(self) -> int:
         return self.T + self.S
+
+    @property
+    def machine(self) -> Delay:
+        return Delay(self.memory, np.arange(self.A + 1), self.vocabulary_size)
+
+    def best_within(self, window: int) -> dict[str, float]:
+        """Whoever does not see the symbols guesses them."""
+        return {} if window > self.memory else self.best(self.guesses["memoryless"])
+
+    def best_with_bits(self, bits: float) -> dict[str, float]:
+        entropy = self.S * math.log2(self.A)
+        loss, accuracy = limits.least_losses(self.S, self.A, entropy, bits)
+        share = self.S / self.length if self.supervise == "all" else 1.0
+        if bits >= entropy:
+            return {}
+        return self.best(Guess(share * loss, 1 - share + share * accuracy))

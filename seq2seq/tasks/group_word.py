@@ -10,6 +10,7 @@ from torch import Tensor
 from seq2seq import checks
 from seq2seq.tasks.token import IGNORED, PrefixTask
 from seq2seq.theory import groups
+from seq2seq.theory.machines import Automaton
 
 
 @dataclass(eq=False)
@@ -86,6 +87,17 @@ class GroupWord(PrefixTask):
         x = torch.cat([x[..., None], x.new_full(rest, len(self.elements))], -1)
         y = torch.cat([y.new_full(rest, IGNORED), y[..., None]], -1)
         return x.flatten(1), y.flatten(1)
+
+    @property
+    def mixes(self) -> bool:
+        return self.tokens == 1 and len(self.drawn) == len(self.elements)
+
+    @property
+    def machine(self) -> Automaton:
+        """The group by its table; tokens that are never drawn, blank or BOS leave it as it is."""
+        tokens = np.zeros(self.vocabulary_size, int)
+        tokens[self.drawn] = self.drawn
+        return Automaton(self.table[tokens], groups.representation(self.elements)[tokens])
 
     def joint(self, shares: np.ndarray) -> np.ndarray:
         order, chance = len(self.elements), 1 / len(self.drawn)

@@ -13,6 +13,14 @@ from seq2seq import checks
 from seq2seq.tasks.inputs import InputProcess
 from seq2seq.tasks.task import DrivenTask
 from seq2seq.theory import kernels, predictors
+from seq2seq.theory.bounds import order_bound
+from seq2seq.theory.machines import Taps
+
+#: Lags whose Hankel matrices are looked at for how many states a kernel needs.
+MOST_LAGS = 256
+
+#: Time steps up to which a window's bound is worked out, in the square of them.
+MOST_STEPS = 1024
 
 #: The share of Σρ² beyond `memory`: what a model loses, under white input, that sees no further.
 NEGLIGIBLE = 1e-6
@@ -71,6 +79,41 @@ class LinearTask(DrivenTask):
         beyond = self._kernel.square().flip(0).cumsum(0).flip(0)
         return int((beyond > NEGLIGIBLE * beyond[0]).sum()) - 1
 
+    @property
+    def machine(self) -> Taps:
+        """Up to the last lag at which ρ is not zero, channel by channel."""
+        taps = np.trim_zeros(self._kernel.numpy(), "b")
+        return Taps(taps[:, None, None] * np.eye(self.channels))
+
+    def best_within(self, window: int) -> dict[str, float]:
+        """By the variance of y_t given these inputs and t, as they are Gaussian or independent.
+
+        Nothing is said of horizons of more than `MOST_STEPS`, nor where inputs are so smooth that
+        rounding hides what their differences tell.
+        """
+        if window >= len(self.machine.weights) or self.length > MOST_STEPS:
+            return {}
+        c, rho = self.input.covariance(self.length).numpy(), self._kernel.numpy()
+        seen, unseen = slice(window), slice(window, None)
+        if np.linalg.cond(c[seen, seen]) > 1 / predictors.RCOND:
+            return {}
+        told = c[unseen, seen] @ np.linalg.solve(c[seen, seen], c[seen, unseen])
+        terms = (c[unseen, unseen] - told) * np.outer(rho[unseen], rho[unseen])
+        at_each_time = terms.cumsum(0).cumsum(1).diagonal()  # y_t has no lags beyond t
+        loss = max(float(at_each_time.sum()), 0.0) / self.length
+        return {"loss": loss, "nmse": loss / self._moments().power}
+
+    def best_with_states(self, states: int) -> dict[str, float]:
+        """By the Hankel spectrum of ρ (`bounds.order_bound`), for one channel of white input."""
+        correlation = self.input.autocovariance(self.length)
+        if self.channels > 1 or correlation[1:].any():
+            return {}
+        rho, weights = self._kernel.numpy(), 1 - np.arange(self.length) / self.length
+        energy = float(weights @ rho**2)
+        first = slice(min(2 * len(self.machine.weights), MOST_LAGS))  # later errors add to these
+        least = _order_bound(rho[first].tobytes(), weights[first].tobytes(), states)
+        return {"loss": least * float(correlation[0]), "nmse": least / energy}
+
     def reference_losses(self) -> dict[str, float]:
         """Exact mean squared errors of `zero`, `memoryless` and `taps_<m>`, zero start included."""
         return dict(_tap_losses(self._kernel.numpy().tobytes(), self.input, self.length))
@@ -119,3 +162,8 @@ def _tap_losses(kernel: bytes, process: InputProcess, length: int) -> dict[str, 
     """The runs of a sweep that differ only in their seeds share this, as it takes many a step."""
     moments = predictors.kernel_moments(np.frombuffer(kernel), process.autocovariance(length))
     return predictors.tap_losses(moments)
+
+
+@functools.lru_cache(maxsize=64)
+def _order_bound(kernel: bytes, weights: bytes, states: int) -> float:
+    return order_bound(np.frombuffer(kernel), states, np.frombuffer(weights))

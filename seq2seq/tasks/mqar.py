@@ -1,13 +1,16 @@
 """Multi-query associative recall."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from seq2seq import checks
 from seq2seq.tasks.token import IGNORED, Guess, TokenTask, among, rarely, uniform
+from seq2seq.theory.machines import Dictionary
 
 
 @dataclass(eq=False)
@@ -132,6 +135,22 @@ class MQAR(TokenTask):
     @property
     def independent(self) -> bool:
         return not self.distinct and self.supervise == "answer"
+
+    @property
+    def machine(self) -> Dictionary | None:
+        """Where a key that stands in the context is not to be told from a query, none is known."""
+        again = self.passes > 1 or self.overwritten > 0 or self.fillers != "blank"
+        if self.fillers == "colliding" or (self.supervise == "all" and again):
+            return None
+        keys, values = np.arange(1, self.V // 2), np.arange(self.V // 2, self.V)
+        return Dictionary(keys, values, self.vocabulary_size)
+
+    def best_with_bits(self, bits: float) -> dict[str, float]:
+        """The values of K keys, which are asked for after all pairs."""
+        values = self.V // 2
+        each = [values - i * self.distinct for i in range(self.K)]
+        entropy = sum(map(math.log2, each))
+        return self.recalled(bits, self.K, values, entropy) if self.supervise == "answer" else {}
 
     @property
     def memory(self) -> int:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from seq2seq.tasks.token import PrefixTask
+from seq2seq.theory import groups
+from seq2seq.theory.machines import Automaton
 
 
 class Walk(PrefixTask):
@@ -21,6 +23,19 @@ class Walk(PrefixTask):
     def targets(self, x: Tensor) -> Tensor:
         """Where each step of (batch, time) leads."""
         return torch.tensor(self.moves)[x].cumsum(1) % self.answers
+
+    @property
+    def mixes(self) -> bool:
+        return len({move % self.answers for move in self.moves}) == self.answers == len(self.moves)
+
+    @property
+    def machine(self) -> Automaton:
+        """Turns of a wheel; symbols that never move it, a BOS too, leave it as it is."""
+        turns = np.zeros(self.vocabulary_size, int)
+        turns[: len(self.moves)] = self.moves
+        turns %= self.answers
+        places = (np.arange(self.answers) + turns[:, None]) % self.answers
+        return Automaton(places, groups.rotations(self.answers)[turns])
 
     def joint(self, shares: np.ndarray) -> np.ndarray:
         before, place = np.zeros(self.answers), np.eye(self.answers)[0]

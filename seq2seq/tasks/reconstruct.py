@@ -8,6 +8,8 @@ from torch import Tensor
 from seq2seq import checks
 from seq2seq.tasks.inputs import White
 from seq2seq.tasks.task import AskedLast, DrivenTask
+from seq2seq.theory.machines import Taps
+from seq2seq.theory.predictors import RCOND
 
 
 @dataclass(eq=False)
@@ -51,6 +53,30 @@ class Reconstruct(AskedLast, DrivenTask):
     @property
     def memory(self) -> int:
         return self.m - 1
+
+    @property
+    def machine(self) -> Taps:
+        return Taps(np.eye(self.m)[:, :, None])
+
+    def best_within(self, window: int) -> dict[str, float]:
+        """What earlier inputs are not told by the latest ones, over m."""
+        if window >= self.m:
+            return {}
+        c = self.input.covariance(self.m).numpy()
+        seen, unseen = slice(window), slice(window, None)
+        if np.linalg.cond(c[seen, seen]) > 1 / RCOND:  # rounding hides what some of them tell
+            return {}
+        told = c[unseen, seen] @ np.linalg.solve(c[seen, seen], c[seen, unseen])
+        return self._best(np.trace(c[unseen, unseen] - told))
+
+    def best_with_states(self, states: int) -> dict[str, float]:
+        """The eigenvalues of the covariance beyond the largest ones, over m: see `order_<n>`."""
+        spectrum = np.linalg.eigvalsh(self.input.covariance(self.m).numpy()).clip(0)
+        return self._best(spectrum[: max(self.m - states, 0)].sum())
+
+    def _best(self, error: float) -> dict[str, float]:
+        loss = max(float(error), 0.0) / self.m
+        return {"loss": loss, "nmse": loss / float(self.input.autocovariance(1)[0])}
 
     @property
     def reference_names(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """A string backwards."""
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -20,3 +21,9 @@ class ReverseString(StringTask):
 
     def answer(self, strings: Tensor, ends: Tensor, places: Tensor) -> Tensor:
         return strings.gather(1, ends - 1 - places)
+
+    def best_with_bits(self, bits: float) -> dict[str, float]:
+        n, most = self.lengths
+        if n < most:
+            return {}
+        return self.recalled(bits, n, self.alphabet, n * math.log2(self.alphabet))

@@ -1,5 +1,6 @@
 """Copy the symbols that are scattered among blanks."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -59,3 +60,6 @@ class SelectiveCopy(TokenTask):
     @property
     def independent(self) -> bool:
         return True
+
+    def best_with_bits(self, bits: float) -> dict[str, float]:
+        return self.recalled(bits, self.S, self.A, self.S * math.log2(self.A))

@@ -18,6 +18,7 @@ from seq2seq.errors import nearest
 from seq2seq.seeds import generator
 from seq2seq.tasks.inputs import InputProcess, White
 from seq2seq.theory import predictors
+from seq2seq.theory.machines import Machine
 
 log = logging.getLogger("seq2seq")
 
@@ -275,6 +276,26 @@ class SequenceTask(LightningDataModule):
     def memory(self) -> int | None:
         """How many past steps the target needs; None where that has no bound or is not known."""
         return None
+
+    @property
+    def machine(self) -> Machine | None:
+        """The smallest machine that does it; None where none is known."""
+        return None
+
+    def best_within(self, window: int) -> dict[str, float]:
+        """The best that is possible from the latest `window` inputs, the current one included.
+
+        By metric, as many as are known: nothing where nothing is, or nothing is missing.
+        """
+        return {}
+
+    def best_with_states(self, states: int) -> dict[str, float]:
+        """The same from so many real numbers, for models whose answers are linear in the inputs."""
+        return {}
+
+    def best_with_bits(self, bits: float) -> dict[str, float]:
+        """The same from a state that holds so many bits."""
+        return {}
 
     def kernel(self) -> Tensor | None:
         """The true impulse response, (length,), float64; None where the relation has none."""

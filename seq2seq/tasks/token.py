@@ -17,6 +17,7 @@ from torch import Tensor
 from seq2seq import checks
 from seq2seq.seeds import generator
 from seq2seq.tasks.task import GeneratedTask
+from seq2seq.theory import limits
 
 #: A target that the loss leaves out.
 IGNORED = -100
@@ -147,6 +148,17 @@ class TokenTask(GeneratedTask):
 
     # ----------------------------------------------------------------------- what follows
 
+    def best(self, guess: Guess) -> dict[str, float]:
+        """A guess as metrics."""
+        scaled = max(0.0, (guess.accuracy - self.chance) / (1 - self.chance))
+        return {"loss": guess.loss, "accuracy": guess.accuracy, "scaled": scaled}
+
+    def recalled(self, bits: float, items: int, choices: int, entropy: float) -> dict[str, float]:
+        """What `best_with_bits` is where so many items are asked for, by `limits.least_losses`."""
+        if bits >= entropy:
+            return {}
+        return self.best(Guess(*limits.least_losses(items, choices, entropy, bits)))
+
     @property
     def asks_at_end(self) -> bool:
         """Whether it does so in every one of a few sequences."""
@@ -271,6 +283,18 @@ class PrefixTask(TokenTask):
 
     def shortcuts(self) -> dict[str, Guess]:
         return {"memoryless": best_guess(self.joint(self._shares()))}
+
+    @property
+    def mixes(self) -> bool:
+        """Whether, as long as one input is not known, all answers are equally likely."""
+        return False
+
+    def best_within(self, window: int) -> dict[str, float]:
+        if not self.mixes or window >= self.lengths[1]:
+            return {}
+        beyond = float(self._shares()[window:].sum())
+        chance = 1 / self.answers
+        return self.best(Guess(-beyond * math.log(chance), 1 - beyond + beyond * chance))
 
     def _ends(self) -> np.ndarray:
         """The probability of each step, the first one first, to be the last."""

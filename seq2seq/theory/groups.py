@@ -1,15 +1,19 @@
-"""Finite groups as permutations of points."""
+"""Finite groups as permutations of points, and as orthogonal matrices."""
 
 import itertools
 import re
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 Permutation = tuple[int, ...]
 
 #: Most elements that a group may have: its table holds their square.
 LARGEST = 1000
+
+#: A vector that is moved by less than this is where it was, up to rounding.
+UNMOVED = 1e-9
 
 #: What a group is called.
 NAMES = "Z<n>, S<n>, A<n>, D<n> (of the n-gon), or products of these such as A4xZ5"
@@ -94,3 +98,44 @@ def table(elements: list[Permutation]) -> np.ndarray:
 def moved(element: Permutation) -> int:
     """How many points an element moves."""
     return sum(point != place for place, point in enumerate(element))
+
+
+def representation(elements: list[Permutation]) -> NDArray[np.float64]:
+    """Orthogonal matrices of permutations of n points, (order, n − 1, n − 1).
+
+    They act on the vectors of n numbers whose sum is 0, in an orthonormal basis (Helmert's).
+    """
+    from scipy.linalg import helmert
+
+    basis = helmert(len(elements[0]))
+    return np.stack([basis[:, list(p)] @ basis.T for p in elements])
+
+
+def rotations(order: int) -> NDArray[np.float64]:
+    """The cyclic group as turns of the plane, (order, 2, 2), or for two elements as signs."""
+    if order == 2:
+        return np.array([[[1.0]], [[-1.0]]])
+    angle = 2 * np.pi * np.arange(order) / order
+    rows = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return np.moveaxis(np.array(rows), -1, 0)
+
+
+def reflections(matrix: ArrayLike) -> list[NDArray[np.float64]]:
+    """Unit vectors k_1, …, k_r with matrix = (I − 2 k_1 k_1ᵀ) ⋯ (I − 2 k_r k_rᵀ), r the least.
+
+    That is the rank of matrix − I (Cartan and Dieudonné; Scherk, "On the decomposition of
+    orthogonalities into symmetries", Proc. AMS 1 (1950)): each one reflects a vector that the rest
+    moves back to its place, and so leaves one direction fewer to be moved.
+
+    Args:
+        matrix: orthogonal, (d, d).
+    """
+    rest = np.asarray(matrix, dtype=np.float64)
+    found: list[NDArray[np.float64]] = []
+    while True:
+        moved = rest - np.eye(len(rest))
+        farthest = moved[:, np.linalg.norm(moved, axis=0).argmax()]
+        if (length := np.linalg.norm(farthest)) < UNMOVED:
+            return found
+        found.append(farthest / length)
+        rest = rest - 2 * np.outer(found[-1], found[-1] @ rest)

@@ -28,6 +28,37 @@ def test_it_is_its_formula() -> None:
         torch.testing.assert_close(found, y, rtol=0, atol=1e-14)
 
 
+def by_formula(own: CoupledCell, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Time by time, for autograd to differentiate."""
+    y, z = state.chunk(2, -1)
+    visited = []
+    for x_t in x.unbind(0):
+        force = (own.input(x_t) + torch.cat([z, y], 1) @ own.recurrent.T).tanh()
+        z = z + own.dt * (force - own.gamma * y - own.epsilon * z)
+        y = y + own.dt * z
+        visited.append(y)
+    return torch.stack(visited), torch.cat([y, z], 1)
+
+
+def test_its_derivative_is_that_of_the_formula() -> None:
+    """By inputs, parameters and the state before, through all outputs and the last state."""
+    own, random = cell(0.1, 9.0, 2.0), torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=random, dtype=torch.float64).requires_grad_()
+
+    x, state = draw(T, B, 3), draw(B, 2 * N)
+    weights = [draw(T, B, N).detach(), draw(B, 2 * N).detach()]
+    wanted = [x, state, *own.parameters()]
+    slopes = []
+    for run in (own.forward, lambda x, state: by_formula(own, x, state)):
+        found = run(x, state)
+        total = sum((part * weight).sum() for part, weight in zip(found, weights, strict=True))
+        slopes.append(torch.autograd.grad(total, wanted))
+    for ours, theirs in zip(*slopes, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-13)
+
+
 def test_it_starts_as_one_map_of_inputs_and_state() -> None:
     torch.manual_seed(0)
     first = CoRNN(50, 1, 100).layers[0]

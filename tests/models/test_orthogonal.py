@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 
 from seq2seq.models import OrthogonalRNN
 from seq2seq.models.orthogonal import ACTIVATIONS, MAPS, OrthogonalCell
@@ -51,6 +52,19 @@ def test_it_starts_as_plane_rotations(kind: str) -> None:
     expected = torch.stack([turn.cos(), turn.sin(), -turn.sin(), turn.cos()]).view(2, 2)
     torch.testing.assert_close(Q[:2, :2], expected, rtol=0, atol=1e-6)
     assert Q[:2, 2:].abs().max() < 1e-12
+
+
+def test_its_input_map_starts_as_the_authors_do() -> None:
+    """Normal, of variance 2/inputs (He et al. 2015), without a bias; thresholds within ±0.01."""
+    torch.manual_seed(0)
+    own = layer(OrthogonalRNN(40, 1, 1500))
+    entries = own.input.weight.detach().flatten() * math.sqrt(40 / 2)
+    _, p = stats.kstest(entries.numpy(), "norm")
+    assert p > 0.01
+    assert own.input.bias is None
+    assert own.threshold is not None
+    _, p = stats.kstest(own.threshold.detach().numpy(), stats.uniform(-0.01, 0.02).cdf)
+    assert p > 0.01
 
 
 def test_modrelu() -> None:

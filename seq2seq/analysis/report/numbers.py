@@ -12,6 +12,7 @@ from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.parts import Part, agreement
 from seq2seq.analysis.report.successes import successes
 from seq2seq.analysis.report.sweep import Sweep, plain, timed
+from seq2seq.analysis.report.unsolved import unsolved
 from seq2seq.files import place
 from seq2seq.results import store, store_drawings
 
@@ -44,9 +45,18 @@ def write(
         for m, p in marked
         for one in phases.read(p.sweep)
     ]
+    failing = {
+        (part.name, one.label): {"existence": one.existence.word, "why": one.existence.sentence}
+        for part in every
+        for one in unsolved(part.sweep, part.fits)
+    }
     store(
         file,
-        [m | _setting(p.sweep, *cell) for m, p in marked for cell in p.sweep.cells()],
+        [
+            m | _setting(p.sweep, *cell) | failing.get((p.name, cell[0]), {})
+            for m, p in marked
+            for cell in p.sweep.cells()
+        ],
         name=config.get("name") or first.sweep.root.name,
         claim=config.get("claim"),
         verdict=first.word,

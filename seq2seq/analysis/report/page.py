@@ -19,6 +19,7 @@ from seq2seq.analysis.report.panels import PANELS, Panel, figures
 from seq2seq.analysis.report.parts import Part, agreement, parts
 from seq2seq.analysis.report.search import search
 from seq2seq.analysis.report.sweep import Sweep, plain
+from seq2seq.analysis.report.unsolved import unsolved
 from seq2seq.analysis.report.verdict import Verdict
 from seq2seq.times import duration
 
@@ -118,7 +119,7 @@ def content(sweep: Sweep, fits: Sequence[Growth], found: Sequence[Verdict]) -> d
         "axes": [f"{axis}: {', '.join(_values(sweep.table[axis]))}" for axis in sweep.keys],
         "hours": duration(float(sweep.table.get("seconds", pd.Series(dtype=float)).sum())),
         "sentences": sentences,
-        "tables": [*tables.tables(sweep, found, fits, compared, searched)],
+        "tables": [*tables.tables(sweep, found, fits, compared, searched, unsolved(sweep, fits))],
         "runs": tables.every_run(sweep),
         "failed": tables.failures(sweep),
         "made": provenance(sweep),

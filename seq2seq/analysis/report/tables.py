@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from seq2seq.analysis.report.comparison import Comparison, bracketed
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.search import Found
 from seq2seq.analysis.report.sweep import Sweep, arrays, plain, timed
+from seq2seq.analysis.report.unsolved import Unsolved
 from seq2seq.analysis.report.verdict import SAID, Verdict
 from seq2seq.runs import Run
 
@@ -34,6 +35,8 @@ LATEX = {
     "−": "$-$",
     "·": r"$\cdot$",
     "∞": r"$\infty$",
+    "⁰": "$^0$",
+    "¹": "$^1$",
     ">": r"\textgreater{}",
     "<": r"\textless{}",
 }
@@ -52,13 +55,14 @@ class Table:
     def latex(self) -> str:
         """As a paper has it, with the rules of the package booktabs."""
         lines = [" & ".join(map(_latex, row)) + r" \\" for row in (self.columns, *self.rows)]
+        others = (r"p{.5\linewidth}" if column == "why" else "r" for column in self.columns[1:])
         return "\n".join(
             [
                 r"\begin{table}",
                 r"\centering",
                 rf"\caption{{{_latex(self.caption)}}}",
                 rf"\label{{tab:{self.name}}}",
-                rf"\begin{{tabular}}{{l{'r' * (len(self.columns) - 1)}}}",
+                rf"\begin{{tabular}}{{l{''.join(others)}}}",
                 r"\toprule",
                 lines[0],
                 r"\midrule",
@@ -104,6 +108,7 @@ def tables(
     fits: Sequence[Growth],
     compared: Sequence[Comparison],
     searched: Found | None,
+    failing: Iterable[Unsolved],
 ) -> Iterator[Table]:
     """The tables that the sweep has something for, but that of all runs."""
     if found:
@@ -116,6 +121,8 @@ def tables(
         yield from contenders(compared)
     if searched is None and (len(sweep.timed) or not compared):
         yield settings(sweep)
+    if cells := [*failing]:
+        yield existences(cells)
 
 
 def conditions(found: Sequence[Verdict]) -> Table:
@@ -275,6 +282,23 @@ def settings(sweep: Sweep) -> Table:
             sweep.metric_name,
         ),
         rows,
+    )
+
+
+def existences(cells: Sequence[Unsolved]) -> Table:
+    """Whether a solution exists where runs failed."""
+    return Table(
+        "unsolved",
+        "Where runs missed their target, or stayed on their plateau: whether a model of that "
+        "shape could have done it. "
+        "Impossible: a bound excludes it. Exists but was not found: weights are known that do. "
+        "Statements on unbounded length decide nothing for the lengths of these runs.",
+        ("setting", "solved", "a solution", "why"),
+        [
+            (one.label or "all runs", f"{one.solved} of {one.runs}", one.existence.word, sentence)
+            for one in cells
+            for sentence in [one.existence.sentence]
+        ],
     )
 
 
