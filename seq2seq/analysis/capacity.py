@@ -30,7 +30,8 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from seq2seq import checks
-from seq2seq.analysis.quantisation import numbers, quantiser, stepwise
+from seq2seq.analysis.quantisation import quantiser
+from seq2seq.analysis.stepping import numbers, stepwise
 
 #: The share of the recalled bits that a state of enough bits keeps.
 KEPT = 0.9

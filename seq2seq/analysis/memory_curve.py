@@ -35,7 +35,7 @@ from scipy.linalg import lstsq
 from scipy.signal import lfilter
 from torch import Tensor
 
-from seq2seq.analysis.quantisation import stepwise
+from seq2seq.analysis.stepping import batch_axes, each, real, stepwise
 from seq2seq.theory.bounds import hankel
 
 Array = NDArray[np.float64]
@@ -151,25 +151,16 @@ def visited(model: Any, x: Tensor) -> Array:
         model: with a state of fixed size.
         x: (batch, time, inputs).
     """
-    found: list[Array] = []
+    axes, found = batch_axes(model), []
 
     def keep(state: Any) -> Any:
-        found.append(np.concatenate([*_flat(state, len(x))], 1))
+        moved = each(state, axes, lambda part, axis: part.movedim(axis, 0))
+        parts = (torch.view_as_real(one) if one.is_complex() else one for one in real(moved))
+        found.append(torch.cat([one.flatten(1).double() for one in parts], 1).cpu().numpy())
         return state
 
     stepwise(model, x, keep)
     return np.stack(found, 1)
-
-
-def _flat(state: Any, batch: int) -> Any:
-    """The real numbers in each of a state's tensors, (batch, numbers)."""
-    if isinstance(state, tuple | list):
-        for part in state:
-            yield from _flat(part, batch)
-    elif state.is_floating_point() or state.is_complex():
-        real = torch.view_as_real(state.resolve_conj()) if state.is_complex() else state
-        axis = next(i for i, size in enumerate(state.shape) if size == batch)
-        yield real.movedim(axis, 0).flatten(1).double().cpu().numpy()
 
 
 def hankel_values(response: ArrayLike) -> Array:

@@ -1,4 +1,4 @@
-"""States of few bits: a model run step by step, its state rounded between any two steps.
+"""States of few bits: what a model carries from step to step, rounded.
 
 A state is any nesting of tensors (see `seq2seq.models.model`). Its real and complex numbers are
 rounded to symmetric levels, zero among them,
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from seq2seq import checks
+from seq2seq.analysis.stepping import batch_axes, each
 
 #: What a scale is chosen from: at most so many numbers, and shares of the largest one.
 SAMPLE, SHARES = 2**14, 2.0 ** (-torch.arange(17) / 4)
@@ -35,20 +36,24 @@ def quantise(x: Tensor, bits: int, batch_axis: int = 0) -> Tensor:
         ValueError: `bits` is no whole number of 1 or more.
     """
     checks.integer("bits", bits)
-    if x.is_complex():
-        parts = torch.view_as_real(x.resolve_conj())
-        others = [axis for axis in range(x.ndim) if axis != batch_axis % x.ndim]
-        rounded = _rounded(parts, bits, others[0] if len(others) > 1 else None)
-        return torch.view_as_complex(rounded.contiguous())
-    if not x.is_floating_point():
+    if not (x.is_floating_point() or x.is_complex()) or not x.numel():
         return x
     others = [axis for axis in range(x.ndim) if axis != batch_axis % x.ndim]
-    return _rounded(x, bits, others[0] if len(others) > 1 else None)
+    group_axis = others[0] if len(others) > 1 else None
+    if x.is_complex():
+        parts = torch.view_as_real(x.resolve_conj())
+        return torch.view_as_complex(_rounded(parts, bits, group_axis).contiguous())
+    return _rounded(x, bits, group_axis)
+
+
+def quantiser(model: Any, bits: int) -> Callable[[Any], Any]:
+    """Rounds all numbers of a state of that model, as `stepping.stepwise` asks."""
+    checks.integer("bits", bits)
+    axes = batch_axes(model)
+    return lambda state: each(state, axes, lambda x, axis: quantise(x, bits, axis))
 
 
 def _rounded(x: Tensor, bits: int, group_axis: int | None) -> Tensor:
-    if not x.numel():
-        return x
     grouped = x[None] if group_axis is None else x.movedim(group_axis, 0)
     flat = grouped.flatten(1)
     if bits == 1:
@@ -64,74 +69,9 @@ def _rounded(x: Tensor, bits: int, group_axis: int | None) -> Tensor:
 def _scale(x: Tensor, most: int) -> Tensor:
     """Δ of each row, of some that let its largest number be the highest level, or beyond it."""
     few = x[:, :: -(-x.shape[1] // SAMPLE)]
-    top = x.abs().amax(1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny * most)
+    top = x.abs().amax(1, keepdim=True).clamp(min=1e-30)
     errors = []
     for share in SHARES.tolist():
         scale = top * (share / most)
         errors.append((few - (few / scale).round_().clamp_(-most, most) * scale).square().sum(1))
     return top * SHARES.to(x)[torch.stack(errors).argmin(0)][:, None] / most
-
-
-@torch.inference_mode()
-def stepwise(model: Any, x: Tensor, between: Callable[[Any], Any]) -> Tensor:
-    """Outputs of a model's step form, (batch, time, outputs), its state changed after each step.
-
-    Args:
-        model: with `initial_state` and `step`, such as a SequenceModel.
-        x: (batch, time, inputs), or tokens (batch, time).
-        between: what a step leaves -> what the next one is given.
-    """
-    parameter = next(model.parameters())
-    state = model.initial_state(len(x), parameter.device, parameter.dtype)
-    outputs = []
-    for x_t in x.unbind(1):
-        output, state = model.step(x_t, state)
-        outputs.append(output)
-        state = between(state)
-    return torch.stack(outputs, 1)
-
-
-def quantiser(model: Any, bits: int) -> Callable[[Any], Any]:
-    """Rounds all numbers of a state of that model; see `stepwise`."""
-    checks.integer("bits", bits)
-    axes = _batch_axes(
-        *(model.initial_state(n, torch.device("cpu"), torch.float32) for n in (2, 3))
-    )
-    return lambda state: _each(state, axes, lambda x, axis: quantise(x, bits, axis))
-
-
-def numbers(model: Any, x: Tensor) -> int:
-    """How many real numbers the state of one sequence holds after x, (1, time, …)."""
-    count = 0
-
-    def counting(state: Any) -> Any:
-        nonlocal count
-        count = _count(state)
-        return state
-
-    stepwise(model, x[:1], counting)
-    return count
-
-
-def _count(state: Any) -> int:
-    if isinstance(state, Tensor):
-        real = state.is_floating_point() or state.is_complex()
-        return state.numel() * (1 + state.is_complex()) if real else 0
-    return sum(map(_count, state)) if isinstance(state, tuple | list) else 0
-
-
-def _batch_axes(two: Any, three: Any) -> Any:
-    """Of each tensor in the states of two and of three sequences, the axis in which they differ."""
-    if isinstance(two, tuple | list):
-        return [_batch_axes(*pair) for pair in zip(two, three, strict=True)]
-    if not isinstance(two, Tensor):
-        return None
-    differing = [axis for axis in range(two.ndim) if two.shape[axis] != three.shape[axis]]
-    return differing[0] if differing else None
-
-
-def _each(state: Any, axes: Any, change: Callable[[Tensor, int], Tensor]) -> Any:
-    """A state with what `change` makes of each of its tensors that has an axis for sequences."""
-    if isinstance(state, tuple | list):
-        return tuple(_each(part, axis, change) for part, axis in zip(state, axes, strict=True))
-    return state if axes is None else change(state, axes)

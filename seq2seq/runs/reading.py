@@ -37,6 +37,9 @@ AXES = {
     "eigenvalues.npz": {"step": 0, "eigenvalues": 2},
 }
 
+#: Those that a file may have beside them.
+FURTHER = {"eigenvalues.npz": {"responses": 1}}
+
 #: The texts of a result.
 TEXTS = ("status", "error", "success/metric")
 
@@ -258,13 +261,15 @@ def arrays(folder: Path, name: str) -> dict[str, "np.ndarray"]:
         unpacking(content, ARRAYS).close()
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             found = {key: stored[key] for key in stored.files}
-        for key, further_axes in AXES.get(name, {}).items():
+        further = {k: n for k, n in FURTHER.get(name, {}).items() if k in found}
+        known = AXES.get(name, {}) | further
+        for key, further_axes in known.items():
             if key not in found:
                 raise ValueError(f"it has no {key}")
             one = found[key]
             if one.dtype.kind not in "iufc" or not 1 <= one.ndim <= 1 + further_axes:
                 raise ValueError(f"{key} is an array of {one.dtype} of {one.ndim} axes")
-        if len({len(found[key]) for key in AXES.get(name, {})}) > 1:
+        if len({len(found[key]) for key in known}) > 1:
             raise ValueError("its arrays differ in length")
         return found
 

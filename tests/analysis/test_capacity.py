@@ -10,7 +10,8 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from seq2seq.analysis.capacity import best_scale, capacity, recalled
-from seq2seq.analysis.quantisation import numbers, quantise, quantiser, stepwise
+from seq2seq.analysis.quantisation import quantise, quantiser
+from seq2seq.analysis.stepping import numbers, stepwise
 from seq2seq.build import build
 from seq2seq.tasks.copy_memory import CopyMemory
 from seq2seq.tasks.inputs import Signs, White
@@ -175,6 +176,8 @@ def test_the_scale_has_nearly_the_least_squared_error(bits):
 
 def test_whole_numbers_stay_and_complex_ones_lose_both_parts():
     assert quantise(torch.tensor(7), 1) == 7
+    assert quantise(torch.tensor([2.0, -4.0]), 1).tolist() == [3, -3]  # a number per sequence
+    assert not quantise(torch.zeros(3, 4), 4).any()
     x = torch.randn(6, 5, dtype=torch.complex64, generator=torch.Generator().manual_seed(1))
     parts = quantise(torch.view_as_real(x).flatten(1), 3)
     torch.testing.assert_close(torch.view_as_real(quantise(x, 3)).flatten(1), parts)

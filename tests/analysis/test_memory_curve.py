@@ -164,3 +164,10 @@ def test_a_report_shows_what_linear_states_remember_and_use(tmp_path):
         shown["hankel"]["sigma_1"], [hankel_values(one)[0] for one in responses]
     )
     assert (shown["hankel"]["states_used"] <= 4).all()
+    responses[-1, 0] = np.nan  # as of a run that diverged
+    told = {"step": steps, "eigenvalues": np.zeros((len(steps), 1, 4))}
+    np.savez(run.folder / "eigenvalues.npz", **told, responses=responses)
+    assert [*linear.figures(sweep)] == []
+    np.savez(run.folder / "eigenvalues.npz", **told, responses=responses[:1])
+    with pytest.raises(ValueError, match="differ in length"):
+        run.arrays("eigenvalues.npz")

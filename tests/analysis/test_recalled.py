@@ -5,12 +5,15 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import shell
 import torch
 from composed import composed
 from torch import Tensor, nn
 
+from seq2seq.analysis.figures import svg
+from seq2seq.analysis.figures.capacity import Line, recalled_bits
 from seq2seq.analysis.recalled import measure
 from seq2seq.analysis.tracking import longest
 from seq2seq.build import build_task
@@ -35,9 +38,9 @@ WORDS = ["task=group_word", "task.length=4", "task.bos=true"]
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("outputs")
-    for name, task in (("recall", RECALL), ("words", WORDS)):
+    for name, task, seeds in (("recall", RECALL, (0, 1)), ("words", WORDS, (0,))):
         for model in ("deltanet", "mingru"):
-            for seed in (0, 1):
+            for seed in seeds:
                 own = [f"model={model}", "model.hidden_size=8", f"seed={seed}", f"name={name}"]
                 train([*SHARED, *task, *own, f"paths.outputs={folder}"])
     return folder
@@ -57,7 +60,7 @@ def test_the_command_prints_and_stores_a_row_for_each_model_and_state(outputs):
         bits, each = row["bits"]["mean"], row["per_number"]["mean"]
         assert each == pytest.approx(bits / row["numbers"])
     assert [row["b"] for row in stored["rounded"]] == [2, 8, 2, 8]
-    assert [len(row["longest"]["each"]) for row in stored["front"]] == [2, 2]
+    assert [len(row["longest"]["each"]) for row in stored["front"]] == [1, 1]
     for name in ("recalled_bits", "front"):
         drawing = (outputs / "x" / f"{name}.svg").read_text()
         assert len(re.findall("<path", drawing)) > 20
@@ -113,3 +116,15 @@ def test_the_longest_word_is_where_a_model_stops_being_right(right, found):
     task = build_task(composed("task=group_word", "task.length=3", "task.bos=true"))
     model = Counter(torch.from_numpy(task.table), right)
     assert longest(model, task, most=12) == found
+
+
+def test_reals_without_a_source_and_runs_that_recall_nothing_can_be_drawn():
+    ends = np.array([[-0.5, -1, 0], [30, 25, 35]])
+    lines = {"lru": Line([4, 32], ends), "rnn": Line([4, 32], -ends)}
+    figure = recalled_bits(lines, {}, math.inf, None)
+    (ax,) = figure.axes
+    low, high = ax.get_ylim()
+    assert 0 < low < high
+    shown = [line.get_ydata() for line in ax.get_lines() if line.get_marker() in ("o", "s")]
+    assert all((low <= y).all() for y in map(np.asarray, shown))
+    assert "Date" not in svg(figure)

@@ -25,9 +25,17 @@ def _linear(sweep: Sweep) -> Iterator[tuple[str, list[tuple[int, Arrays]]]]:
     """Of the settings with linear models label, and place and snapshots of each run."""
     for label, rows in sweep.cells():
         every = [(index, arrays(sweep.runs[index], "eigenvalues.npz")) for index in rows.index]
-        kept = [(index, one) for index, one in every if one is not None and "responses" in one]
+        kept = [(index, one) for index, one in every if one is not None and _is_linear(one)]
         if kept:
             yield label or "linear model", kept
+
+
+def _is_linear(snapshots: Arrays) -> bool:
+    """Whether there are responses, finite ones: a run that diverged has others."""
+    found = snapshots.get("responses")
+    if found is None or found.dtype.kind != "f" or found.ndim != 2 or not found.size:
+        return False
+    return bool(np.isfinite(found).all())
 
 
 def _memory_curves(found: list[tuple[str, list[tuple[int, Arrays]]]]) -> Iterator[Panel]:
