@@ -90,7 +90,7 @@ def test_the_table_has_every_cell_its_interval_and_its_link(stored):
         ["0/8", "0.00 to 0.37", "&gt;400"],
         [],  # no TCN on shift
     ]
-    cell = groups[0].cells["TCN"] | {"verdict": {"verdict": "impossible", "reason": "Too <few>."}}
+    cell = groups[0].cells["TCN"] | {"existence": "impossible", "why": "Too <few>."}
     told = atlas.table([atlas.Group("parity", {"TCN": cell})], lambda *_: "#")
     assert "<span>impossible</span>" in told
     assert atlas.reason(cell) == "Too <few>."

@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import shutil
+import subprocess
 
 import pytest
 import shell
@@ -11,6 +13,7 @@ from test_report import ROOT, write_run
 
 from seq2seq.analysis.intervals import average, median
 from seq2seq.analysis.report.pivot import pivot
+from seq2seq.analysis.report.tables import Table
 from seq2seq.errors import ConfigError
 
 SCRIPT = ROOT / "scripts" / "table.py"
@@ -111,6 +114,20 @@ def test_latex_is_escaped_and_has_the_rules_of_booktabs(sweep):
     assert not re.search(r"(?<!\\)[_%#]", body)
     assert {line.count("&") for line in body.splitlines() if "&" in line} == {1}
     assert told.count("{") == told.count("}")
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs LaTeX")
+def test_latex_compiles(sweep, tmp_path):
+    """Hostile names, and signs that are none of LaTeX's own, in a paper that has booktabs."""
+    names = Table("a", "50% of a_b & {c} ≥ ∞ − 1", ("k_1", "#"), [("a\\b~^", "> 800 · 2 < 3")])
+    table(sweep, "--rows", "model,task.k", "metric=success/step", "--latex", f"to={tmp_path}/b.tex")
+    (tmp_path / "a.tex").write_text(names.latex)
+    start, inside = r"\documentclass{article}\usepackage{booktabs}", r"\input{a}\input{b}"
+    (tmp_path / "paper.tex").write_text(rf"{start}\begin{{document}}{inside}\end{{document}}")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "paper.pdf").exists()
 
 
 @pytest.mark.parametrize(

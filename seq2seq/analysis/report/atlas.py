@@ -94,15 +94,13 @@ def _cell(cell: Mapping[str, Any] | None, address: str, label: str) -> str:
 
 
 def verdict(cell: Mapping[str, Any]) -> str:
-    """Why runs of a cell fail, in a few words, where the report has judged that."""
-    said = cell.get("verdict") or ""
-    return str(said.get("verdict", "") if isinstance(said, Mapping) else said)
+    """Of runs that failed: whether a solution exists, in a word, where the report says it."""
+    return str(cell.get("existence") or "")
 
 
 def reason(cell: Mapping[str, Any]) -> str:
-    """What the report says of that verdict."""
-    said = cell.get("verdict")
-    return str(said.get("reason", "")) if isinstance(said, Mapping) else ""
+    """Why that is known."""
+    return str(cell.get("why") or "")
 
 
 def share(cell: Mapping[str, Any]) -> str:
