@@ -169,7 +169,8 @@ class Boundary:
             checks.positive("hydra.sweeper.half_width", half_width)
         every = sum(len(contour.points) for contour in self.contours)
         rounds = [contour.next(0) for contour in self.contours]
-        least, n_runs = sum(map(len, rounds)), -(-every // 3) if n_runs is None else n_runs
+        least = sum(map(len, rounds))
+        n_runs = max(least, -(-every // 3)) if n_runs is None else n_runs
         if n_runs < least:
             raise ConfigError(
                 f"hydra.sweeper.n_runs must be at least {least}, the runs of the first round, "

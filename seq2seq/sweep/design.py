@@ -100,8 +100,10 @@ def fitted(
     """The law of success of the tried points.
 
     Raises:
-        ValueError: all succeeded or all failed.
+        ValueError: all succeeded or all failed, or there are none.
     """
+    if not tried:
+        raise ValueError("no run has ended")
     k, w, seed = zip(*(points[index] for index in tried), strict=True)
     return phases.better(k, w, list(tried.values()), seed, resamples)
 

@@ -203,3 +203,14 @@ def test_too_few_times_are_told():
     law = phases.fit(k, w, ~censored, seed, resamples=10)
     with pytest.raises(ValueError, match="three times to success at two memories"):
         phases.agreement(law, k, w, tau, np.ones_like(censored), seed, 1000)
+
+
+@pytest.mark.slow
+def test_two_analyses_of_one_law_agree_as_often_as_the_interval_says():
+    """95% less three standard errors of 60 grids is 86%."""
+    held = []
+    for random in range(60):
+        k, w, tau, censored, seed, _ = times(random)
+        law = phases.better(k, w, ~censored, seed, resamples=200)
+        held.append(phases.agreement(law, k, w, tau, censored, seed, 1000).holds)
+    assert np.mean(held) >= 0.86
