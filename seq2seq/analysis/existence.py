@@ -138,6 +138,7 @@ def _unbounded(task: Any, model: Any) -> Iterator[str]:
         yield from limits.unbounded(
             machine,
             getattr(model, "has_nonnegative_eigenvalues", False),
+            getattr(model, "has_real_eigenvalues", False),
             getattr(model, "is_diagonal", False),
             getattr(model, "num_layers", 1),
         )

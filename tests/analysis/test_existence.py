@@ -150,40 +150,49 @@ def test_recall_needs_bits():
 
 
 @pytest.mark.parametrize(
-    ("group", "nonnegative", "diagonal", "layers", "sources"),
+    ("group", "nonnegative", "real", "diagonal", "layers", "sources"),
     [
-        ("Z2", True, True, 1, ["Grazzi"]),
-        ("Z2", False, True, 1, []),
-        ("Z3", True, True, 1, []),
-        ("S3", False, True, 1, ["Shakerinava"]),
-        ("S3", False, True, 2, []),
-        ("S4", True, False, 2, ["Grazzi"]),
-        ("A5", False, True, 1, ["Shakerinava"]),
-        ("A5", False, True, 3, ["Merrill"]),
-        ("S5", False, False, 1, []),
+        ("Z2", True, True, True, 1, ["theorem 1"]),
+        ("Z2", False, True, True, 1, []),
+        ("Z4", False, True, True, 1, []),
+        ("Z3", True, True, True, 1, ["theorem 2"]),
+        ("Z6", False, True, True, 3, ["theorem 2"]),
+        ("Z6", False, True, False, 3, []),
+        ("S3", False, True, False, 1, ["theorem 2"]),
+        ("S3", False, False, True, 1, ["Shakerinava"]),
+        ("S3", False, False, True, 2, []),
+        ("S4", True, True, False, 2, ["theorem 1"]),
+        ("A5", False, False, True, 1, ["Shakerinava"]),
+        ("A5", False, False, True, 3, ["Merrill"]),
+        ("S5", False, False, False, 1, []),
     ],
 )
-def test_what_is_known_of_kinds_of_recurrence(group, nonnegative, diagonal, layers, sources):
+def test_what_is_known_of_kinds_of_recurrence(group, nonnegative, real, diagonal, layers, sources):
     machine = GroupWord(group=group).machine
-    said = [*unbounded(machine, nonnegative, diagonal, layers)]
+    said = [*unbounded(machine, nonnegative, real, diagonal, layers)]
     assert all(source in one for source, one in zip(sources, said, strict=True))
     assert all("unbounded length" in one for one in said)
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("range", ["[0,1]", "[-1,1]"])
 @torch.no_grad()
-def test_a_model_that_claims_nonnegative_eigenvalues_has_them(name):
-    cfg = composed("task=parity", f"model={name}", "model.hidden_size=8")
+def test_a_model_that_claims_real_or_nonnegative_eigenvalues_has_them(name, range):
+    given = ("task=parity", f"model={name}", "model.hidden_size=8")
+    cfg = composed(*given)
+    if "eigenvalues" in cfg.model and cfg.model.get("gate") not in ("none", "fixed"):
+        cfg = composed(*given, f"model.eigenvalues={range}")
     model = build_model(cfg.model, build_task(cfg))
     inner = model.model
-    if not inner.has_nonnegative_eigenvalues:
+    if not inner.has_real_eigenvalues:
+        assert not inner.has_nonnegative_eigenvalues
         return
     for module in inner.modules():  # far from where training starts
         if isinstance(module, torch.nn.Linear):
             module.weight.mul_(5)
     for spectrum in inner.spectra(torch.randn(3, 20, inner.input_dim)):
         assert spectrum.imag.abs().max() < 1e-3
-        assert spectrum.real.min() > -1e-3
+        assert spectrum.real.min() > -1e-3 or not inner.has_nonnegative_eigenvalues
 
 
 @pytest.mark.parametrize(
