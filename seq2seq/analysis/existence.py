@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from omegaconf import DictConfig
 
-from seq2seq.build import build_model, build_task
+from seq2seq.build import build_model, build_task, refusing
 from seq2seq.models.constructions import NoConstruction, construct
 from seq2seq.seeds import generator
 from seq2seq.theory import limits
@@ -99,7 +99,7 @@ def existence(
     """
     try:
         task = build_task(cfg)
-        with torch.random.fork_rng(devices=[]):
+        with refusing("model", cfg.model), torch.random.fork_rng(devices=[]):
             model: Any = build_model(cfg.model, task)
     except (ValueError, OSError) as error:
         reason = f"the model cannot be built here: {error}"
