@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from omegaconf import DictConfig
 
-from seq2seq.build import build_model, build_task
+from seq2seq.build import build_model, build_task, refusing
 from seq2seq.models.constructions import NoConstruction, construct
 from seq2seq.seeds import generator
 from seq2seq.theory import limits
@@ -28,7 +28,8 @@ PRECISION = 32
 #: Sequences on which weights set by hand are tested.
 SEQUENCES = 32
 
-#: A loss is measured on some sequences: a bound refuses targets that are lower by this factor.
+#: What is measured on some sequences scatters: a bound refuses losses, or shares of wrong answers,
+#: that are lower than what it allows by this factor.
 MARGIN = 1.1
 
 #: Keys of a task that say what it is trained on and not what it is.
@@ -99,7 +100,7 @@ def existence(
     """
     try:
         task = build_task(cfg)
-        with torch.random.fork_rng(devices=[]):
+        with refusing("model", cfg.model), torch.random.fork_rng(devices=[]):
             model: Any = build_model(cfg.model, task)
     except (ValueError, OSError) as error:
         reason = f"the model cannot be built here: {error}"
@@ -107,7 +108,7 @@ def existence(
     name, rises = metric.rpartition("/")[2], metric.rpartition("/")[2] in task.rising
     for bound in bounds(task, model):
         best = bound.best.get(name)
-        if best is not None and (best < target if rises else best > MARGIN * target):
+        if best is not None and _misses(best, target, rises):
             said = f"{bound.reason}, so that {name} is at {'most' if rises else 'least'}"
             return Existence("impossible", f"{said} {best:.3g}, where {target:g} is asked for")
     unbounded = [*_unbounded(task, model)]
@@ -119,6 +120,11 @@ def existence(
         return known
     reason = by_hand if isinstance(by_hand, str) else "no construction is known"
     return Existence("not decided", f"no bound excludes it, and {reason}", unbounded)
+
+
+def _misses(best: float, target: float, rises: bool) -> bool:
+    least, wanted = (1 - best, 1 - target) if rises else (best, target)
+    return least > MARGIN * wanted
 
 
 def _known(found: Sequence[str], expected: str, also: Sequence[str] = ()) -> Existence | None:
@@ -138,6 +144,7 @@ def _unbounded(task: Any, model: Any) -> Iterator[str]:
         yield from limits.unbounded(
             machine,
             getattr(model, "has_nonnegative_eigenvalues", False),
+            getattr(model, "has_real_eigenvalues", False),
             getattr(model, "is_diagonal", False),
             getattr(model, "num_layers", 1),
         )

@@ -69,6 +69,10 @@ class Around(SequenceModel):
         return getattr(self.model, "has_nonnegative_eigenvalues", False)
 
     @property
+    def has_real_eigenvalues(self) -> bool:
+        return getattr(self.model, "has_real_eigenvalues", False)
+
+    @property
     def is_diagonal(self) -> bool:
         return getattr(self.model, "is_diagonal", False)
 

@@ -94,7 +94,7 @@ class MambaMixer(Recurrence):
     ) -> None:
         super().__init__()
         width = expansion * hidden_size
-        self.has_nonnegative_eigenvalues = not negative
+        self.has_nonnegative_eigenvalues, self.has_real_eigenvalues = not negative, True
         self.sizes, self.negative = (rank, state_dim, state_dim), negative
         self.project = nn.Linear(hidden_size, 2 * width, bias=False)
         self.convolution = ShortConvolution(width, conv, True)

@@ -93,10 +93,14 @@ class MatrixMixer(Recurrence):
         self.gate, self.delta, self.writes, self.negative = gate, delta, householders, negative
         self.feature_map, self.normaliser = feature_map, normaliser
         self.output_gate, self.rotation = output_gate, rotation
-        # A product of two matrices without negative eigenvalues, both symmetric, has none either.
+        # One symmetric matrix after another, one of them without negative eigenvalues, has real
+        # ones; and if neither has negative ones, no negative ones either.
         factors = delta * householders + (gate != "none")
         short = not delta or (feature_map == "unit" and factors <= 2)
         self.has_nonnegative_eigenvalues = not negative and not rotation and short
+        self.has_real_eigenvalues = self.has_nonnegative_eigenvalues or (
+            not rotation and householders == 1
+        )
         self.is_diagonal = not delta and not conv
         self.key_heads = 1 if shared_keys else num_heads
         inner = num_heads * value_dim

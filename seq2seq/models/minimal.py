@@ -30,7 +30,8 @@ class MinimalMixer(Recurrence):
         super().__init__()
         self.state_dim, self.cell, self.candidate = state_dim, cell, candidate
         self.negative = negative
-        self.has_nonnegative_eigenvalues, self.is_diagonal = not negative, True
+        self.has_nonnegative_eigenvalues = not negative
+        self.has_real_eigenvalues = self.is_diagonal = True
         self.gates = nn.Linear(hidden_size, state_dim * (2 if cell == "lstm" else 1))
         self.input = nn.Linear(hidden_size, state_dim)
         self.mixing = nn.Linear(state_dim, hidden_size)

@@ -51,6 +51,7 @@ class Recurrence(Mixer):
 
     #: As in `SequenceModel`.
     has_nonnegative_eigenvalues = False
+    has_real_eigenvalues = False
     is_diagonal = False
 
     @abstractmethod
@@ -161,6 +162,10 @@ class MixerModel(MixerStack, RecurrentModel):
     @property
     def has_nonnegative_eigenvalues(self) -> bool:
         return all(mixer.has_nonnegative_eigenvalues for mixer in self._recurrences())
+
+    @property
+    def has_real_eigenvalues(self) -> bool:
+        return all(mixer.has_real_eigenvalues for mixer in self._recurrences())
 
     @property
     def is_diagonal(self) -> bool:

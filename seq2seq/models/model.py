@@ -78,6 +78,11 @@ class SequenceModel(nn.Module, ABC):
         return False
 
     @property
+    def has_real_eigenvalues(self) -> bool:
+        """Whether they are real at least."""
+        return self.has_nonnegative_eigenvalues
+
+    @property
     def is_diagonal(self) -> bool:
         """Whether these matrices are diagonal, or would be in a basis that is always the same.
 

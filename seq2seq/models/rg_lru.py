@@ -29,7 +29,7 @@ class RGLRUMixer(Recurrence):
     ) -> None:
         super().__init__()
         self.state_dim, self.negative = state_dim, negative
-        self.has_nonnegative_eigenvalues = not negative
+        self.has_nonnegative_eigenvalues, self.has_real_eigenvalues = not negative, True
         self.project = nn.Linear(hidden_size, 2 * state_dim)
         self.convolution = ShortConvolution(state_dim, conv, True, activated=False)
         self.gates = nn.Linear(state_dim, 2 * state_dim)

@@ -11,13 +11,15 @@ average too, as that is concave in e.
   parity (Grazzi et al., "Unlocking state-tracking in linear RNNs through negative eigenvalues",
   ICLR 2025, theorem 1; for diagonal A Sarrof, Veitsman and Hahn, "The expressive capacity of state
   space models", NeurIPS 2024, theorem 2);
+- if all of them are real, one layer, or any number of layers with diagonal A, does not count
+  modulo m unless m is a power of two (Grazzi et al. 2025, theorem 2);
 - if all A(x) are diagonal, one layer does not track a group that is not commutative (Shakerinava et
   al., "The expressive limits of diagonal SSMs for state-tracking", ICLR 2026);
 - diagonal ones in any fixed number of layers do not track a group that is not solvable, such as A5
   or S5, unless TC⁰ = NC¹ (Merrill, Petty and Sabharwal, "The illusion of state in state-space
   models", ICML 2024): conditional on what nobody has proved.
 
-None of the three says that words of a given length are out of reach.
+None of the four says that words of a given length are out of reach.
 """
 
 import math
@@ -55,20 +57,30 @@ def least_losses(items: int, choices: int, entropy: float, bits: float) -> tuple
 
 
 def unbounded(
-    machine: Automaton, nonnegative: bool, diagonal: bool, num_layers: int
+    machine: Automaton, nonnegative: bool, real: bool, diagonal: bool, num_layers: int
 ) -> Iterator[str]:
     """What is known of a linear recurrence on words of any length, in sentences.
 
-    The automaton is a group, and its states are the elements.
+    The automaton is a group, and its states are the elements. Whoever follows a token that is back
+    where it was after m times, and not before, counts modulo m.
 
     Args:
         nonnegative: whether its transitions have only real eigenvalues that are not negative.
+        real: whether they have only real ones.
         diagonal: whether they are diagonal.
+        num_layers: how many such recurrences there are, one upon another.
     """
-    if nonnegative and _counts(machine):
+    orders = {_order(move) for move in np.unique(machine.moves, axis=0)}
+    if nonnegative and any(order % 2 == 0 for order in orders):
         yield (
             "at unbounded length, in finite precision, transitions with real eigenvalues ≥ 0 "
             "cannot do it (Grazzi et al. 2025, theorem 1)"
+        )
+    elif real and (num_layers == 1 or diagonal) and any(n & (n - 1) for n in orders):
+        which = "diagonal transitions" if diagonal else "one layer of transitions"
+        yield (
+            f"at unbounded length, in finite precision, {which} with real eigenvalues cannot "
+            "do it (Grazzi et al. 2025, theorem 2)"
         )
     if diagonal and not _commutes(machine):
         if num_layers == 1:
@@ -81,14 +93,6 @@ def unbounded(
                 "at unbounded length diagonal transitions cannot do it unless TC⁰ = NC¹ "
                 "(Merrill, Petty and Sabharwal 2024), which is not known"
             )
-
-
-def _counts(machine: Automaton) -> bool:
-    """Whether some token comes back to where it was after an even number of times, and not before.
-
-    Whoever follows it can tell the parity of how often that token came.
-    """
-    return any(_order(move) % 2 == 0 for move in np.unique(machine.moves, axis=0))
 
 
 def _order(move: Numbers) -> int:

@@ -12,7 +12,9 @@ from composed import composed
 from test_report import write_run
 
 from seq2seq.analysis.existence import alike, bounds, existence
-from seq2seq.analysis.report import Sweep, growth, report
+from seq2seq.analysis.report import Sweep, growth, numbers
+from seq2seq.analysis.report.page import as_json, content
+from seq2seq.analysis.report.parts import parts
 from seq2seq.analysis.report.unsolved import unsolved
 from seq2seq.build import build_model, build_task
 from seq2seq.runs import resolved
@@ -150,40 +152,49 @@ def test_recall_needs_bits():
 
 
 @pytest.mark.parametrize(
-    ("group", "nonnegative", "diagonal", "layers", "sources"),
+    ("group", "nonnegative", "real", "diagonal", "layers", "sources"),
     [
-        ("Z2", True, True, 1, ["Grazzi"]),
-        ("Z2", False, True, 1, []),
-        ("Z3", True, True, 1, []),
-        ("S3", False, True, 1, ["Shakerinava"]),
-        ("S3", False, True, 2, []),
-        ("S4", True, False, 2, ["Grazzi"]),
-        ("A5", False, True, 1, ["Shakerinava"]),
-        ("A5", False, True, 3, ["Merrill"]),
-        ("S5", False, False, 1, []),
+        ("Z2", True, True, True, 1, ["theorem 1"]),
+        ("Z2", False, True, True, 1, []),
+        ("Z4", False, True, True, 1, []),
+        ("Z3", True, True, True, 1, ["theorem 2"]),
+        ("Z6", False, True, True, 3, ["theorem 2"]),
+        ("Z6", False, True, False, 3, []),
+        ("S3", False, True, False, 1, ["theorem 2"]),
+        ("S3", False, False, True, 1, ["Shakerinava"]),
+        ("S3", False, False, True, 2, []),
+        ("S4", True, True, False, 2, ["theorem 1"]),
+        ("A5", False, False, True, 1, ["Shakerinava"]),
+        ("A5", False, False, True, 3, ["Merrill"]),
+        ("S5", False, False, False, 1, []),
     ],
 )
-def test_what_is_known_of_kinds_of_recurrence(group, nonnegative, diagonal, layers, sources):
+def test_what_is_known_of_kinds_of_recurrence(group, nonnegative, real, diagonal, layers, sources):
     machine = GroupWord(group=group).machine
-    said = [*unbounded(machine, nonnegative, diagonal, layers)]
+    said = [*unbounded(machine, nonnegative, real, diagonal, layers)]
     assert all(source in one for source, one in zip(sources, said, strict=True))
     assert all("unbounded length" in one for one in said)
 
 
 @pytest.mark.parametrize("name", MODELS)
 @torch.no_grad()
-def test_a_model_that_claims_nonnegative_eigenvalues_has_them(name):
+def test_a_model_that_claims_real_or_nonnegative_eigenvalues_has_them(name):
     cfg = composed("task=parity", f"model={name}", "model.hidden_size=8")
-    model = build_model(cfg.model, build_task(cfg))
-    inner = model.model
-    if not inner.has_nonnegative_eigenvalues:
-        return
-    for module in inner.modules():  # far from where training starts
-        if isinstance(module, torch.nn.Linear):
-            module.weight.mul_(5)
-    for spectrum in inner.spectra(torch.randn(3, 20, inner.input_dim)):
-        assert spectrum.imag.abs().max() < 1e-3
-        assert spectrum.real.min() > -1e-3
+    task = build_task(cfg)
+    chosen = cfg.model.get("delta") or cfg.model.get("gate") not in ("none", "fixed")
+    for given in [[0, 1], [-1, 1]] if "eigenvalues" in cfg.model and chosen else [None]:
+        if given:
+            cfg.model.eigenvalues = given
+        inner = build_model(cfg.model, task).model
+        if not inner.has_real_eigenvalues:
+            assert not inner.has_nonnegative_eigenvalues
+            continue
+        for module in inner.modules():  # far from where training starts
+            if isinstance(module, torch.nn.Linear):
+                module.weight.mul_(5)
+        for spectrum in inner.spectra(torch.randn(3, 20, inner.input_dim)):
+            assert spectrum.imag.abs().max() < 1e-3
+            assert spectrum.real.min() > -1e-3 or not inner.has_nonnegative_eigenvalues
 
 
 @pytest.mark.parametrize(
@@ -335,11 +346,12 @@ def test_a_report_says_of_each_failing_setting_whether_a_solution_exists(tmp_pat
     assert "the same model found one with gain = 1, hidden_size = 16, k = 8" in started
     late = found["gain = 1, hidden_size = 16, k = 10"]
     assert (late.solved, late.runs) == (0, 1)
-    page = report(tmp_path, store=tmp_path / "numbers.json")
-    table = page.read_text().split('<table id="unsolved">')[1].split("</table>")[0]
-    assert table.count("<td>impossible</td>") == 6
-    rows = json.loads((tmp_path / "report.json").read_text())["tables"]["unsolved"]
+    every = [*parts(sweep)]
+    said = content(sweep, every[0].fits, [])
+    rows = as_json(every, said)["tables"]["unsolved"]
     assert {row["setting"]: row["a solution"] for row in rows} == words
+    assert rows[0]["why"] == found[rows[0]["setting"]].existence.sentence
+    numbers.write(tmp_path / "numbers.json", every, [], {})
     stored = json.loads((tmp_path / "numbers.json").read_text())["rows"]
     assert {row["setting"]: row["existence"] for row in stored if "existence" in row} == words
 
