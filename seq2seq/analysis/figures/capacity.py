@@ -159,9 +159,13 @@ def front(points: Mapping[str, Point], what: str, source: float, shortcut: float
     ax.set_xlim(0.9, 300)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: canvas.number(value)))
     ax.set(xlabel=what, ylabel="recalled bits per sequence")
+    top = 1.2 * max(point.y[0] for point in points.values())
     for level, name in ((source, "source"), (shortcut, "one of the context's values")):
-        if level is not None and level < 1.5 * max(point.y[2] for point in points.values()):
+        if level is not None and level < 2 * top:
+            style = canvas.DASHED if name == "source" else "-."
             label = f"{name}: {level:.3g} bits"
-            ax.axhline(level, color=canvas.DARK, lw=1, ls=canvas.DASHED, label=label, zorder=1)
+            ax.axhline(level, color=canvas.DARK, lw=1, ls=style, label=label, zorder=1)
+            top = max(top, 1.05 * level)
+    ax.set_ylim(0, top)  # of few runs intervals may reach far beyond
     figure.legend(loc="outside right upper")
     return figure
