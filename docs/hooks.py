@@ -142,7 +142,7 @@ def outcome(name: str) -> Iterator[str]:
             up = "../" * (1 + name.count("/"))
             yield f"![{shown} of {name}]({up}results/{name}/{figure}.svg)"
         if "laws" in stored:
-            yield from settings(stored["rows"])
+            yield from settings(stored["rows"], stored.get("event", "plateau"))
         else:
             yield table(
                 [{key: row[key] for key in PUBLISHED if key in row} for row in stored["rows"]]
@@ -222,19 +222,21 @@ def cells(task: str) -> Iterator[str]:
             yield f"```bash\n{atlas.command(task, model)}\n```"
 
 
-def settings(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """A table of the runs that differ by the seed only."""
+def settings(rows: list[dict[str, Any]], event: str) -> Iterator[str]:
+    """A table of the runs that differ by the seed only; times are those to an `event`."""
     yield "Geometric means over seeds with 95% intervals; lower bounds (≥) where runs are censored."
     shown = []
     for row in rows:
         told = {"set": row["set"]} if "set" in row else {}
         line = told | {"setting": row["setting"] or "all runs", "runs": row["runs"]}
-        for key in ("plateau", "test/nmse", "test/loss"):
+        names = {"plateau": "steps to success" if event == "success" else event}
+        for key in ("success", "plateau", "test/nmse", "test/loss"):
             if key in row:
                 mean, low, high = (row[key][end] for end in ("mean", "low", "high"))
-                line[key] = f"{short(mean)} ({short(low)} to {short(high)})"
+                name = names.get(key, key)
+                line[name] = f"{short(mean)} ({short(low)} to {short(high)})"
                 if key == "plateau" and row["censored"]:
-                    line[key] = f"≥ {short(mean)}"
+                    line[name] = f"≥ {short(mean)}"
         shown.append(line | {"censored": row["censored"], "parameters": row["parameters"]})
     yield table(shown)
 

@@ -123,6 +123,7 @@ def test_the_page_says_what_makes_it_until_it_is_stored(stored, tmp_path):
     page = hooks["claim_page"]("atlas/parity")
     assert "python train.py -m experiment=atlas/parity model=TCN" in page
     assert page.count('<svg class="curve"') == 2
+    assert "| set | setting | runs | success | steps to success | " in page
     assert "7/8 (0.47 to 1.00) runs reached `val/accuracy` 0.99 within 400 steps; median" in page
     assert "175 (50 to >400); test/accuracy 1" in page
 
