@@ -8,7 +8,7 @@ import html
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +55,15 @@ def on_config(config: "MkDocsConfig") -> "MkDocsConfig":
     return config
 
 
-def on_page_markdown(markdown: str, page: "Page", **_: Any) -> str:
+def on_page_markdown(markdown: str, page: "Page", files: "Files", **_: Any) -> str:
     """Without marks; a claim's page where the repository has its file; no menu of one entry."""
-    markdown = markdown.replace("<!-- atlas -->", "\n\n".join(atlas_tables()))
+    if "<!-- atlas -->" in markdown:
+
+        def link(task: str, model: str) -> str:
+            file = files.get_file_from_path(f"experiments/atlas/{task}.md")
+            return f"{file.url_relative_to(page.file)}#{model}" if file else ""
+
+        markdown = markdown.replace("<!-- atlas -->", "\n\n".join(atlas_tables(link)))
     markdown = re.sub(r"<!-- .*? -->", "", markdown)
     if page.parent is None:
         page.meta["hide"] = ["navigation", "toc"] if page.is_homepage else ["navigation"]
@@ -136,7 +142,7 @@ def outcome(name: str) -> Iterator[str]:
             up = "../" * (1 + name.count("/"))
             yield f"![{shown} of {name}]({up}results/{name}/{figure}.svg)"
         if "laws" in stored:
-            yield from settings(stored["rows"])
+            yield from settings(stored["rows"], stored.get("event", "plateau"))
         else:
             yield table(
                 [{key: row[key] for key in PUBLISHED if key in row} for row in stored["rows"]]
@@ -166,15 +172,15 @@ def outcome(name: str) -> Iterator[str]:
     yield f"*{origin}; not yet stored by a command.*"
 
 
-def atlas_tables() -> Iterator[str]:
-    """The atlas as it is stored, and the published numbers beside it."""
+def atlas_tables(link: Callable[[str, str], str]) -> Iterator[str]:
+    """The atlas as it is stored, and the published numbers beside it; `link` as in its `table`."""
     from seq2seq.analysis.report import atlas
 
     groups = atlas.read(ROOT / "results" / "atlas")
     if not groups:
         yield "*Nothing of it is stored yet: the commands above train it and store it.*"
         return
-    yield atlas.table(groups, lambda task, model: f"experiments/atlas/{task}/index.html#{model}")
+    yield atlas.table(groups, link)
     stored = {(group.task, model): cell for group in groups for model, cell in group.cells.items()}
     yield "## Published numbers beside it"
     yield "Their tasks are larger, and trained for longer: what can be compared is who succeeds."
@@ -183,11 +189,20 @@ def atlas_tables() -> Iterator[str]:
         rows = []
         for row in entry["models"]:
             cell = stored.get((entry["task"], row["ours"]))
-            told = (
-                (f"{atlas.share(cell)} ({atlas.interval(cell)})", atlas.steps(cell)) if cell else ()
-            )
-            rows.append(row | dict(zip(("success", "in steps"), told, strict=False)))
+            rows.append(row | (of_a_cell(cell) if cell else {}))
         yield table(rows)
+
+
+def of_a_cell(cell: dict[str, Any]) -> dict[str, Any]:
+    """What stands beside a published number."""
+    from seq2seq.analysis.report import atlas
+
+    measured = cell["target"][0].replace("val/", "test/")
+    return {
+        "success": f"{atlas.share(cell)} ({atlas.interval(cell)})",
+        "in steps": atlas.steps(cell),
+        "reached": f"{measured} {show(cell[measured])}" if measured in cell else None,
+    }
 
 
 def cells(task: str) -> Iterator[str]:
@@ -198,29 +213,30 @@ def cells(task: str) -> Iterator[str]:
         for model, cell in group.cells.items() if group.task == task else ():
             yield f"### {model}"
             metric, target = cell["target"]
-            told = (
-                f"{atlas.share(cell)} runs ({atlas.interval(cell)}) reached `{metric}` {target:g}"
-            )
-            told += f" within {cell['budget']:,.0f} steps, their median being {atlas.steps(cell)}."
-            said = atlas.verdict(cell)
+            row, said = of_a_cell(cell), atlas.verdict(cell)
+            told = f"{row['success']} runs reached `{metric}` {target:g} within "
+            told += f"{cell['budget']:,.0f} steps; median of the steps: {row['in steps']}"
+            told += f"; {row['reached']}." if row["reached"] else "."
             yield told + f" **{said.capitalize()}.** {atlas.reason(cell)}" * bool(said)
             yield atlas.drawing(cell)
             yield f"```bash\n{atlas.command(task, model)}\n```"
 
 
-def settings(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """A table of the runs that differ by the seed only."""
+def settings(rows: list[dict[str, Any]], event: str) -> Iterator[str]:
+    """A table of the runs that differ by the seed only; times are those to an `event`."""
     yield "Geometric means over seeds with 95% intervals; lower bounds (≥) where runs are censored."
     shown = []
     for row in rows:
         told = {"set": row["set"]} if "set" in row else {}
         line = told | {"setting": row["setting"] or "all runs", "runs": row["runs"]}
-        for key in ("plateau", "test/nmse", "test/loss"):
+        names = {"plateau": "steps to success" if event == "success" else event}
+        for key in ("success", "plateau", "test/nmse", "test/loss"):
             if key in row:
                 mean, low, high = (row[key][end] for end in ("mean", "low", "high"))
-                line[key] = f"{short(mean)} ({short(low)} to {short(high)})"
+                name = names.get(key, key)
+                line[name] = f"{short(mean)} ({short(low)} to {short(high)})"
                 if key == "plateau" and row["censored"]:
-                    line[key] = f"≥ {short(mean)}"
+                    line[name] = f"≥ {short(mean)}"
         shown.append(line | {"censored": row["censored"], "parameters": row["parameters"]})
     yield table(shown)
 

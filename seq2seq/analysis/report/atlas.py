@@ -147,6 +147,7 @@ def drawing(cell: Mapping[str, Any]) -> str:
 
     band = " ".join([*line("low"), *reversed(line("high"))])
     texts = [
+        (LEFT + 8, 14, "start", "training loss"),
         (LEFT - 6, 14, "end", number(10**high)),
         (LEFT - 6, HEIGHT - BELOW + 4, "end", number(10**low)),
         (LEFT, HEIGHT - 8, "start", "step 0"),

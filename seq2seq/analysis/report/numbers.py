@@ -60,6 +60,7 @@ def write(
         name=config.get("name") or first.sweep.root.name,
         claim=config.get("claim"),
         verdict=first.word,
+        event=first.sweep.event,
         agreement=agreement(every),
         runs={
             key: [*dict.fromkeys(_anywhere(text) if key == "command" else text for text in told)]

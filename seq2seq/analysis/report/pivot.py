@@ -117,8 +117,9 @@ class Pivot:
         parts = (
             value if isinstance(value, str) else f"{_last(key)} = {shown(value)}"
             for key, value in zip(self.columns, top, strict=True)
+            if value is not None  # a key that these runs do not have
         )
-        return ", ".join(parts)
+        return ", ".join(parts) or "none"
 
 
 def pivot(
