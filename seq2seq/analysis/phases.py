@@ -20,8 +20,7 @@ Statistics in Medicine 21 (2002)).
 **Intervals**, of level 95%, are estimate ± half a width, on the scale of f(k). A bootstrap over
 seeds, all runs of a seed drawn together as they share random streams, gives t·SE as in
 `seq2seq.analysis.laws`. It knows nothing of a transition between two cells that all seeds agree
-on. So where it gives less than two thirds of 1.96 standard errors by the information I, these are
-taken.
+on. So where it gives less than half of 1.96 standard errors by the information I, these are taken.
 
 **The law of times** predicts the same contour from how long successes took: with the median
 log τ = α + β·f(k) fitted for each w to the censored times, half of the runs succeed within `budget`
@@ -282,9 +281,9 @@ def _half_interval(law: Success, w: ArrayLike) -> Array:
 
 
 def _no_less(drawn: ArrayLike, known: ArrayLike) -> Array:
-    """Half widths by the bootstrap, those by the information where they are much larger."""
+    """Half widths by the bootstrap, those by the information where they are twice as large."""
     drawn, known = np.asarray(drawn), np.asarray(known)
-    return np.where(1.5 * drawn < known, known, drawn)
+    return np.where(2 * drawn < known, known, drawn)
 
 
 def _likelihood(law: Success) -> float:
