@@ -55,6 +55,23 @@ def test_the_lags_of_all_states_add_up_to_their_number(n):
     assert curve(np.linalg.eigvals(A), 4000).sum() == pytest.approx(n, rel=1e-9)
 
 
+def test_of_a_hundred_states_gramian_and_data_find_a_part_only():
+    """Why the curve comes from the eigenvalues: powers of A leave rounding's reach."""
+    A, B = reservoir(100, 0.9, seed=1)
+    inverse = np.linalg.pinv(solve_discrete_lyapunov(A, np.outer(B, B)), rcond=1e-14)
+    powers = [B]
+    while len(powers) < 400:
+        powers.append(A @ powers[-1])
+    assert sum(state @ inverse @ state for state in powers) < 80
+    x = np.random.default_rng(2).standard_normal(6000)
+    states = np.zeros((6000, 100))
+    for t in range(1, 6000):
+        states[t] = A @ states[t - 1] + B * x[t]
+    _, others = estimated(states[300:], x[300:], 150)
+    assert others.sum() < 90
+    assert curve(np.linalg.eigvals(A), 4000).sum() == pytest.approx(100)
+
+
 def test_a_shift_register_keeps_its_cells_and_equal_eigenvalues_are_no_matter():
     np.testing.assert_allclose(curve(np.zeros(5), 8), [1, 1, 1, 1, 1, 0, 0, 0], atol=1e-12)
     leaky = 0.75 * 0.25 ** np.arange(6)
