@@ -100,7 +100,6 @@ class LRU(BlockModel):
                 f"{max_radius}; set model.min_radius=0.9 model.max_radius=0.999"
             )
         checks.positive("model.max_phase", max_phase)
-        checks.within("model.dropout", dropout, "[0, 1)", 0.0)
         fastest = -math.log(max(min_radius**2, SMALLEST)) / 2
         check_parameterisation(parameterisation, fastest, "model.min_radius=0.9")
         self._build(

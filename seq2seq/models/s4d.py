@@ -157,7 +157,6 @@ class S4D(BlockModel):
         checks.even("model.state_dim", state_dim)
         checks.one_of("model.initialisation", initialisation, S4D_INITIALISATIONS)
         checks.ordered("model.dt_min", dt_min, "model.dt_max", dt_max)
-        checks.within("model.dropout", dropout, "[0, 1)", 0.0)
         fastest = state_dim if initialisation == "real" else 0.5
         check_parameterisation(parameterisation, fastest, "model.initialisation=lin")
         self._build(

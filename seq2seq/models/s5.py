@@ -139,7 +139,6 @@ class S5(BlockModel):
             near = 2 * blocks * -(-state_dim // (2 * blocks))
             checks.refuse("model.state_dim", state_dim, f"be a multiple of {2 * blocks}", near)
         checks.ordered("model.dt_min", dt_min, "model.dt_max", dt_max)
-        checks.within("model.dropout", dropout, "[0, 1)", 0.0)
         check_parameterisation(parameterisation, 0.5, "model.parameterisation=exp")
         self._build(
             lambda: S5Layer(hidden_size, state_dim, blocks, dt_min, dt_max, parameterisation),

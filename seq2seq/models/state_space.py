@@ -216,6 +216,7 @@ class BlockModel(StateSpaceModel):
     def _build(
         self, core: Callable[[], Layer], mixing: Callable[[], nn.Module], dropout: float
     ) -> None:
+        checks.within("model.dropout", dropout, "[0, 1)", 0.0)
         self.embedding = nn.Linear(self.input_dim, self.hidden_size)
         self.layers = nn.ModuleList(
             Block(core(), mixing(), self.hidden_size, dropout) for _ in range(self.num_layers)
