@@ -59,6 +59,8 @@ class Ridge:
     """
 
     uses_samples = True
+    #: The gradient is the way to the minimum, whose size other optimizers would change.
+    takes_whole_steps = True
 
     def __init__(self, ridge: float = 1e-6) -> None:
         checks.positive("objective.ridge", ridge, 1e-6)

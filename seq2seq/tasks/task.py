@@ -524,15 +524,20 @@ class GeneratedTask(SequenceTask):
 
     def _curriculum(self) -> Iterator["GeneratedTask"]:
         """The task at each value that comes before its own."""
+        if not isinstance(self.curriculum, Mapping):
+            raise ValueError(
+                "curriculum must say where to start and how often to grow, got "
+                f"curriculum={self.curriculum!r}; set task.curriculum='{{start: 3, every: 200}}'"
+            )
         usual = {"key": "length", "factor": 1.0, "add": 0}
-        told = {**usual, **(self.curriculum or {})}
-        for name in ("start", "every"):
-            checks.integer(f"task.curriculum.{name}", told.get(name))
-        if unknown := [str(name) for name in told if name not in (*usual, "start", "every")]:
-            known = [*usual, "start", "every"]
+        known = (*usual, "start", "every")
+        if unknown := [str(name) for name in self.curriculum if name not in known]:
             raise ValueError(
                 f"unknown key task.curriculum.{unknown[0]}{nearest(unknown[0], known)}"
             )
+        told = {**usual, **self.curriculum}
+        for name in ("start", "every"):
+            checks.integer(f"task.curriculum.{name}", told.get(name))
         checks.integer("task.curriculum.add", told["add"], 0)
         checks.within("task.curriculum.factor", told["factor"], "[1, inf)", 1.5)
         if not self.online:
@@ -542,6 +547,10 @@ class GeneratedTask(SequenceTask):
         if not isinstance(high, int) or isinstance(high, bool):
             checks.refuse("task.curriculum.key", told["key"], "name a whole number", "length")
         value = told["start"]
+        if value >= high:
+            checks.refuse(
+                "task.curriculum.start", value, f"lie below the task's own {told['key']}, {high}", 1
+            )
         while value < high:
             bounds = value if low is None or value <= low else [low, value]
             task = self.changed({told["key"]: bounds, "curriculum": None})

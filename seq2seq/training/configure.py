@@ -103,6 +103,8 @@ def check(cfg: DictConfig) -> None:
             "objective.horizon=last needs a task that asks for an answer at the last step of every "
             f"sequence, which {type(task).__name__} does not; set objective.horizon=average"
         )
+    if getattr(module.objective, "takes_whole_steps", False):
+        _check_whole_steps(cfg)
     if not cfg.task._target_.startswith("seq2seq."):
         _check_pairs(task)
     schema.check_training(cfg)
@@ -222,6 +224,24 @@ def _check_pairs(task: Any) -> None:
         return
     with refusing("task"):
         task.check_pairs(*pairs)
+
+
+def _check_whole_steps(cfg: DictConfig) -> None:
+    """Of an objective whose gradient is the way to its minimum."""
+    given = cfg.optimizer
+    bent = [key for key in ("momentum", "weight_decay") if given.get(key)]
+    if given._target_ == "torch.optim.SGD" and not bent and given.lr <= 1:
+        if cfg.gradient_clip_val is None:
+            return
+        found = f"gradient_clip_val={cfg.gradient_clip_val}"
+    else:
+        found = f"{given._target_.rpartition('.')[2]} with lr={given.lr}" + "".join(
+            f", {key}={given[key]}" for key in bent
+        )
+    raise ConfigError(
+        f"objective=ridge needs plain steps along its gradient, of size 1 at most, got {found}; "
+        "set optimizer=sgd optimizer.lr=1 gradient_clip_val=null trainer.max_steps=1"
+    )
 
 
 def _check_precision(trainer: lightning.Trainer, task: Any, module: SequenceModule) -> None:

@@ -143,6 +143,9 @@ def test_one_step_of_a_run_remembers_what_a_reservoir_can(tmp_path: Path) -> Non
         ("model=gru", "objective=ridge needs a model with fixed states, got RNN; choose model=esn"),
         ("task=parity", "objective=ridge needs targets that are numbers, got Parity"),
         ("objective.ridge=0", "objective.ridge must be positive, got ridge=0"),
+        ("optimizer=adam", r"ridge needs plain steps .* got Adam with lr=0.001; set optimizer=sgd"),
+        ("optimizer=momentum", "got SGD with lr=0.005, momentum=0.9"),
+        ("optimizer=sgd", "got gradient_clip_val=1.0; set optimizer=sgd optimizer.lr=1"),
     ],
 )
 def test_what_it_cannot_solve_is_refused(tmp_path: Path, override: str, complaint: str) -> None:
