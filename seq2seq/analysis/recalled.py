@@ -54,9 +54,13 @@ class Group:
 
     @property
     def used(self) -> int | None:
-        """The fewest of these with which the runs together recall `KEPT` of what they recall."""
-        enough = (b for b in self.precisions if self.rounded(b)[0] >= KEPT * self.bits[0] > 0)
-        return next(enough, None)
+        """The fewest of these with which the runs together recall `KEPT` of what they recall.
+
+        None where these are too few, or it cannot be told whether they recall anything.
+        """
+        mean, low, _ = self.bits
+        enough = (b for b in self.precisions if self.rounded(b)[0] >= KEPT * mean)
+        return next(enough, None) if low > 0 else None
 
     def row(self) -> dict[str, Any]:
         """What a table has of it."""
