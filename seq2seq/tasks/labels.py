@@ -92,6 +92,31 @@ class Labels(SequenceTask):
             )
             self._parts = [Pairs(x[:, order], y) for x, y in self._parts]
 
+    def admit(self, trained: SequenceTask) -> None:
+        """Raise ValueError unless the model reads such x and answers such y; not all its classes
+        need be in this file.
+        """
+        assert isinstance(trained, Labels)
+        own, known = ("classes" if one.classes else "values" for one in (self, trained))
+        if own != known:
+            write = "whole numbers" if known == "classes" else "numbers with a point, as 1.0"
+            raise ValueError(
+                f"task.path={self.path} holds {own}, but the model was trained to answer {known}; "
+                f"give a file whose y are {write}"
+            )
+        if self.classes > trained.classes:
+            raise ValueError(
+                f"task.path={self.path} holds the class {self.classes - 1}, but the model answers "
+                f"only 0 to {trained.classes - 1}; leave out the sequences of further classes"
+            )
+        for name, size in (("x", "input_dim"), ("y", "output_dim")):
+            have, need = getattr(self, size), getattr(trained, size)
+            if have != need and not (name == "y" and self.classes):
+                raise ValueError(
+                    f"task.path={self.path} has {name} with {have} channels, but the model was "
+                    f"trained with {need}; give a file with {need}"
+                )
+
     def scaling(self) -> tuple[Tensor, ...] | None:
         if not self.standardize:
             return None
