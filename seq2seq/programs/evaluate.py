@@ -122,9 +122,10 @@ def _beyond(found: Sequence["Run"], overrides: tuple[str, ...]) -> tuple[str, ..
     known = [_largest(_known(one, keys[0])) for one in found]
     if not any(trained is None or any(trained < v <= LONGEST for v in values) for trained in known):
         least = min(one for one in known if one is not None)
+        word = next(word for word in overrides if word.startswith(f"{keys[0]}="))
         raise ConfigError(
-            f"a score is of values beyond those in training, up to {LONGEST}, and none of "
-            f"{keys[0]}={','.join(map(str, values))} lies beyond {least:g}; list some that do"
+            f"a score is of values beyond those in training, up to {LONGEST}, and none of {word} "
+            f"lies beyond {least:g} and up to there; list some that do"
         )
     return overrides
 
