@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from seq2seq import checks
-from seq2seq.build import build_task, load_model, threads
+from seq2seq.build import build_task, load_model, refusing, threads
 from seq2seq.module import weight
 from seq2seq.runs import Run, by_unit, flatten
 from seq2seq.schema import ConfigError
@@ -67,23 +67,36 @@ def evaluations(run: Run | str | Path, overrides: Sequence[str] = ()) -> list[Ev
     run = Run(run.folder, jobs[0].get("allow", run.allow))
     model, config = load_model(run), run.config
     tasks = [build_task(_changed(config, job), run.folder) for job in jobs]
-    told = [dict(flatten(_plain(job))) for job in jobs]
-    varied = [key for key in told[0] if len({str(one[key]) for one in told}) > 1]
+    if overrides:
+        trained = build_task(config, run.folder)
+        with refusing("task"):
+            for task in tasks:
+                task.admit(trained)
     found = []
     with torch.inference_mode(), threads(config.threads):
-        for one, task in zip(told, tasks, strict=True):
-            setting = {key: one[key] for key in varied}
+        for setting, task in zip(settings(overrides), tasks, strict=True):
             measured = by_unit(measure(model, task, "test") | task.references())
             found.append(Evaluation(setting, measured, getattr(task, "chance", None)))
             task.release()
     return found
 
 
-def combinations(overrides: Sequence[str]) -> Iterator[list[str]]:
-    """The overrides of each combination of values, one of each.
+def settings(overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """Of each combination of values those of the keys that take several, by `task.<key>`.
 
     Raises:
-        ConfigError: one changes more than the task.
+        ConfigError: as `combinations` does.
+    """
+    told = [dict(flatten(_plain(OmegaConf.from_dotlist(job)))) for job in combinations(overrides)]
+    varied = [key for key in told[0] if len({str(one[key]) for one in told}) > 1]
+    return [{key: one[key] for key in varied} for one in told]
+
+
+def combinations(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """The overrides of each combination of values, one of each; what is listed twice counts once.
+
+    Raises:
+        ConfigError: one changes more than the task, or lists no value.
     """
     listed = []
     for override in checks.texts("overrides", overrides):
@@ -95,8 +108,13 @@ def combinations(overrides: Sequence[str]) -> Iterator[list[str]]:
             listed.append([override])
             continue
         several = parsed.is_choice_sweep() or parsed.is_range_sweep()
-        values = parsed.sweep_string_iterator() if several else ()
+        values = dict.fromkeys(parsed.sweep_string_iterator() if several else ())
         key = override.partition("=")[0]
+        if several and not values:
+            raise ConfigError(
+                f"{override} has no values; a range is range(first,end,step), as "
+                f"{key}=range(10,50,10)"
+            )
         listed.append([f"{key}={value}" for value in values] if several else [override])
     return map(list, itertools.product(*listed))
 

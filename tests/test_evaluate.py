@@ -8,6 +8,7 @@ import pytest
 import shell
 
 from seq2seq.evaluate import evaluate, evaluations
+from seq2seq.programs.evaluate import main
 from seq2seq.runs import find
 from seq2seq.schema import ConfigError
 from seq2seq.sweep.jobs import show_result
@@ -70,6 +71,8 @@ def test_references_stand_in_the_unit_of_what_they_stand_beside(run, capsys):
         ("model.hidden_size=8", "only task"),
         ("task.lenght=8", "did you mean 'length'"),
         ("task.k=99", "k must be smaller than length"),
+        ("task.length=range(40,10,10)", r"has no values; a range is range\(first,end,step\)"),
+        ("task.channels=2", "trained with 1 channels of x, the changed task has 2"),
     ],
 )
 def test_what_cannot_be_changed_is_refused(run, override, message):
@@ -102,6 +105,8 @@ def test_each_value_is_what_it_is_by_itself(sweep):
     assert grid[2].measured == evaluate(one, ["task.length=12"])
     assert grid[3].measured == evaluate(one, ["task.length=12", "task.supervise=answer"])
     assert grid[3].chance == 0.5
+    twice = evaluations(one, ["task.length=6,12,6"])
+    assert [each.setting["task.length"] for each in twice] == [6, 12]
     (bounds,) = evaluations(one, ["task.length=[3,5]"])
     assert bounds.setting == {}
     with pytest.raises(ConfigError, match="takes one value of each key, got 2"):
@@ -149,8 +154,30 @@ def test_the_score_is_the_mean_beyond_what_was_trained(sweep):
 
 
 @pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ("task.length=2,3", "none of task.length=2,3 lies beyond 4 and up"),
+        ("task.length=501,502", "none of task.length=501,502 lies beyond 4"),
+        ("task.length=12", "a score needs several values of one number, got task.length=12"),
+        ("task.supervise=all,answer", "a score needs several values of one number"),
+    ],
+)
+def test_a_score_without_values_beyond_training_is_refused(sweep, listed, message):
+    with pytest.raises(ConfigError, match=message):
+        main(listed, run=str(sweep), score=True)
+
+
+def test_runs_trained_beyond_all_values_are_told_to_have_no_score(sweep, capsys):
+    main("task.length=5,6", "task.test_size=8", run=str(sweep), score=True)
+    *_, none, scored = capsys.readouterr().out.splitlines()
+    assert none == "length = 8: no score, no value lies beyond those in training"
+    assert scored.startswith("length = 4: score ")
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["too=x"], "did you mean 'to'?"),
         (["score=true"], "has none"),
         (["task.length=8,32", "score=true"], "has none"),
         (["to=curve"], "make a table"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seq2seq import checks
+from seq2seq.errors import nearest
 from seq2seq.files import place
 from seq2seq.schema import ConfigError
 
@@ -33,16 +34,20 @@ def main(*overrides: str, run: str, score: bool = False, to: Path | None = None)
         score: the mean accuracy beyond the longest length in training, up to 500
         to: a folder for the table as CSV and JSON, and the figure
     """
+    for word in overrides:
+        if not word.startswith(("task.", "allow=")):
+            meant = nearest(word.partition("=")[0], ("run", "score", "to", "allow"), "")
+            raise ConfigError(f"only task.<key>=<value> may be changed, got {word}{meant}")
     from seq2seq.analysis.generalisation import Grid, Tested
-    from seq2seq.evaluate import combinations, evaluations
+    from seq2seq.evaluate import evaluations
 
     found, sweep = _runs(run)
     if to is not None and place(to).exists() and not place(to).is_dir():
         raise ConfigError(f"to must be a folder, got {to}; choose another")
     if score and not all("test/accuracy" in one.result for one in found):
         raise ConfigError("a score is a mean accuracy, and this task has none; leave out score")
-    if score and len([*combinations(overrides)]) == 1:
-        overrides += (_longer(found),)
+    if score:
+        overrides = _beyond(found, overrides)
     tested = []
     for index, one in enumerate(found):
         tested += [Tested(index, *each) for each in evaluations(one, overrides)]
@@ -52,12 +57,15 @@ def main(*overrides: str, run: str, score: bool = False, to: Path | None = None)
         return
     if not tested[0].setting:
         raise ConfigError("several values of a key make a table; give task.<key>=<values>")
-    key = next(iter(tested[0].setting)).removeprefix("task.")
-    trained = [_largest(one.plain_config["task"].get(key)) for one in found]
+    key = next(iter(tested[0].setting))
+    trained = [_largest(_known(one, key)) for one in found]
     made = Grid(tested, sweep, trained)
     scored = [*made.scored()] if score else []
     for line in _table(made, alone=sweep is None):
         print(line)
+    for label, _ in made.groups() if score else ():
+        if label not in {told["group"] for told in scored}:
+            print(f"{label or 'all runs'}: no score, no value lies beyond those in training")
     for told in scored:
         label = f"{told['group']}: " * bool(told["group"])
         print(f"{label}score {told['score']:.3f} ({told['scaled']:.3f} above chance)", end="")
@@ -91,11 +99,47 @@ def _largest(value: Any) -> float | None:
     return max(bounds) if all(isinstance(one, int | float) for one in bounds) else None
 
 
+def _beyond(found: Sequence["Run"], overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """The overrides of a score, where none lists values with all lengths beyond those in training.
+
+    Raises:
+        ConfigError: they list no values of one number, or none beyond those in training.
+    """
+    from seq2seq.analysis.generalisation import LONGEST
+    from seq2seq.evaluate import settings
+
+    listed = settings(overrides)
+    length = [word for word in overrides if word.startswith("task.length=")]
+    if len(listed) == 1 and not length:
+        return (*overrides, _longer(found))
+    keys = [*listed[0]]
+    values = [one[keys[0]] for one in listed] if len(keys) == 1 else []
+    if not values or not all(isinstance(value, int | float) for value in values):
+        raise ConfigError(
+            f"a score needs several values of one number, got {' '.join(overrides)}; list them for "
+            "one key, or leave out task.length"
+        )
+    known = [_largest(_known(one, keys[0])) for one in found]
+    if not any(trained is None or any(trained < v <= LONGEST for v in values) for trained in known):
+        least = min(one for one in known if one is not None)
+        word = next(word for word in overrides if word.startswith(f"{keys[0]}="))
+        raise ConfigError(
+            f"a score is of values beyond those in training, up to {LONGEST}, and none of {word} "
+            f"lies beyond {least:g} and up to there; list some that do"
+        )
+    return overrides
+
+
+def _known(run: "Run", key: str) -> Any:
+    """What a key `task.<key>` was in training."""
+    return run.plain_config["task"].get(key.removeprefix("task."))
+
+
 def _longer(found: Sequence["Run"]) -> str:
     """All lengths beyond the shortest that a run was trained with, up to 500."""
     from seq2seq.analysis.generalisation import LONGEST
 
-    known = [_largest(one.plain_config["task"].get("length")) for one in found]
+    known = [_largest(_known(one, "task.length")) for one in found]
     if None in known:
         raise ConfigError("a task without length has no score by itself; add task.<key>=<values>")
     first = min(int(one or 0) for one in known) + 1

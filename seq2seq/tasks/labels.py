@@ -2,7 +2,8 @@
 
 import gzip
 import math
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seq2seq import checks
+from seq2seq.errors import ConfigError
 from seq2seq.files import place
 from seq2seq.seeds import generator
 from seq2seq.tasks.task import Pairs, SequenceTask, spread
@@ -41,8 +43,10 @@ class Labels(SequenceTask):
         permute_seed: lets one permutation of the time steps, drawn from it, stand for all sequences
             (permuted MNIST); null leaves them in order.
         standardize: let the model see channels with mean 0 and deviation 1.
-        val_fraction, test_fraction: shares of the sequences set aside, at least one each; IDX files
-            have their own test set.
+        num_classes: where the file lacks some, as one to test with may; null for those up to the
+            largest y, each of which must be there.
+        val_fraction, test_fraction: shares of the sequences set aside, at least one to validate and
+            two to test with; IDX files have their own test set.
         batch_size: sequences per optimisation step.
         seed: root of the random streams.
 
@@ -53,6 +57,7 @@ class Labels(SequenceTask):
     path: str
     permute_seed: int | None = None
     standardize: bool = False
+    num_classes: int | None = None
     val_fraction: float = 0.1
     test_fraction: float = 0.1
     batch_size: int = 64
@@ -63,12 +68,8 @@ class Labels(SequenceTask):
         self._parts = [_checked(x, y, length, self.path) for x, y, length in parts]
         x, y = self._parts[0]
         n, self.length, self.input_dim = x.shape
-        self.classes = (
-            0 if y.is_floating_point() else 1 + max(int(y[:, 1].max()) for _, y in self._parts)
-        )
+        self.classes = self._count_classes()
         self.output_dim = self.classes or y.shape[1] - 1
-        if self.classes == 1:
-            raise ValueError(f"y must have two classes or more, got one in {self.path}")
         for name in ("val_fraction", "test_fraction"):
             checks.within(f"task.{name}", getattr(self, name), "(0, 1)", 0.1)
         self.val_size = max(1, round(n * self.val_fraction))
@@ -79,6 +80,12 @@ class Labels(SequenceTask):
             raise ValueError(
                 f"too few sequences: {n} in {self.path} leave {self.train_size} for training; add "
                 "sequences or lower task.val_fraction and task.test_fraction"
+            )
+        if self.test_size < 2:
+            share = f" or raise task.test_fraction={self.test_fraction}" * (not own)
+            raise ValueError(
+                f"too few sequences to test with: {n} in {self.path} leave {self.test_size}, two "
+                f"are needed; add sequences{share}"
             )
         super().__post_init__()
         if self.permute_seed is not None:
@@ -91,6 +98,60 @@ class Labels(SequenceTask):
                 self.length, generator=generator(self.permute_seed, "permutation")
             )
             self._parts = [Pairs(x[:, order], y) for x, y in self._parts]
+
+    def _count_classes(self) -> int:
+        """How many there are; 0 for values.
+
+        Raises:
+            ValueError: one alone, or one that is not there without `num_classes`.
+        """
+        if self._parts[0].y.is_floating_point():
+            if self.num_classes is not None:
+                checks.refuse("task.num_classes", self.num_classes, "be null for values", "null")
+            return 0
+        found = torch.cat([y[:, 1] for _, y in self._parts]).unique().tolist()
+        largest = found[-1]
+        if self.num_classes is not None:
+            checks.integer("task.num_classes", self.num_classes, max(2, largest + 1))
+            return self.num_classes
+        if len(found) == 1:
+            raise ValueError(
+                f"y must have two classes or more, got only {largest} in {self.path}; add "
+                "sequences of another, write values with a point, as 1.0, or set task.num_classes"
+            )
+        if len(found) <= largest:
+            missing = next(i for i, label in enumerate(found) if i != label)
+            raise ValueError(
+                f"y must have every class from 0 to its largest, got {largest} but no {missing} in "
+                f"{self.path}; number the classes without a gap, or set "
+                f"task.num_classes={largest + 1}"
+            )
+        return int(largest + 1)
+
+    def admit(self, trained: SequenceTask) -> None:
+        """Raise ValueError unless the model reads such x and answers such y; not all its classes
+        need be in this file.
+        """
+        assert isinstance(trained, Labels)
+        own, known = ("classes" if one.classes else "values" for one in (self, trained))
+        if own != known:
+            write = "whole numbers" if known == "classes" else "numbers with a point, as 1.0"
+            raise ValueError(
+                f"task.path={self.path} holds {own}, but the model was trained to answer {known}; "
+                f"give a file whose y are {write}"
+            )
+        if self.classes > trained.classes:
+            raise ValueError(
+                f"task.path={self.path} holds the class {self.classes - 1}, but the model answers "
+                f"only 0 to {trained.classes - 1}; leave out the sequences of further classes"
+            )
+        for name, size in (("x", "input_dim"), ("y", "output_dim")):
+            have, need = getattr(self, size), getattr(trained, size)
+            if have != need and not (name == "y" and self.classes):
+                raise ValueError(
+                    f"task.path={self.path} has {name} with {have} channels, but the model was "
+                    f"trained with {need}; give a file with {need}"
+                )
 
     def scaling(self) -> tuple[Tensor, ...] | None:
         if not self.standardize:
@@ -193,12 +254,17 @@ def read(path: Path) -> list[Arrays]:
     Raises:
         ValueError: none can be read there.
     """
+    kinds = {".npz": _npz, ".csv": _table, ".parquet": _table}
     try:
         if path.is_dir():
             return [_idx_pair(path, name) for name in IDX_PARTS.values()]
         if not path.is_file():
             raise OSError("there is none" if not path.exists() else "it is no regular file")
-        return [_table(path) if path.suffix in (".csv", ".parquet") else _npz(path)]
+        if path.suffix not in kinds:
+            raise OSError(f"its name ends in {path.suffix or 'no suffix'}")
+        return [kinds[path.suffix](path)]
+    except ConfigError:
+        raise  # of what the file holds
     except Exception as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise ValueError(
@@ -208,11 +274,28 @@ def read(path: Path) -> list[Arrays]:
 
 
 def _npz(path: Path) -> Arrays:
+    if not zipfile.is_zipfile(path):
+        raise OSError("it is no archive as numpy.savez writes it")
     with np.load(path, allow_pickle=False) as stored:
         for name in ("x", "y"):
             if name not in stored:
-                raise ValueError(f"it has no {name}")
-        return stored["x"], stored["y"], stored.get("length")
+                held = ", ".join(stored) or "nothing"
+                raise ConfigError(f"{name} is not in {path}, which holds {held}; store it there")
+        return (
+            _array(stored, "x", path),
+            _array(stored, "y", path),
+            _array(stored, "length", path) if "length" in stored else None,
+        )
+
+
+def _array(stored: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarray:
+    try:
+        return stored[name]
+    except ValueError:  # numpy says how to unpickle them
+        raise ConfigError(
+            f"{name} must hold numbers, got Python objects in {path}; store it as an array of "
+            "numbers, of sequences of one length"
+        ) from None
 
 
 def _table(path: Path) -> Arrays:
@@ -220,9 +303,17 @@ def _table(path: Path) -> Arrays:
 
     table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     if "y" not in table:
-        raise ValueError("it has no column y")
+        held = ", ".join(map(str, table.columns[:8]))
+        raise ConfigError(f"column y is not in {path}, whose first are {held}; add it")
     length = table.pop("length").to_numpy() if "length" in table else None
     y = table.pop("y").to_numpy()
+    for name, column in table.items():
+        if not pd.api.types.is_numeric_dtype(column):
+            bad = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+            value = column[bad if bad.any() else column.notna()].iloc[0]
+            raise ConfigError(
+                f"column {name} must hold numbers, got {value!r} in {path}; correct or remove it"
+            )
     return table.to_numpy(np.float32), y, length
 
 
@@ -267,18 +358,20 @@ def _checked(x: np.ndarray, y: np.ndarray, length: np.ndarray | None, path: str)
             f"x must be numbers of the shape (sequences, time) or (sequences, time, channels), got "
             f"{x.dtype} of {x.shape} in {path}"
         )
-    y = y[:, None] if y.ndim == 1 else y
-    if y.ndim != 2 or len(y) != len(x) or y.dtype.kind not in "fiu" or not y.shape[1]:
+    given, y = y.shape, y[:, None] if y.ndim == 1 else y
+    if y.ndim != 2 or len(y) != len(x) or not y.shape[1]:
         raise ValueError(
             f"y must hold a number, or a row of them, for each of the {len(x)} sequences, got "
-            f"{y.dtype} of {y.shape} in {path}"
+            f"the shape {given} in {path}; store as many rows of y as of x"
+        )
+    if y.dtype.kind not in "fiu":
+        raise ValueError(
+            f"y must hold numbers, got {y.flat[0]!s:.40} in {path}; number the classes from 0 on"
         )
     for name, array in (("x", x), ("y", y)):
         if not np.isfinite(array).all():
             raise ValueError(f"{name} must be finite, but is not in {path}; remove or fill it")
-    length = np.full(len(x), x.shape[1]) if length is None else np.asarray(length).astype(int)
-    if length.shape != (len(x),) or length.min() < 1 or length.max() > x.shape[1]:
-        raise ValueError(f"length must lie between 1 and {x.shape[1]} for each sequence in {path}")
+    length = _lengths(np.full(len(x), x.shape[1]) if length is None else length, x, path)
     if y.dtype.kind != "f" and (y.shape[1] > 1 or y.min() < 0):
         raise ValueError(
             f"classes must be one whole number from 0 on, got {y.shape[1]} from {y.min()} on in "
@@ -288,3 +381,20 @@ def _checked(x: np.ndarray, y: np.ndarray, length: np.ndarray | None, path: str)
     targets = np.concatenate([length[:, None] - 1, y], 1).astype(kind)
     padded = x.astype(np.float32) * (np.arange(x.shape[1]) < length[:, None])[..., None]
     return Pairs(torch.from_numpy(padded), torch.from_numpy(targets))
+
+
+def _lengths(length: np.ndarray, x: np.ndarray, path: str) -> np.ndarray:
+    """One whole number per sequence, of at most its steps."""
+    if length.shape != (len(x),):
+        raise ValueError(
+            f"length must hold a number for each of the {len(x)} sequences, got the shape "
+            f"{length.shape} in {path}; correct it, or leave length out"
+        )
+    numeric = length.dtype.kind in "fiu"
+    fits = (length % 1 == 0) & (length >= 1) & (length <= x.shape[1]) if numeric else [False]
+    if not np.all(fits):
+        raise ValueError(
+            f"length must be a whole number from 1 to {x.shape[1]}, the steps of x, got "
+            f"{length[np.argmin(fits)]!s:.40} in {path}; correct it, or leave length out"
+        )
+    return length.astype(int)

@@ -128,6 +128,25 @@ class SequenceTask(LightningDataModule):
         """
         return None
 
+    def admit(self, trained: "SequenceTask") -> None:
+        """Raise ValueError unless what was trained on that task can be tested on this one.
+
+        It must have as many channels of x and of y, or no symbols that the other lacks.
+        """
+        for name, unit in (("input_dim", "channels of x"), ("output_dim", "channels of y")):
+            own, known = getattr(self, name), getattr(trained, name)
+            if own != known and self.vocabulary_size is None:
+                raise ValueError(
+                    f"the model was trained with {known} {unit}, the changed task has {own}; "
+                    "change only what keeps their number"
+                )
+        symbols, known = self.vocabulary_size or 0, trained.vocabulary_size or 0
+        if symbols > known:
+            raise ValueError(
+                f"the model was trained with {known} symbols, the changed task has {symbols}; "
+                "change only what adds none"
+            )
+
     def restarts(self, step: int) -> bool:
         """Whether the batch of `step` does not continue the one before it."""
         return True

@@ -237,6 +237,77 @@ def test_two_swept_keys_give_heat_maps_and_groups(tmp_path):
     assert len(panels["heat_map_error"].axes[0].texts) == 6
 
 
+GROWING = {"start": 3, "every": 200, "factor": 1.5}
+
+
+def write_changed(folder: Path, k: int, seed: int, changes: Mapping[str, object]) -> None:
+    """A run whose config has other values of some dotted keys."""
+    written = write_run(folder / "_".join(map(str, (k, seed))), k, seed, 40.0, steps=50)
+    config = yaml.safe_load((written / "config.yaml").read_text())
+    config = {name: config[name] for name in ("task", "model", "callbacks", "seed", "name")}
+    for key, value in changes.items():
+        node, _, name = key.rpartition(".")
+        (config.setdefault(node, {}) if node else config)[name] = value
+    (written / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "labels"),
+    [
+        ({"init_from": None}, {"init_from": "abc"}, ["abc", "no init_from"]),
+        (
+            {"init_from": 70 * "a" + "b"},
+            {"init_from": 70 * "a" + "c"},
+            [f"init_from = {70 * 'a'}{end}" for end in "bc"],
+        ),
+        (
+            {"task.curriculum": None},
+            {"task.curriculum": GROWING},
+            ["start = 3", "no task.curriculum.start"],
+        ),
+        (
+            {"task.curriculum": GROWING},
+            {"task.curriculum": GROWING | {"every": 300}},
+            ["every = 200", "every = 300"],
+        ),
+        (
+            {"trainer.max_steps": 10},
+            {"trainer.max_steps": 20},
+            ["max_steps = 10", "max_steps = 20"],
+        ),
+        (
+            {"model._target_": "seq2seq.models.RNN"},
+            {"model._target_": "seq2seq.models.LSTM"},
+            ["LSTM", "RNN"],
+        ),
+    ],
+)
+def test_only_runs_alike_but_for_the_seed_are_averaged(tmp_path, one, other, labels):
+    """The seeds are no others for one setting than for the other, or each setting has its own."""
+    for name, seeds in (("own", [(0, 1), (2, 3)]), ("shared", [(0, 1), (0, 1)])):
+        for place, changes, few in zip("ab", (one, other), seeds, strict=True):
+            for seed in few:
+                write_changed(tmp_path / name / place, 4, seed, changes)
+        assert [(label, len(rows)) for label, rows in Sweep(tmp_path / name).cells()] == [
+            (label, 2) for label in labels
+        ]
+
+
+def test_a_setting_of_one_seed_each_is_no_seed(tmp_path):
+    for seed, steps in enumerate((10, 20)):
+        changes = {"trainer.max_steps": steps, "init_from": f"start{seed}"}
+        write_changed(tmp_path / "two", 4, seed, changes)
+        write_changed(tmp_path / "one", 4, seed, {"init_from": f"start{seed}"})
+    assert Sweep(tmp_path / "two").keys == ["trainer.max_steps"]
+    assert Sweep(tmp_path / "one").keys == [], "each seed goes on from its own start"
+
+
+def test_the_model_is_named_where_all_else_differs_too(tmp_path):
+    for k, model in ((4, "RNN"), (8, "LSTM")):
+        write_changed(tmp_path, k, 0, {"model._target_": f"seq2seq.models.{model}"})
+    assert [label for label, _ in Sweep(tmp_path).cells()] == ["k = 4, RNN", "k = 8, LSTM"]
+
+
 def test_settings_are_called_by_what_was_chosen(tmp_path):
     """Both choices are the class SGD, and what they differ in follows from the rate."""
     chosen = {"sgd": {"lr": 0.05, "momentum": 0.0}, "momentum": {"lr": 0.005, "momentum": 0.9}}

@@ -374,34 +374,56 @@ def _name_choices(table: "pd.DataFrame", configs: Sequence[Mapping[str, Any]]) -
 
 
 def _axes(table: "pd.DataFrame", candidates: Sequence[str]) -> list[str]:
-    """The candidates that vary and follow neither from the seed nor from earlier ones."""
-    text = table[list(candidates)].astype(str)
+    """The candidates that vary and follow neither from the seed nor from earlier ones.
+
+    The model stays even where it follows: no number tells of it.
+    """
+    text = table[list(candidates)].map(lambda value: "" if pd.isna(value) else str(value))
     kept: list[str] = []
     for key in candidates:
-        if key == "seed" or text[key].nunique() < 2:
+        if key == "seed" or text[key].nunique() < 2 or _follows_seed(key, text):
             continue
-        by_seed = text.groupby("seed")[key].nunique().max() if "seed" in text else 2
-        if by_seed == 1 and text["seed"].nunique() == text[key].nunique():
-            continue
-        if kept and text.groupby(kept)[key].nunique().max() == 1:
+        if key != "model" and kept and text.groupby(kept)[key].nunique().max() == 1:
             continue
         kept.append(key)
     return kept
 
 
+def _follows_seed(key: str, text: "pd.DataFrame") -> bool:
+    """Whether a key is another seed, or names a start, of which each seed has its own."""
+    if "seed" not in text or not (key.endswith("seed") or key == "init_from"):
+        return False
+    one = text.groupby("seed")[key].nunique().max() == 1 and not text[key].eq("").any()
+    return bool(one and text["seed"].nunique() == text[key].nunique())
+
+
 def split(table: "pd.DataFrame", keys: Sequence[str]) -> Iterator[tuple[str, "pd.DataFrame"]]:
-    """Label and rows of each combination of the keys' values."""
+    """Label and rows of each combination of the keys' values; no two have the same label."""
     if not keys:
         yield "", table
         return
-    for _, rows in table.groupby(list(keys), sort=True, dropna=False):
-        values = {key: _shown(plain(rows[key].iloc[0])) for key in keys}
-        parts = [
-            value if isinstance(value, str) else f"{key.rpartition('.')[2]} = {number(value)}"
-            for key, value in values.items()
-            if not pd.isna(value)  # a key that this task or model does not have
-        ]
-        yield ", ".join(parts), rows
+    parts = [rows for _, rows in table.groupby(list(keys), sort=True, dropna=False)]
+    values = [{key: plain(rows[key].iloc[0]) for key in keys} for rows in parts]
+    labels = [_label(one) for one in values]
+    for label, one, rows in zip(labels, values, parts, strict=True):
+        yield label if labels.count(label) == 1 else _full_label(one), rows
+
+
+def _label(values: Mapping[str, Any]) -> str:
+    """In short: words alone, numbers by the last part of their key."""
+    shown = {key: _shown(value) for key, value in values.items()}
+    parts = [
+        value if isinstance(value, str) else f"{key.rpartition('.')[2]} = {number(value)}"
+        for key, value in shown.items()
+        if not pd.isna(value)  # a key that this task or model does not have
+    ]
+    return ", ".join(parts) or f"no {' nor '.join(values)}"
+
+
+def _full_label(values: Mapping[str, Any]) -> str:
+    """Every key and value whole, where in short they would be called alike."""
+    told = {key: value for key, value in values.items() if not pd.isna(value)}
+    return ", ".join(f"{key} = {str(value).replace('$', '')}" for key, value in told.items())
 
 
 def _comparable(value: Any) -> Any:
