@@ -79,6 +79,12 @@ def ordered(low_key: str, low: float, high_key: str, high: float) -> None:
         )
 
 
+def folder(path: Path) -> None:
+    """Raise ConfigError unless `path` is a folder; that it holds runs is seen when it is read."""
+    if not os.path.isdir(path):
+        raise ConfigError(f"no folder {path}; give one that holds run folders")
+
+
 def writable(key: str, path: Path | None) -> None:
     """Raise ConfigError unless a file can be written to `path`, whose folders are made with it."""
     if path is None:
