@@ -3,6 +3,9 @@
 seq2seq table outputs/plateau_gates --rows model --columns task.k --metric plateau/length
 seq2seq table outputs/mqar_256 --metric test/accuracy --latex
 seq2seq table outputs/atlas --rows model --columns task --metric success --json
+
+Means over seeds are arithmetic of shares, such as accuracies, and geometric of losses. success/step
+is a median; "≥ 60" says that the median run had no success in the 60 steps that it took.
 """
 
 from collections.abc import Sequence
@@ -43,6 +46,8 @@ def main(
     if "," in metric:
         first = metric.partition(",")[0]
         raise ConfigError(f"metric takes one, got {metric}; write --metric {first}")
+    for folder in sweeps:
+        checks.folder(folder)
     checks.writable("to", to)
     from seq2seq.analysis.report.pivot import pivot
     from seq2seq.files import write_atomically
