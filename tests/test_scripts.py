@@ -78,6 +78,15 @@ def test_the_command_refuses_what_is_no_program_and_reads_overrides_as_training(
     assert "seq2seq train: model=tcm is not there; did you mean 'tcn'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["nowhere"], [".", "json=."], [".", "tracking=nowhere"]])
+def test_what_needs_no_run_to_be_refused_is_refused_at_once(arguments):
+    code = "import sys; from seq2seq.programs import run; run('capacity', sys.argv[1:])"
+    told = [sys.executable, "-c", f"{code}; print(*sys.modules)", *arguments]
+    done = subprocess.run(told, text=True, capture_output=True, check=True)
+    assert len(done.stderr.splitlines()) == 1
+    assert not {"torch", "pandas", "scipy"} & {*done.stdout.split()}
+
+
 WRONG = {
     "generate.py temperature=abc": "temperature must be a number, got abc",
     "generate.py length=1.5": "length must be a whole number, got 1.5",
