@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import beta, binom, t
 
-#: Parts of the names of metrics that are shares of answers, or of runs.
-SHARES = frozenset({"accuracy", "exact", "scaled", "success"})
+#: Parts of the names of metrics that are shares of answers.
+SHARES = frozenset({"accuracy", "exact", "scaled"})
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -41,7 +41,7 @@ def log_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 def is_share(metric: str) -> bool:
     """Whether a metric is a share, as `test/accuracy` and `generalisation/accuracy/length_8`."""
-    return not SHARES.isdisjoint(re.split(r"[/_]", metric))
+    return metric == "success" or not SHARES.isdisjoint(re.split(r"[/_]", metric))
 
 
 def average(values: Sequence[float], metric: str) -> tuple[float, float, float]:

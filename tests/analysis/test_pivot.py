@@ -184,6 +184,7 @@ def test_the_interval_of_a_median_covers_it_as_often_as_binomials_say():
 def test_means_are_geometric_where_all_values_are_positive_and_none_is_a_share():
     assert average([1.0, 100.0], "test/nmse")[0] == pytest.approx(10)
     assert average([0.0, 100.0], "test/loss")[0] == 50
+    assert average([4.0, 100.0], "success/step")[0] == pytest.approx(20)
     for metric in ("test/accuracy", "generalisation/accuracy/length_8", "val/exact", "test/scaled"):
         assert average([0.25, 1.0], metric)[0] == pytest.approx(0.625)
 
