@@ -4,7 +4,10 @@
 """
 
 import math
+import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from seq2seq.errors import ConfigError
@@ -74,6 +77,31 @@ def ordered(low_key: str, low: float, high_key: str, high: float) -> None:
         raise ValueError(
             f"{low_key} must not exceed {high_key}, got {low} and {high}; set {high_key}={low}"
         )
+
+
+def folder(path: Path) -> None:
+    """Raise ConfigError unless `path` is a folder; that it holds runs is seen when it is read."""
+    if not os.path.isdir(path):
+        raise ConfigError(f"no folder {path}; give one that holds run folders")
+
+
+def writable(key: str, path: Path | None) -> None:
+    """Raise ConfigError unless a file can be written to `path`, whose folders are made with it."""
+    if path is None:
+        return
+    above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    reason = ""
+    if os.path.isdir(path):
+        reason = "this is a folder"
+    elif not above.is_dir():
+        reason = f"{above} is no folder"
+    else:
+        try:
+            tempfile.TemporaryFile(dir=above).close()
+        except OSError as error:
+            reason = f"no file can be made in {above} ({error.strerror})"
+    if reason:
+        raise ConfigError(f"{key} must name a file to write, got {path}: {reason}; choose another")
 
 
 def refuse(key: str, value: Any, rule: str, remedy: Any) -> NoReturn:

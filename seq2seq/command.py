@@ -62,7 +62,8 @@ def call(main: Callable[..., Any], arguments: Sequence[str], called: str | None 
     unnamed = [n for n, p in known.items() if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
     options = {name: p.annotation for name, p in known.items() if name not in unnamed}
     rest = [name for name in unnamed if known[name].kind is inspect.Parameter.VAR_POSITIONAL]
-    words = [*_words(arguments, options, bool(rest))]
+    kinds = {known[name].annotation for name in rest}
+    words = [*_words(arguments, options, kinds)]
     given, left = _parser(main, called, known, unnamed).parse_known_intermixed_args(words)
     if left:
         needs = left[0] in options
@@ -112,6 +113,10 @@ def _parser(
     return parser
 
 
+def _exists(word: str) -> bool:
+    return os.path.exists(place(word))
+
+
 def _dashed(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
@@ -124,13 +129,18 @@ def _read(kind: type, text: str) -> Any:
         raise argparse.ArgumentTypeError(message) from None
 
 
-def _words(arguments: Sequence[str], options: dict[str, Any], rest: bool) -> Iterator[str]:
-    """The arguments, `key=value` as argparse wants it."""
+def _words(arguments: Sequence[str], options: dict[str, Any], rest: set[type]) -> Iterator[str]:
+    """The arguments, `key=value` as argparse wants it.
+
+    Args:
+        rest: the type of the arguments that stand for themselves; empty where there are none.
+    """
     for word in arguments:
         key, equals, text = word.removeprefix("--").partition("=")
         key, dashed = key.replace("-", "_"), word.startswith("--")
         if key not in options or not (equals or dashed):
-            foreign = dashed or (equals and key.isidentifier() and not rest)
+            is_key = equals and key.isidentifier()  # unless it is the name of a folder
+            foreign = dashed or (is_key and (not rest or (rest == {Path} and not _exists(word))))
             if foreign and word != "--help":
                 raise ConfigError(f"unknown key {key}{nearest(key, options)}")
             yield word

@@ -31,6 +31,10 @@ def replacing(path: Path) -> Iterator[Path]:
         for guard in [*guards]:
             guard(path)
         os.replace(temporary, path)
+    except OSError as error:
+        if str(error.filename) != str(temporary):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the name that is known
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -356,6 +356,16 @@ def test_an_interrupted_write_leaves_the_old_content(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
 
 
+def test_what_cannot_be_written_is_told_by_its_own_name(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomically(tmp_path / "none" / "a.json", b"new")
+    assert str(caught.value).endswith(f"'{tmp_path}/none/a.json'")
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(OSError, match=r"/a\.json'$") as caught:
+        write_atomically(tmp_path / "a.json", b"new")
+    assert ".tmp" not in str(caught.value)
+
+
 def test_a_folder_without_result_was_killed(tmp_path):
     assert Run(tmp_path).status == "new"
     (tmp_path / "config.yaml").write_text("seed: 0\n")

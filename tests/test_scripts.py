@@ -78,6 +78,15 @@ def test_the_command_refuses_what_is_no_program_and_reads_overrides_as_training(
     assert "seq2seq train: model=tcm is not there; did you mean 'tcn'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["nowhere"], [".", "json=."], [".", "tracking=nowhere"]])
+def test_what_needs_no_run_to_be_refused_is_refused_at_once(arguments):
+    code = "import sys; from seq2seq.programs import run; run('capacity', sys.argv[1:])"
+    told = [sys.executable, "-c", f"{code}; print(*sys.modules)", *arguments]
+    done = subprocess.run(told, text=True, capture_output=True, check=True)
+    assert len(done.stderr.splitlines()) == 1
+    assert not {"torch", "pandas", "scipy"} & {*done.stdout.split()}
+
+
 WRONG = {
     "generate.py temperature=abc": "temperature must be a number, got abc",
     "generate.py length=1.5": "length must be a whole number, got 1.5",
@@ -103,6 +112,16 @@ WRONG = {
     "bounds.py random:sead=1": "unexpected keyword argument 'sead'",
     "bounds.py parameters=[1,two]": "parameters must be a whole number, got two",
     "report.py": "no sweep given; add <sweep>",
+    "report.py a lattex=true": "unknown key lattex; did you mean 'latex'?",
+    "table.py a rowz=model": "unknown key rowz; did you mean 'rows'?",
+    "capacity.py a bit=4": "unknown key bit; did you mean 'bits'?",
+    "table.py a metric=success,steps": "metric takes one, got success,steps; write --metric succ",
+    "table.py . to=/proc/x/y": "to must name a file to write, got /proc/x/y: no file can be made",
+    "report.py a json=/proc/x": "json must name a file to write, got /proc/x: no file can be made",
+    "bounds.py json=.": "json must name a file to write, got .: this is a folder; choose another",
+    "benchmark.py sizes json=/proc/x/y": "json must name a file to write, got /proc/x/y: no file",
+    f"evaluate.py {TEXT} to=/proc/x": "to must name a file to write, got /proc/x/table.json",
+    "pretrain.py --keep json=/proc/x": "json must name a file to write, got /proc/x: no file",
     "report.py nowhere": "no folder nowhere; give one that holds run folders",
     "evaluate.py task.k=3": "no run given; add run=<run>",
     "evaluate.py run=shift-rnn model.hidden_size=3": "only task.<key>=<value> may be changed",

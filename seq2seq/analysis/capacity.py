@@ -96,14 +96,7 @@ def capacity(model: Any, task: Any, bits: Sequence[int] = ()) -> Capacity:
     """
     for b in bits:
         checks.integer("bits", b)
-    if not getattr(task, "independent", False):
-        raise ValueError(
-            f"bits add up where the answers of a sequence are independent, which those of "
-            f"{type(task).__name__} are not as it is set; take task=mqar with task.distinct=false "
-            "task.supervise=answer, selective_copy, copy_memory, or reconstruct of white inputs"
-        )
-    if not hasattr(model, "step") or getattr(model, "has_step", True) is False:
-        raise ValueError("a model without a step form has no state to count; give it `step`")
+    check(model, task)
     parameter = next(model.parameters())
     (fitting, wanted), (x, y) = (_pairs(task, split, parameter) for split in ("val", "test"))
     found = {}
@@ -119,6 +112,18 @@ def capacity(model: Any, task: Any, bits: Sequence[int] = ()) -> Capacity:
         _bits(task, y, references["in_context"]) if "in_context" in references else None,
         found,
     )
+
+
+def check(model: Any, task: Any) -> None:
+    """Raise ValueError unless it can be counted what the model recalls on the task."""
+    if not getattr(task, "independent", False):
+        raise ValueError(
+            f"bits add up where the answers of a sequence are independent, which those of "
+            f"{type(task).__name__} are not as it is set; take task=mqar with task.distinct=false "
+            "task.supervise=answer, selective_copy, copy_memory, or reconstruct of white inputs"
+        )
+    if not hasattr(model, "step") or getattr(model, "has_step", True) is False:
+        raise ValueError("a model without a step form has no state to count; give it `step`")
 
 
 def recalled(task: Any, output: Tensor, y: Tensor) -> Recall:

@@ -1,11 +1,15 @@
 """Estimates with their 95% confidence intervals, by Student's t but for shares and medians."""
 
 import math
+import re
 import statistics
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import beta, binom, t
+
+#: Parts of the names of metrics that are shares of answers.
+SHARES = frozenset({"accuracy", "exact", "scaled"})
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -35,9 +39,14 @@ def log_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, low, high
 
 
-def average(values: Sequence[float]) -> tuple[float, float, float]:
-    """Geometric mean with its interval; the mean where a value is not positive."""
-    return (log_interval if min(values) > 0 else interval)(values)
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share, as `test/accuracy` and `generalisation/accuracy/length_8`."""
+    return metric == "success" or not SHARES.isdisjoint(re.split(r"[/_]", metric))
+
+
+def average(values: Sequence[float], metric: str) -> tuple[float, float, float]:
+    """Mean of a metric with its interval: geometric unless it is a share or not all positive."""
+    return (log_interval if min(values) > 0 and not is_share(metric) else interval)(values)
 
 
 def median(values: Sequence[float]) -> tuple[float, float, float]:

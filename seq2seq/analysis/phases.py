@@ -159,8 +159,12 @@ def fit(
     if not (np.isfinite(k) & (k > 0) & np.isfinite(w) & (w > 0)).all():
         raise ValueError("k and w must be positive and finite; leave other runs out")
     if success.all() or not success.any():
-        told, remedy = ("succeeded", "raise") if success.any() else ("failed", "lower")
-        raise ValueError(f"all {len(k)} runs {told}, so there is no boundary; {remedy} the memory")
+        told, remedy = (
+            ("succeeded", "raise the memory")
+            if success.any()
+            else ("failed", "lower the memory, raise trainer.max_steps or ease the target")
+        )
+        raise ValueError(f"all {len(k)} runs {told}, so there is no boundary; {remedy}")
     if len(np.unique(k)) < 2:
         raise ValueError(f"a law of success needs two memories, got {k[0]:g} alone; sweep more")
     every = np.vstack([np.ones((1, len(k))), laws.resampled(seed, resamples, random)])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,14 +10,18 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from seq2seq.analysis.capacity import KEPT, Capacity, capacity
+from seq2seq.analysis.capacity import KEPT, Capacity, capacity, check
 from seq2seq.analysis.figures.capacity import Line, Rounded, recalled_bits
 from seq2seq.analysis.intervals import interval
 from seq2seq.analysis.report.sweep import Sweep, plain, split
 from seq2seq.build import build_task, load_model, threads
+from seq2seq.errors import ConfigError
 from seq2seq.runs import Run
 
 Ends = tuple[float, float, float]
+
+#: Model, setting, and runs that differ in the seed only.
+Cell = tuple[str, dict[str, Any], list[Run]]
 
 
 @dataclass(frozen=True)
@@ -93,17 +98,35 @@ class Group:
             }
 
 
-def measure(sweep: Path, bits: Sequence[int]) -> Iterator[Group]:
-    """What the finished runs below a folder recall; see `capacity`.
+def measurable(sweep: Path) -> list[Cell]:
+    """The cells of finished runs below a folder, none of which is measured yet.
 
     Raises:
         ValueError: there are none, or their task or model cannot be measured.
     """
-    for name, setting, runs in cells(sweep):
+    found = [*cells(sweep)]
+    for _, _, runs in found:
+        with refusing_below(sweep):
+            check(*loaded(runs[0]))
+    return found
+
+
+def measure(found: Sequence[Cell], bits: Sequence[int]) -> Iterator[Group]:
+    """What the runs of each cell recall; see `capacity`."""
+    for name, setting, runs in found:
         yield Group(name, setting, [_of_run(run, bits) for run in runs])
 
 
-def cells(sweep: Path) -> Iterator[tuple[str, dict[str, Any], list[Run]]]:
+@contextmanager
+def refusing_below(sweep: Path) -> Iterator[None]:
+    """Name the folder in what is refused of its runs."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{sweep} cannot be measured: {error}") from error
+
+
+def cells(sweep: Path) -> Iterator[Cell]:
     """Model, setting and runs of each set of finished runs that differ in the seed only.
 
     Raises:
@@ -125,10 +148,14 @@ def cells(sweep: Path) -> Iterator[tuple[str, dict[str, Any], list[Run]]]:
             yield name or _chosen(runs[0]), setting, runs
 
 
+def loaded(run: Run) -> tuple[Any, Any]:
+    """The model of a run and its task."""
+    return load_model(run), build_task(run.config, run.folder)
+
+
 def _of_run(run: Run, bits: Sequence[int]) -> Capacity:
-    config = run.config
-    with threads(config.threads):
-        return capacity(load_model(run), build_task(config, run.folder), bits)
+    with threads(run.config.threads):
+        return capacity(*loaded(run), bits)
 
 
 def _chosen(run: Run) -> str:

@@ -12,13 +12,16 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from seq2seq.analysis.figures.capacity import Point, front
 from seq2seq.analysis.generalisation import SOLVED
 from seq2seq.analysis.intervals import interval, log_interval
-from seq2seq.analysis.recalled import Group, cells, named
-from seq2seq.build import build_task, load_model, threads
+from seq2seq.analysis.recalled import Cell, Group, cells, loaded, named, refusing_below
+from seq2seq.build import threads
+from seq2seq.errors import ConfigError
 from seq2seq.runs import Run
+from seq2seq.seeds import generator
 
 #: The longest words that are tried.
 LONGEST = 256
@@ -37,17 +40,24 @@ def longest(model: Any, task: Any, most: int = LONGEST) -> int:
         ValueError: the task does not ask after every step, or has no length.
     """
     task = task.changed({"length": most})
+    steps = _asked(task, most)
     x, y = task.split("test")
-    steps = (y >= 0).all(0)
-    if int(steps.sum()) != most:
-        raise ValueError(
-            f"words of every length are told where each step is asked, got {int(steps.sum())} of "
-            f"{most} steps; take task=group_word with task.supervise=all"
-        )
     parameter = next(model.parameters())
     output = torch.cat([model(part.to(parameter.device)).argmax(-1) for part in x.split(64)])
     right = (output.cpu() == y.cpu()).double().mean(0)[steps.cpu()]
     return int((right >= SOLVED).long().cumprod(0).sum())
+
+
+def _asked(task: Any, most: int) -> Tensor:
+    """Which steps of its sequences a task asks after; ValueError unless it asks `most` times."""
+    _, y = task.sample(1, generator(task.seed, "asked"))
+    steps: Tensor = (y >= 0).all(0)
+    if steps.ndim > 1 or int(steps.sum()) != most:
+        raise ValueError(
+            f"words of every length are told where each step is asked, got {int(steps.sum())} of "
+            f"{most} steps; take task=group_word with task.supervise=all"
+        )
+    return steps
 
 
 @dataclass(frozen=True)
@@ -76,26 +86,38 @@ class Tracked:
         return kept | {"runs": told["runs"], "tracking": len(self.lengths), "longest": longest}
 
 
-def beside(groups: Sequence[Group], sweep: Path) -> Iterator[Tracked]:
-    """Each group, and the longest words of the runs below a folder of the same model.
+def trackable(recalling: Sequence[Cell], sweep: Path) -> list[Cell]:
+    """The cells below a folder whose words can be set beside what others recall.
 
     Raises:
-        ValueError: a model of the one is none of the other, or recalls from several states.
+        ValueError: a model of the one is none of the other, or recalls from several states; a task
+            there does not ask after every step.
     """
-    lengths = {name: [_of_run(run) for run in runs] for name, _, runs in cells(sweep)}
-    for group in groups:
-        if group.model not in lengths or sum(one.model == group.model for one in groups) > 1:
-            raise ValueError(
-                f"{group.model} must be once in either sweep to be set beside itself, got "
-                f"{', '.join(lengths)} in {sweep}; give sweeps over the same models"
+    found = [*cells(sweep)]
+    models, tracking = ([name for name, *_ in one] for one in (recalling, found))
+    for name in models:
+        if name not in tracking or models.count(name) > 1:
+            raise ConfigError(
+                f"{name} must be once in either sweep to be set beside itself, got "
+                f"{', '.join(tracking)} in {sweep}; give sweeps over the same models"
             )
+    for _, _, runs in found:
+        with refusing_below(sweep):
+            _, task = loaded(runs[0])
+            _asked(task.changed({"length": LONGEST}), LONGEST)
+    return found
+
+
+def beside(groups: Sequence[Group], found: Sequence[Cell]) -> Iterator[Tracked]:
+    """Each group, and the longest words of the runs of the same model in cells that track."""
+    lengths = {name: [_of_run(run) for run in runs] for name, _, runs in found}
+    for group in groups:
         yield Tracked(group, lengths[group.model])
 
 
 def _of_run(run: Run) -> int:
-    config = run.config
-    with threads(config.threads):
-        return longest(load_model(run), build_task(config, run.folder))
+    with threads(run.config.threads):
+        return longest(*loaded(run))
 
 
 def figure(found: Sequence[Tracked]) -> Figure:

@@ -37,6 +37,7 @@ def measure(runs: int = 100, seed: int = 0, json: Path | None = None) -> None:
         seed: of the simulations
         json: write the rows to this file, too
     """
+    checks.writable("json", json)
     checks.integer("runs", runs, 2)
     rows = []
     print("slope  seeds differ by  share of the grid's runs      interval holds the contour")

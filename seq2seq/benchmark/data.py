@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils.benchmark import Timer
 
-from seq2seq import schema
+from seq2seq import checks, schema
 from seq2seq.build import build, threads
 from seq2seq.results import store
 from seq2seq.seeds import generator
@@ -28,6 +28,7 @@ def measure(seconds: float = 1.0, json: Path | None = None) -> None:
         seconds: for each
         json: write the rows to this file, too
     """
+    checks.writable("json", json)
     rows = []
     print("task                 input    length    sequences/s")
     tasks = {"shift": 128, "convolution": 128, "linear_functional": 128, "lorenz96": 128}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seq2seq import checks
 from seq2seq.explorer import PAGES
 from seq2seq.results import store
 
@@ -42,6 +43,7 @@ def measure(moves: int = 15, json: Path | None = None) -> None:
         moves: of a slider of each page
         json: write the rows to this file, too
     """
+    checks.writable("json", json)
     rows, first = [], {}
     from playwright.sync_api import sync_playwright
 

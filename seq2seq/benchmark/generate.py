@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import cast
 
+from seq2seq import checks
 from seq2seq.build import build, threads
 from seq2seq.generate import stream
 from seq2seq.models.token import TokenModel
@@ -19,6 +20,7 @@ def measure(characters: int = 1000, json: Path | None = None) -> None:
         characters: of each of three texts
         json: write the rows to this file, too
     """
+    checks.writable("json", json)
     rows = []
     print("experiment               characters/s")
     with threads(1):

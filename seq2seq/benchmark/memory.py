@@ -4,6 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from seq2seq import checks
 from seq2seq.results import store
 from seq2seq.training import train
 
@@ -19,6 +20,7 @@ def measure(runs: int = 100, steps: int = 20, skipped: int = 10, json: Path | No
         skipped: runs after which growth is counted.
         json: write the row to this file, too.
     """
+    checks.writable("json", json)
     memory = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(runs):

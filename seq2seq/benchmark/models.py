@@ -40,6 +40,7 @@ def measure(
         batch: sequences
         json: write the rows to this file, too
     """
+    checks.writable("json", json)
     every = [name for name in schema.choices()["model"] if name not in VARIANTS]
     for name in models:
         checks.one_of("models", name, every)

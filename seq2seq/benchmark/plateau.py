@@ -36,6 +36,7 @@ def measure(runs: int = 1000, seed: int = 0, json: Path | None = None) -> None:
         seed: of the noise
         json: write the rows to this file, too
     """
+    checks.writable("json", json)
     checks.integer("runs", runs, 10)
     rows = []
     print("False alarms within 100, 1,000, 10,000 steps; errors of plateaus of that length.")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import cast
 
-from seq2seq import schema
+from seq2seq import checks, schema
 from seq2seq.build import build
 from seq2seq.models.model import SequenceModel
 from seq2seq.results import store
@@ -16,6 +16,7 @@ def measure(json: Path | None = None) -> None:
     Args:
         json: write the rows to this file, too
     """
+    checks.writable("json", json)
     rows = []
     print("model              width  layers  parameters  memory")
     for path in sorted((schema.CONFIGS / "model").glob("*.yaml")):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning import Callback
 
+from seq2seq import checks
 from seq2seq.build import build, threads
 from seq2seq.results import store
 from seq2seq.runs import Run
@@ -46,6 +47,7 @@ def measure(blocks: int = 12, block: int = 50, json: Path | None = None) -> None
         block: steps
         json: write the rows to this file, too
     """
+    checks.writable("json", json)
     rows = []
     print("case                     hand-written     train.py     ratio   difference")
     for name, overrides in {

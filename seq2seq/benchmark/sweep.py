@@ -141,6 +141,7 @@ def measure(
             extrapolated.
         json: write the rows to this file, too.
     """
+    checks.writable("json", json)
     checks.integer("most", most, least=2)
     for case in cases:
         checks.one_of("cases", case, tuple(CASES))

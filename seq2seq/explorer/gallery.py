@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seq2seq import explorer
+from seq2seq import checks, explorer
 from seq2seq.explorer.page import Message, answer, described, settle
 from seq2seq.explorer.server import FOLDER, TEMPLATES
 from seq2seq.files import place, write_atomically
@@ -222,6 +222,7 @@ def gallery(path: str | Path, sweeps: Sequence[str | Path] = ()) -> Path:
     path = place(path)
     if not path.parent.is_dir():
         raise ValueError(f"no folder {path.parent}; make it first")
+    checks.writable("path", path)
     panels = [
         {"title": title, "caption": caption, "svg": drawing.svg(figure)}
         for title, caption, figure in itertools.chain(*map(of_sweep, sweeps), drawings())

@@ -31,6 +31,7 @@ def main(
     """
     for key, size in (("length", length), *(("parameters", count) for count in parameters)):
         checks.integer(key, size)
+    checks.writable("json", json)
     responses = {name: response(name, length) for name in kernels or DEFAULT}
     for name, rho in responses.items():
         if not rho.any():

@@ -28,21 +28,26 @@ def main(
         tracking: a folder of runs of the same models on group_word, whose longest words to tell
         json: write the rows to this file, too, and the figures into a folder beside it
     """
+    for one in bits:
+        checks.integer("bits", one)
+    if not sweeps:
+        raise ConfigError("no sweep given; add outputs/mqar_bits")
+    for folder in (*sweeps, *([tracking] if tracking else [])):
+        checks.folder(folder)
+    checks.writable("json", json)
     from seq2seq import results
     from seq2seq.analysis import recalled
     from seq2seq.analysis import tracking as words
     from seq2seq.analysis.figures import svg
 
-    for one in bits:
-        checks.integer("bits", one)
-    if not sweeps:
-        raise ConfigError("no sweep given; add outputs/mqar_bits")
-    groups = [group for sweep in sweeps for group in recalled.measure(sweep, bits)]
+    cells = [cell for sweep in sweeps for cell in recalled.measurable(sweep)]
+    tracked_cells = words.trackable(cells, tracking) if tracking else []
+    groups = [*recalled.measure(cells, bits)]
     rows, drawings = [group.row() for group in groups], {"recalled_bits": recalled.figure(groups)}
     further = {"rounded": [row for group in groups for row in group.rounded_rows()]}
     _print(rows)
     if tracking is not None:
-        tracked = [*words.beside(groups, tracking)]
+        tracked = [*words.beside(groups, tracked_cells)]
         further["front"] = [one.row() for one in tracked]
         drawings["front"] = words.figure(tracked)
         print()

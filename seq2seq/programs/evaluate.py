@@ -44,6 +44,7 @@ def main(*overrides: str, run: str, score: bool = False, to: Path | None = None)
     found, sweep = _runs(run)
     if to is not None and place(to).exists() and not place(to).is_dir():
         raise ConfigError(f"to must be a folder, got {to}; choose another")
+    checks.writable("to", to and to / "table.json")
     if score and not all("test/accuracy" in one.result for one in found):
         raise ConfigError("a score is a mean accuracy, and this task has none; leave out score")
     if score:

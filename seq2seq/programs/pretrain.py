@@ -16,8 +16,9 @@ def main(*arguments: str, keep: bool = False, json: Path | None = None) -> None:
         keep: train nothing
         json: also write what the cards say to this file
     """
-    from seq2seq import pretrained, publish, results
+    from seq2seq import checks, pretrained, publish, results
 
+    checks.writable("json", json)
     overrides = [a for a in arguments if "=" in a]
     names = [a for a in arguments if "=" not in a] or list(pretrained.recipes())
     for name in names:

@@ -32,11 +32,12 @@ def main(*sweeps: Path, json: Path | None = None) -> None:
     """
     import pandas as pd
 
-    from seq2seq import results
+    from seq2seq import checks, results
     from seq2seq.schema import ConfigError
 
     if not sweeps:
         raise ConfigError("no sweep given; add outputs/published_lorenz_tcn")
+    checks.writable("json", json)
     rows = [row for sweep in sweeps for row in _rows(sweep)]
     results.store(json, rows)
     table = pd.DataFrame(rows).map(_shown).reindex(columns=SHOWN).rename(columns=SHOWN)

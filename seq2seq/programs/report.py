@@ -10,6 +10,7 @@ seq2seq report outputs/atlas/* json=results/atlas           of each of several s
 from collections.abc import Sequence
 from pathlib import Path
 
+from seq2seq import checks
 from seq2seq.schema import ConfigError
 
 
@@ -27,8 +28,11 @@ def main(
     """
     if not sweeps:
         raise ConfigError("no sweep given; add <sweep>")
+    several = len(sweeps) > 1
+    files = [json / f"{sweep.name}.json" if json and several else json for sweep in sweeps]
+    for file in files:
+        checks.writable("json", file)
     from seq2seq.analysis.report import report
 
-    for sweep in sweeps:
-        file = json / f"{sweep.name}.json" if json and len(sweeps) > 1 else json
+    for sweep, file in zip(sweeps, files, strict=True):
         print(report(sweep, tuple(allow), latex, file), flush=True)

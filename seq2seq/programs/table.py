@@ -3,11 +3,15 @@
 seq2seq table outputs/plateau_gates --rows model --columns task.k --metric plateau/length
 seq2seq table outputs/mqar_256 --metric test/accuracy --latex
 seq2seq table outputs/atlas --rows model --columns task --metric success --json
+
+Means over seeds are arithmetic of shares, such as accuracies, and geometric of losses. success/step
+is a median; "≥ 60" says that the median run had no success in the 60 steps that it took.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from seq2seq import checks
 from seq2seq.schema import ConfigError
 
 
@@ -39,8 +43,14 @@ def main(
         raise ConfigError("markdown, latex and json do not go together; give one")
     if not sweeps:
         raise ConfigError("no folder of runs given; add outputs/<sweep>")
+    if "," in metric:
+        first = metric.partition(",")[0]
+        raise ConfigError(f"metric takes one, got {metric}; write --metric {first}")
+    for folder in sweeps:
+        checks.folder(folder)
+    checks.writable("to", to)
     from seq2seq.analysis.report.pivot import pivot
-    from seq2seq.files import place, write_atomically
+    from seq2seq.files import write_atomically
     from seq2seq.results import document
 
     keys = {"rows": _listed(rows), "columns": _listed(columns)}
@@ -52,7 +62,8 @@ def main(
     if to is None:
         print(text, end="")
     else:
-        write_atomically(place(to), text.encode())
+        to.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(to, text.encode())
 
 
 def _listed(keys: Sequence[str]) -> list[str]:

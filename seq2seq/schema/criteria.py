@@ -37,9 +37,9 @@ the task that are nearest in this number, if they lie within a factor of 1.25. `
 that.
 
 The quantity is estimated of every setting, which is what differs in more than the seed: the
-geometric mean over seeds (the mean, if one is 0) and its 95% interval; one seed alone counts as it
-is. `lowest: true` keeps the setting of the lowest mean only. A condition holds if it does for some
-setting, and all that it says is true of it:
+geometric mean over seeds (the mean of accuracies, or if one is 0) and its 95% interval; one seed
+alone counts as it is. `lowest: true` keeps the setting of the lowest mean only. A condition holds
+if it does for some setting, and all that it says is true of it:
 
 - `above: v`, `below: v`: all of the interval lies there; it fails if all of it lies on the other
   side, and is undecided if v lies in the interval;

@@ -262,8 +262,7 @@ class Boundary:
         for contour in self.contours:
             try:
                 law = contour.law()
-            except ValueError as error:
-                print(f"{contour.name}: {error}" if contour.name else error)
+            except ValueError:  # said after its last round
                 continue
             for size, at, low, high in zip(
                 contour.sizes, law.contour(contour.sizes), *law.interval(contour.sizes), strict=True

@@ -11,11 +11,12 @@ import yaml
 from composed import composed
 from test_report import write_run
 
-from seq2seq.analysis.existence import alike, bounds, existence
+from seq2seq.analysis.existence import Existence, alike, bounds, existence
 from seq2seq.analysis.report import Sweep, growth, numbers
 from seq2seq.analysis.report.page import as_json, content
 from seq2seq.analysis.report.parts import parts
-from seq2seq.analysis.report.unsolved import unsolved
+from seq2seq.analysis.report.tables import existences
+from seq2seq.analysis.report.unsolved import Unsolved, unsolved
 from seq2seq.build import build_model, build_task
 from seq2seq.runs import resolved
 from seq2seq.schema import CONFIGS
@@ -354,6 +355,20 @@ def test_a_report_says_of_each_failing_setting_whether_a_solution_exists(tmp_pat
     numbers.write(tmp_path / "numbers.json", every, [], {})
     stored = json.loads((tmp_path / "numbers.json").read_text())["rows"]
     assert {row["setting"]: row["existence"] for row in stored if "existence" in row} == words
+
+
+@pytest.mark.parametrize(
+    ("word", "solved", "said"),
+    [
+        ("exists but was not found", 0, "exists but was not found"),
+        ("exists but was not found", 1, "exists, and not every run found it"),
+        ("impossible", 1, "impossible"),
+        ("not decided", 0, "not decided"),
+    ],
+)
+def test_what_some_runs_found_is_not_said_to_be_missing(word, solved, said):
+    one = Unsolved("k = 4", solved, 2, Existence(word, "a reason"))
+    assert existences([one]).rows == [("k = 4", f"{solved} of 2", said, "a reason")]
 
 
 def test_where_a_law_is_fitted_it_says_how_long_a_solution_takes(tmp_path):

@@ -139,7 +139,11 @@ def test_the_bootstrap_is_seeded():
             {"success": [True] * 4},
             "all 4 runs succeeded, so there is no boundary; raise the memory",
         ),
-        ({"success": [False] * 4}, "all 4 runs failed, so there is no boundary; lower the memory"),
+        (
+            {"success": [False] * 4},
+            "all 4 runs failed, so there is no boundary; "
+            "lower the memory, raise trainer.max_steps or ease the target",
+        ),
         ({"k": [4.0] * 4}, "needs two memories, got 4 alone"),
         ({"w": [0.0] * 4}, "must be positive and finite"),
         ({"seed": [0, 1]}, "equally long, got 4, 4, 4 and 2"),

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import shell
-from scipy.stats import binomtest
+from scipy.stats import binomtest, ttest_1samp
 from test_report import ROOT, write_run
 
 from seq2seq.analysis.intervals import average, median
@@ -66,27 +66,39 @@ def test_json_holds_the_numbers_in_full(sweep, tmp_path):
     expected = {"value": 0.5, "low": 0.5 - half, "high": 0.5 + half}
     for row in cells.values():
         assert {key: row[key] for key in expected} == pytest.approx(expected, rel=1e-6)
-        assert (row["n"], row["runs"], row["bound"]) == (4, 4, False)
+        assert (row["n"], row["runs"], row["censored"]) == (4, 4, False)
     file = tmp_path / "table.json"
     assert table(sweep, "metric=val/accuracy", "--json", f"to={file}") == ""
     assert json.loads(file.read_text())["keys"] == {"rows": ["model"], "columns": []}
 
 
-def test_a_median_lies_beyond_the_budget_where_most_runs_failed(sweep):
+def test_a_median_is_bounded_by_the_steps_of_the_runs_where_most_failed(sweep):
     found = pivot([sweep], ["model"], ["task.k"], "success/step")
     values = {(side[0], top[0]): cell for (side, top), cell in found.cells.items()}
     assert values["RNN", 4].value == 250  # between 200 and 300
-    assert values["RNN", 8].value == math.inf
-    assert values["RNN", 8].plain()["value"] is None
-    assert "∞" in found.table.markdown
-    assert r"$\infty$" in found.table.latex
+    told = values["RNN", 8].plain()
+    assert (told["value"], told["censored"], told["high"]) == (30, True, None)  # each took 30
+    assert not values["RNN", 4].plain()["censored"]
+    assert "≥ 30 " in found.table.markdown
+    assert r"$\geq$ 30" in found.table.latex
+    assert "∞" not in found.table.markdown
+
+
+def test_the_interval_of_a_median_is_open_above_where_its_end_failed(tmp_path):
+    steps = [10, 12, 14, 16, 18, None, None]  # of seven, the interval is that of all
+    for seed, step in enumerate(steps):
+        told = {"success": step is not None, "success/step": step}
+        write_run(tmp_path / "a", 4, seed, 20.0, steps=30, **told)
+    (cell,) = pivot([tmp_path / "a"], ["model"], [], "success/step").cells.values()
+    assert cell.text == "16 [10, ∞]"
+    assert cell.plain()["high"] is None
 
 
 def test_plateaus_that_runs_had_not_left_bound_the_mean_from_below(tmp_path):
     for seed, tau in enumerate((100.0, 400.0, 1e9)):
         write_run(tmp_path / "a", 4, seed, tau, steps=1000)
     (cell,) = pivot([tmp_path / "a"], ["model"], [], "plateau/length").cells.values()
-    assert cell.bound
+    assert cell.censored
     assert cell.n == 3
     assert cell.text.startswith("≥ ")
     assert 100 < cell.value < 1000
@@ -169,6 +181,24 @@ def test_the_interval_of_a_median_covers_it_as_often_as_binomials_say():
     assert median([3.0, math.inf, 1.0, math.inf, 2.0, math.inf]) == (math.inf, 1.0, math.inf)
 
 
-def test_means_are_geometric_where_all_values_are_positive():
-    assert average([1.0, 100.0])[0] == pytest.approx(10)
-    assert average([0.0, 100.0])[0] == 50
+def test_means_are_geometric_where_all_values_are_positive_and_none_is_a_share():
+    assert average([1.0, 100.0], "test/nmse")[0] == pytest.approx(10)
+    assert average([0.0, 100.0], "test/loss")[0] == 50
+    assert average([4.0, 100.0], "success/step")[0] == pytest.approx(20)
+    for metric in ("test/accuracy", "generalisation/accuracy/length_8", "val/exact", "test/scaled"):
+        assert average([0.25, 1.0], metric)[0] == pytest.approx(0.625)
+
+
+def test_means_of_accuracies_are_arithmetic_with_students_interval_and_said_to_be(tmp_path):
+    values = [0.2, 0.5, 0.9]
+    for seed, value in enumerate(values):
+        told = {"test/accuracy": value, "test/loss": value}
+        write_run(tmp_path / "a", 4, seed, 20.0, steps=30, **told)
+    found = pivot([tmp_path / "a"], ["model"], [], "test/accuracy")
+    (cell,) = found.cells.values()
+    ends = ttest_1samp(values, 0).confidence_interval()
+    assert (cell.value, cell.low, cell.high) == pytest.approx((1.6 / 3, ends.low, ends.high))
+    assert "arithmetic means, with Student" in found.table.caption
+    losses = pivot([tmp_path / "a"], ["model"], [], "test/loss")
+    assert next(iter(losses.cells.values())).value == pytest.approx(0.09 ** (1 / 3))
+    assert "geometric means" in losses.table.caption

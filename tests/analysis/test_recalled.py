@@ -12,11 +12,14 @@ import torch
 from composed import composed
 from torch import Tensor, nn
 
+from seq2seq.analysis import recalled
 from seq2seq.analysis.figures import svg
 from seq2seq.analysis.figures.capacity import Line, recalled_bits
-from seq2seq.analysis.recalled import measure
+from seq2seq.analysis.recalled import measurable, measure
 from seq2seq.analysis.tracking import longest
 from seq2seq.build import build_task
+from seq2seq.command import command
+from seq2seq.programs import capacity as program
 from seq2seq.runs import find
 from seq2seq.training import train
 
@@ -67,7 +70,7 @@ def test_the_command_prints_and_stores_a_row_for_each_model_and_state(outputs):
 
 
 def test_bits_are_those_of_the_stored_test_loss(outputs):
-    group = next(iter(measure(outputs / "recall", [])))
+    group = next(measure(measurable(outputs / "recall"), []))
     runs = [run for run in find(outputs / "recall") if "Matrix" in str(run.config.model)]
     losses = [run.result["test/loss"] for run in runs]
     expected = [2 * (2 - loss / math.log(2)) for loss in losses]
@@ -82,14 +85,24 @@ def test_bits_are_those_of_the_stored_test_loss(outputs):
         (["words"], "task.distinct=false"),
         (["recall", "bits=[0]"], "bits must be at least 1"),
         (["recall", "tracking=recall"], "take task=group_word"),
+        (["recall", "words"], "words cannot be measured: bits add up where"),
+        (["recall", "tracking=nowhere"], "no folder nowhere"),
+        (["recall", "json=."], "json must name a file to write, got .: this is a folder"),
         (["nowhere"], "no folder nowhere"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_in_one_line(outputs, arguments, message):
-    done = shell.run(SCRIPT, *arguments, cwd=outputs)
-    assert done.returncode == 2
-    (told,) = done.stderr.splitlines()
+def test_what_cannot_be_measured_is_refused_in_one_line_before_anything_is(
+    outputs, arguments, message, monkeypatch, capsys
+):
+    measured = []
+    monkeypatch.setattr(recalled, "capacity", lambda *given: measured.append(given))
+    monkeypatch.chdir(outputs)
+    assert command(program.main, arguments, "capacity.py") == 2
+    out, error = capsys.readouterr()
+    (told,) = error.splitlines()
     assert message in told
+    assert not measured
+    assert not out
 
 
 class Counter(nn.Module):

@@ -68,6 +68,18 @@ def test_a_claim_is_judged_by_its_criterion(tmp_path, conditions, rate, word):
     assert verdict.word == word, verdict.sentence
 
 
+def test_an_accuracy_is_judged_by_its_arithmetic_mean(tmp_path):
+    conditions = [{"quantity": "test/accuracy", "below": 0.1}]
+    for seed, accuracy in enumerate((0.2, 0.5, 0.9)):
+        told = {"test/accuracy": accuracy}
+        write_run(tmp_path, 4, seed, 90, steps=100, conditions=conditions, **told)
+    sweep = Sweep(tmp_path)
+    (finding,) = verdicts(sweep, growth(sweep))[0].findings
+    ends = stats.ttest_1samp([0.2, 0.5, 0.9], 0).confidence_interval()
+    found = finding.estimate
+    assert (found.value, found.low, found.high) == pytest.approx((1.6 / 3, ends.low, ends.high))
+
+
 def write_aims(root, conditions, rate=0.3, budget=400):
     """Runs with a target: log τ = 3 + rate·k and noise, reached within the budget or not."""
     for k in (4, 6, 8, 10, 12):

@@ -93,6 +93,14 @@ def test_the_same_command_goes_through_its_rounds_again_and_trains_what_is_missi
     assert len(ran(tmp_path)) == 30
 
 
+def test_that_there_is_no_boundary_is_said_once(tmp_path):
+    grid = ["-m", "task.k=1,2", "model.hidden_size=2,3", "seed=0,1"]
+    done = call(tmp_path, *grid, *AXES, "callbacks.stop_at_target.target=1e-9")
+    assert done.returncode == 0, done.stderr
+    said = "runs failed, so there is no boundary; lower the memory, raise trainer.max_steps or ease"
+    assert done.stdout.count(said) == 1
+
+
 @pytest.mark.slow
 def test_a_killed_sweep_goes_on_with_its_round(tmp_path):
     arguments = [*GRID, *AXES, *TARGET, "hydra.sweeper.per_round=6", "hydra.sweeper.n_runs=30"]

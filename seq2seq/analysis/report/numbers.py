@@ -46,7 +46,7 @@ def write(
         for one in phases.read(p.sweep)
     ]
     failing = {
-        (part.name, one.label): {"existence": one.existence.word, "why": one.existence.sentence}
+        (part.name, one.label): {"existence": one.word, "why": one.existence.sentence}
         for part in every
         for one in unsolved(part.sweep, part.fits)
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from seq2seq.analysis.intervals import average, median, share
+from seq2seq.analysis.intervals import average, is_share, median, share
 from seq2seq.analysis.report.comparison import bracketed
 from seq2seq.analysis.report.sweep import Sweep, plain
 from seq2seq.analysis.report.tables import Table, shown
@@ -25,12 +25,13 @@ NO_METRICS = ("error", "folder", "status", "success/metric", "plateau/level", "p
 #: How the number of a cell is taken from its runs.
 MEANS = {
     "success": "shares of runs that reached their target, with Clopper and Pearson's intervals",
-    "success/step": "medians of the steps to success, beyond the budget (∞) where there was none, "
-    "with intervals between order statistics",
+    "success/step": "medians of the steps to success, lower bounds (≥) where the median run ended "
+    "without one, with intervals between order statistics (to ∞ where these ended so)",
     "plateau/length": "geometric means of the steps on the plateau, lower bounds (≥) where some "
     "runs had not left it",
 }
-OTHERS = "geometric means (means where a value is not positive), with Student's intervals"
+SHARES = "arithmetic means, with Student's intervals"
+OTHERS = "geometric means (arithmetic where a value is not positive), with Student's intervals"
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ class Cell:
     """What the runs of one setting say of a metric.
 
     Attributes:
-        value, low, high: the estimate and the ends of its 95% interval; infinite for a median that
-            lies beyond the budget.
+        value, low, high: the estimate and the ends of its 95% interval; `high` is infinite where
+            the run that it stands for ended before its success.
         runs: those of the setting.
         n: those of them that have the metric.
-        bound: whether the value is a lower bound, as some runs are censored.
+        censored: whether the value is a lower bound, as runs ended before what was waited for.
     """
 
     value: float
@@ -50,12 +51,12 @@ class Cell:
     high: float
     runs: int
     n: int
-    bound: bool = False
+    censored: bool = False
 
     @property
     def text(self) -> str:
         """As a table has it."""
-        if self.bound:
+        if self.censored:
             return f"≥ {shown(self.value)}"
         return bracketed((self.value, self.low, self.high)).replace("inf", "∞")
 
@@ -63,7 +64,7 @@ class Cell:
         """As JSON has it: None for what is infinite."""
         ends = {"value": self.value, "low": self.low, "high": self.high}
         finite = {key: end if math.isfinite(end) else None for key, end in ends.items()}
-        return finite | {"n": self.n, "runs": self.runs, "bound": self.bound}
+        return finite | {"n": self.n, "runs": self.runs, "censored": self.censored}
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,10 @@ class Pivot:
             ]
             lines.append((*map(shown, side), *texts))
         number = f"{counts.pop()} per cell" if len(counts) == 1 else "their number in parentheses"
+        usual = SHARES if is_share(self.metric) else OTHERS
         return Table(
             self.metric.replace("/", "-"),
-            f"{self.metric}: {MEANS.get(self.metric, OTHERS)}, of 95%; runs: {number}.",
+            f"{self.metric}: {MEANS.get(self.metric, usual)}, of 95%; runs: {number}.",
             (*map(_last, self.rows), *(self._head(top) for top in tops)),
             lines,
         )
@@ -172,28 +174,45 @@ def _check(sweeps: Sequence[Sweep], keys: Sequence[str], metric: str) -> None:
 
 
 def _frame(sweep: Sweep, keys: Sequence[str], metric: str) -> pd.DataFrame:
-    """The keys and the metric of each run, and whether that of its plateau is censored."""
-    told = (metric, "success", "plateau/censored")
+    """The keys and the metric of each run, its steps, and whether its plateau is censored."""
+    told = (metric, "success", "steps", "plateau/censored")
     frame = pd.DataFrame({key: sweep.column(key) for key in keys})
     return frame.assign(**{name: sweep.table[name] for name in told if name in sweep.table})
 
 
 def _cell(rows: pd.DataFrame, metric: str) -> Cell | None:
     """The estimate from the runs of one setting; None if none of them has the metric."""
-    values, bound = pd.to_numeric(rows[metric], errors="coerce"), False
     if metric == "success/step":
-        values = values.fillna(math.inf)[rows["success"].notna()]
-    elif metric == "plateau/length":
+        return _steps(rows)
+    values, censored = pd.to_numeric(rows[metric], errors="coerce"), False
+    if metric == "plateau/length":
         values = values[values > 0]
-        bound = bool(rows["plateau/censored"][values.index].astype(bool).any())
+        censored = bool(rows["plateau/censored"][values.index].astype(bool).any())
     known = values.dropna().tolist()
     if not known:
         return None
     if metric == "success":
         estimate = share(sum(map(bool, known)), len(known))
     else:
-        estimate = (median if metric == "success/step" else average)(known)
-    return Cell(*estimate, len(rows), len(known), bound)
+        estimate = average(known, metric)
+    return Cell(*estimate, len(rows), len(known), censored)
+
+
+def _steps(rows: pd.DataFrame) -> Cell | None:
+    """The median of the steps to success; where the median run had none, of those that runs took.
+
+    As each run's own steps are at most those to its success, the median of the one bounds that of
+    the other from below.
+    """
+    asked = rows[rows["success"].notna()]
+    if asked.empty:
+        return None
+    reached = pd.to_numeric(asked["success/step"], errors="coerce")
+    value, low, high = median(reached.fillna(math.inf).tolist())
+    censored = not math.isfinite(value)
+    if censored:
+        value, low, _ = median(reached.fillna(asked["steps"]).tolist())
+    return Cell(value, low, high, len(rows), len(asked), censored)
 
 
 def _last(key: str) -> str:

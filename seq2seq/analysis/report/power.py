@@ -15,6 +15,7 @@ from typing import get_args
 
 import numpy as np
 
+from seq2seq.analysis.intervals import is_share
 from seq2seq.analysis.laws import Kind
 from seq2seq.analysis.phases import NORMAL
 from seq2seq.analysis.report.growth import Growth, simulated
@@ -96,7 +97,7 @@ def _redrawn(finding: Finding, random: np.random.Generator) -> Estimate:
     if one.is_share:
         drawn = random.binomial(1, values.mean(), len(values))
         return Estimate.of(one.setting, one.rows, drawn.tolist())
-    logs = bool((values > 0).all())
+    logs = bool((values > 0).all()) and not is_share(one.metric)
     x = np.log(values) if logs else values
     x = random.normal(x.mean(), x.std(ddof=1), len(x))
-    return Estimate.mean(one.setting, one.rows, (np.exp(x) if logs else x).tolist())
+    return Estimate.mean(one.setting, one.rows, (np.exp(x) if logs else x).tolist(), one.metric)

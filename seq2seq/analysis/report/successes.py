@@ -37,7 +37,7 @@ def successes(sweep: Sweep, rows: "pd.DataFrame") -> dict[str, Any]:
         },
         "target": [aim.get("monitor"), aim.get("target")],
         "budget": max(map(sweep.budget, asked.index)),
-        **({measured: dict(zip(named, average(tested), strict=True))} if tested else {}),
+        **({measured: dict(zip(named, average(tested, measured), strict=True))} if tested else {}),
         "curve": curve(sweep, asked),
     }
 

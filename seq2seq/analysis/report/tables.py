@@ -292,10 +292,11 @@ def existences(cells: Sequence[Unsolved]) -> Table:
         "Where runs missed their target, or stayed on their plateau: whether a model of that "
         "shape could have done it. "
         "Impossible: a bound excludes it. Exists but was not found: weights are known that do. "
+        "Exists, and not every run found it: others of these runs did. "
         "Statements on unbounded length decide nothing for the lengths of these runs.",
         ("setting", "solved", "a solution", "why"),
         [
-            (one.label or "all runs", f"{one.solved} of {one.runs}", one.existence.word, sentence)
+            (one.label or "all runs", f"{one.solved} of {one.runs}", one.word, sentence)
             for one in cells
             for sentence in [one.existence.sentence]
         ],

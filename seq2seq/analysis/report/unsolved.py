@@ -11,6 +11,9 @@ from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.sweep import Sweep, timed
 from seq2seq.schema import class_attribute
 
+#: What is said where some runs of the setting found a solution.
+FOUND = "exists, and not every run found it"
+
 
 @dataclass(frozen=True)
 class Unsolved:
@@ -26,6 +29,12 @@ class Unsolved:
     solved: int
     runs: int
     existence: Existence
+
+    @property
+    def word(self) -> str:
+        """That of the existence; where some of the runs succeeded, a solution was found."""
+        word = self.existence.word
+        return FOUND if self.solved and word == "exists but was not found" else word
 
 
 def unsolved(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Unsolved]:

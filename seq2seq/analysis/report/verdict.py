@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from seq2seq.analysis import laws
 from seq2seq.analysis.figures import number
-from seq2seq.analysis.intervals import interval, log_interval, share
+from seq2seq.analysis.intervals import average, share
 from seq2seq.analysis.report import phases
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.sweep import Sweep, arrays, split, spread
@@ -50,6 +50,7 @@ class Estimate:
         is_share: whether it is a share of the runs, whose `values` are 0 or 1.
         by_drop: of a rate of growth, what it is by the fall that counts as an escape.
         values: what the quantity is in each run; of growth, which is fitted to all, nothing.
+        metric: whose values they are, where the mean is of these and not of ratios.
     """
 
     setting: str
@@ -63,12 +64,15 @@ class Estimate:
     by_drop: Mapping[float, "Estimate"] = field(default_factory=dict, repr=False)
     values: Sequence[float] = field(default=(), repr=False)
     is_share: bool = False
+    metric: str = ""
 
     @classmethod
-    def mean(cls, setting: str, rows: "pd.DataFrame", values: Sequence[float]) -> "Estimate":
-        """Of the values in the runs of a setting: the geometric mean, if all are positive."""
-        average = log_interval if min(values) > 0 else interval
-        return cls(setting, rows, *average(values), len(values), values=values)
+    def mean(
+        cls, setting: str, rows: "pd.DataFrame", values: Sequence[float], metric: str = ""
+    ) -> "Estimate":
+        """Of the values in the runs of a setting: the mean that `intervals.average` takes."""
+        ends = average(values, metric)
+        return cls(setting, rows, *ends, len(values), values=values, metric=metric)
 
     @classmethod
     def of(cls, setting: str, rows: "pd.DataFrame", values: Sequence[float]) -> "Estimate":
@@ -366,9 +370,11 @@ def _estimates(
         if found.empty:
             yield Estimate(label, rows, reason="no such run has ended with it")
             continue
-        is_share = condition["quantity"] == "success" and over is None
-        estimate = Estimate.of if is_share else Estimate.mean
-        yield estimate(label, rows, found.tolist())
+        quantity = "" if over is not None else condition["quantity"]
+        if quantity == "success":
+            yield Estimate.of(label, rows, found.tolist())
+        else:
+            yield Estimate.mean(label, rows, found.tolist(), quantity)
 
 
 def _ratios(
