@@ -22,6 +22,7 @@ from seq2seq.runs import (
     PLAN,
     Run,
     by_unit,
+    choices,
     ending,
     ends,
     label,
@@ -31,7 +32,6 @@ from seq2seq.runs import (
     run_folder,
     score,
     score_name,
-    snake,
     varied,
 )
 from seq2seq.sweep.table import print_table
@@ -141,8 +141,8 @@ def _telling(missing: Sequence[Job]) -> Iterator[None]:
     """
     line = ""
     if any((job.nodes.get("callbacks") or {}).get("progress") for job in missing):
-        targets = [job.nodes[key]["_target_"] for key in ("task", "model") for job in missing]
-        names = dict.fromkeys(snake(str(target).rpartition(".")[2]) for target in targets)
+        made = [choices(job.nodes) for job in missing]
+        names = dict.fromkeys(one[key] for key in ("task", "model") for one in made)
         number = f"{len(missing)} job{'s' * (len(missing) > 1)}"
         line = f"preparing {number}: {', '.join(names)}"
     if not line or not sys.stderr.isatty():

@@ -14,8 +14,9 @@ NODES = {
     "task": {"_target_": "seq2seq.tasks.LinearFunctional"},
     "model": {"_target_": "seq2seq.models.RNN"},
     "callbacks": {"progress": {"_target_": "seq2seq.callbacks.ProgressReport"}},
+    "command": {"choices": {"task": "linear_functional", "model": "lstm"}},
 }
-LINE = "preparing 2 jobs: linear_functional, rnn"
+LINE = "preparing 2 jobs: linear_functional, lstm"
 
 
 class Terminal(io.StringIO):
