@@ -12,7 +12,7 @@ from seq2seq.analysis.figures import canvas, curves, sweeps, theory
 from seq2seq.analysis.intervals import interval, log_interval
 from seq2seq.analysis.perturbation import stability
 from seq2seq.analysis.plateau import smoothed
-from seq2seq.analysis.report import linear, phases
+from seq2seq.analysis.report import generalised, linear, phases
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.panel import Panel
 from seq2seq.analysis.report.search import Found, search
@@ -39,6 +39,7 @@ def figures(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
         yield from _rates(sweep, fits)
         yield from _thresholds(sweep, fits)
         yield from _rates_by_radius(sweep, fits)
+    yield from generalised.figures(sweep)
     yield from _losses(sweep, [sweep.memory] if sweep.memory else sweep.keys)
     yield from _example(sweep)
     yield from _kernels(sweep)
