@@ -1,7 +1,7 @@
 """From a config to the task and the module, and from a run's folder to its trained model."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -163,12 +163,22 @@ def load_model(run: Run | str | Path) -> nn.Module:
 
 
 def _fill(module: nn.Module, parameters: dict[str, Any], path: Path) -> None:
-    try:
-        module.load_state_dict(parameters)
-    except Exception as error:
-        lines = [" ".join(line.split()) for line in str(error).splitlines()]
-        reason = (lines[1:] or lines)[0][:160]
-        raise ValueError(f"{path} does not fit the model of its config: {reason}") from error
+    given, wanted = _shapes(parameters), _shapes(module.state_dict())
+    for name in (*wanted, *given):
+        if given.get(name) != wanted.get(name):
+            raise ValueError(
+                f"{path} does not fit the model of its config: {name} has the shape "
+                f"{given.get(name)} there, where {wanted.get(name)} is wanted"
+            )
+    module.load_state_dict(parameters)
+
+
+def _shapes(parameters: Mapping[str, Any]) -> dict[str, tuple[int, ...] | str]:
+    """By their names; of what is no tensor, its kind."""
+    return {
+        name: tuple(one.shape) if isinstance(one, torch.Tensor) else type(one).__name__
+        for name, one in parameters.items()
+    }
 
 
 @contextmanager

@@ -287,7 +287,7 @@ def test_parameters_of_another_model_are_refused_in_one_line(tmp_path):
     run = train([*SMALL, f"paths.outputs={tmp_path}", "trainer.max_steps=2"])
     path = run.folder / "config.yaml"
     path.write_text(path.read_text().replace("hidden_size: 4", "hidden_size: 5"))
-    with pytest.raises(ValueError, match=r"ckpt does not fit the model of its config: [^\n]*size"):
+    with pytest.raises(ValueError, match=r"ckpt does not fit the model of its config: [^\n]*shape"):
         load_model(run.folder)
 
 

@@ -59,9 +59,10 @@ def test_its_identity_is_that_of_the_weights(first, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("model.hidden_size=5", "does not fit the model of its config: size mismatch"),
+        ("model.hidden_size=5", "does not fit the model of its config: "),
         ("model=lstm", "does not fit"),
         ("init_from=nowhere", "no run in init_from=nowhere; give the folder"),
+        ("init_from=constuction", "no run in init_from=constuction; did you mean 'construction'?"),
         ("init_from=0123abcd", "no run below outputs ends with -0123abcd"),
     ],
 )

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, nearest
 from seq2seq.files import place
 from seq2seq.runs.folder import Run, checkpoint_step, load_checkpoint, load_weights
 
@@ -28,7 +28,8 @@ def source(text: str, outputs: str) -> Run:
             return max(trained, key=lambda pair: pair[0])[1]
         raise ConfigError(f"no run below {outputs} ends with -{text}; set init_from=<its folder>")
     if not (folder / "config.yaml").exists():
-        raise ConfigError(f"no run in init_from={text}; give the folder that holds config.yaml")
+        meant = nearest(text, [CONSTRUCTION], "; give the folder that holds config.yaml")
+        raise ConfigError(f"no run in init_from={text}{meant}")
     return Run(folder)
 
 
