@@ -115,11 +115,7 @@ def _limits(ax: Axes, lines: Mapping[str, Line], source: float) -> float:
 def _bounds(ax: Axes, source: float, shortcut: float | None) -> None:
     """What there is to recall, what a guess earns, and lines of equal bits per number."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    for level, name in ((source, "source"), (shortcut, "one of the context's values")):
-        if level is not None and bottom < level < top:
-            look: Look = {"color": canvas.DARK, "lw": 1, "zorder": 1}
-            style = canvas.DASHED if name == "source" else "-."
-            ax.axhline(level, **look, ls=style, label=f"{name}: {level:.3g} bits")
+    _levels(ax, source, shortcut, bottom, top)
     x = np.array([left, right])
     low, high = math.floor(math.log2(bottom / right)), math.ceil(math.log2(top / left))
     for power in range(low + 1, high, 2):
@@ -134,6 +130,20 @@ def _bounds(ax: Axes, source: float, shortcut: float | None) -> None:
             )  # fmt: skip
     ax.set(xlim=(left, right), ylim=(bottom, top))
     ax.plot([], [], color=canvas.GREY, lw=0.6, ls=":", label="equal bits per number")
+
+
+def _levels(
+    ax: Axes, source: float, shortcut: float | None, bottom: float, top: float
+) -> list[float]:
+    """Draw the source and the shortcut where they lie between these bits, and say which do."""
+    looks = {"source": (source, canvas.DASHED), "one of the context's values": (shortcut, "-.")}
+    drawn = []
+    for name, (level, look) in looks.items():
+        if level is not None and bottom < level < top:
+            label = f"{name}: {level:.3g} bits"
+            ax.axhline(level, color=canvas.DARK, lw=1, ls=look, label=label, zorder=1)
+            drawn.append(level)
+    return drawn
 
 
 @style()
@@ -160,12 +170,7 @@ def front(points: Mapping[str, Point], what: str, source: float, shortcut: float
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: canvas.number(value)))
     ax.set(xlabel=what, ylabel="recalled bits per sequence")
     top = 1.2 * max(point.y[0] for point in points.values())
-    for level, name in ((source, "source"), (shortcut, "one of the context's values")):
-        if level is not None and level < 2 * top:
-            style = canvas.DASHED if name == "source" else "-."
-            label = f"{name}: {level:.3g} bits"
-            ax.axhline(level, color=canvas.DARK, lw=1, ls=style, label=label, zorder=1)
-            top = max(top, 1.05 * level)
+    top = max([top, *(1.05 * level for level in _levels(ax, source, shortcut, 0, 2 * top))])
     ax.set_ylim(0, top)  # of few runs intervals may reach far beyond
     figure.legend(loc="outside right upper")
     return figure
