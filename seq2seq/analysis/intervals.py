@@ -39,6 +39,11 @@ def log_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, low, high
 
 
+def named(ends: Sequence[float]) -> dict[str, float]:
+    """A mean and the ends of its interval, as files of rows have them."""
+    return dict(zip(("mean", "low", "high"), ends, strict=True))
+
+
 def is_share(metric: str) -> bool:
     """Whether a metric is a share, as `test/accuracy` and `generalisation/accuracy/length_8`."""
     return metric == "success" or not SHARES.isdisjoint(re.split(r"[/_]", metric))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from seq2seq.analysis.capacity import KEPT, Capacity, capacity, check
 from seq2seq.analysis.figures.capacity import Line, Rounded, recalled_bits
-from seq2seq.analysis.intervals import interval
+from seq2seq.analysis.intervals import interval, named
 from seq2seq.analysis.report.sweep import Sweep, plain, split
 from seq2seq.build import build_task, load_model, threads
 from seq2seq.errors import ConfigError
@@ -177,8 +177,3 @@ def figure(groups: Sequence[Group]) -> Figure:
             rounded[model] = Rounded(best.numbers, best.bits[0], best.precisions, ends)
     first = groups[0].found[0]
     return recalled_bits(lines, rounded, first.source, first.shortcut)
-
-
-def named(ends: Ends) -> dict[str, float]:
-    """A mean and the ends of its interval, as files of rows have them."""
-    return dict(zip(("mean", "low", "high"), ends, strict=True))

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from seq2seq.analysis.figures.capacity import Point, front
 from seq2seq.analysis.generalisation import SOLVED
-from seq2seq.analysis.intervals import interval, log_interval
-from seq2seq.analysis.recalled import Cell, Group, cells, loaded, named, refusing_below
+from seq2seq.analysis.intervals import interval, log_interval, named
+from seq2seq.analysis.recalled import Cell, Group, cells, loaded, refusing_below
 from seq2seq.build import threads
 from seq2seq.errors import ConfigError
 from seq2seq.runs import Run

@@ -47,13 +47,13 @@ def main(*sweeps: Path, json: Path | None = None) -> None:
 def _rows(sweep: Path) -> Iterator[dict[str, Any]]:
     """A row for each set of finished runs that differ by the seed only."""
     from seq2seq.analysis import published
-    from seq2seq.analysis.intervals import log_interval
+    from seq2seq.analysis.intervals import log_interval, named
     from seq2seq.analysis.report.sweep import Sweep
     from seq2seq.evaluate import evaluate
     from seq2seq.runs import Run
 
     def spread(values: Any) -> dict[str, float]:
-        return dict(zip(("mean", "low", "high"), log_interval(list(values)), strict=True))
+        return named(log_interval(list(values)))
 
     for _, cell in Sweep(sweep).cells():
         table = cell[cell["status"] == "finished"].sort_values("seed")

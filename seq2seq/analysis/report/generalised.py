@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from seq2seq.analysis.figures import sweeps
-from seq2seq.analysis.intervals import average, is_share
+from seq2seq.analysis.intervals import average, is_share, named
 from seq2seq.analysis.report.panel import Panel
 from seq2seq.analysis.report.sweep import Sweep
 
@@ -40,8 +40,7 @@ def _panel(sweep: Sweep, metric: str, columns: list[str]) -> Panel:
         if all(own.values()):
             found[label] = np.array([average(one, metric) for one in own.values()])
             for value, ends in zip(own, found[label], strict=True):
-                told = dict(zip(("mean", "low", "high"), ends, strict=True))
-                data.append({"group": label, key: value, "runs": len(own[value])} | told)
+                data.append({"group": label, key: value, "runs": len(own[value])} | named(ends))
     caption = (
         f"What trained models achieve where {key} is another than they were trained with: means "
         "over seeds"

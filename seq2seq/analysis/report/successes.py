@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seq2seq.analysis.intervals import average, median, share
+from seq2seq.analysis.intervals import average, median, named, share
 from seq2seq.analysis.report.sweep import Sweep
 
 #: Points of a stored curve, each the mean of the losses since the one before.
@@ -27,17 +27,17 @@ def successes(sweep: Sweep, rows: "pd.DataFrame") -> dict[str, Any]:
     steps = pd.to_numeric(asked["success/step"]).fillna(math.inf).tolist()
     callbacks = sweep.runs[asked.index[0]].plain_config.get("callbacks") or {}
     aim = callbacks.get("stop_at_target") or {}
-    named, measured = ("mean", "low", "high"), str(aim.get("monitor")).replace("val/", "test/")
+    measured = str(aim.get("monitor")).replace("val/", "test/")
     tested = asked[measured].dropna().tolist() if measured in asked else []
     return {
-        "success": dict(zip(named, share(reached, aims), strict=True)),
+        "success": named(share(reached, aims)),
         "success/step": {
             key: end if math.isfinite(end) else None
             for key, end in zip(("median", "low", "high"), median(steps), strict=True)
         },
         "target": [aim.get("monitor"), aim.get("target")],
         "budget": max(map(sweep.budget, asked.index)),
-        **({measured: dict(zip(named, average(tested, measured), strict=True))} if tested else {}),
+        **({measured: named(average(tested, measured))} if tested else {}),
         "curve": curve(sweep, asked),
     }
 
