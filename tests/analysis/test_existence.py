@@ -348,7 +348,7 @@ def test_a_report_says_of_each_failing_setting_whether_a_solution_exists(tmp_pat
     late = found["gain = 1, hidden_size = 16, k = 10"]
     assert (late.solved, late.runs) == (0, 1)
     every = [*parts(sweep)]
-    said = content(sweep, every[0].fits, [])
+    said = content(sweep, every[0].fits, [], every[0].unsolved)
     rows = as_json(every, said)["tables"]["unsolved"]
     assert {row["setting"]: row["a solution"] for row in rows} == words
     assert rows[0]["why"] == found[rows[0]["setting"]].existence.sentence

@@ -125,7 +125,7 @@ def test_a_claim_may_be_about_success_and_the_time_to_it(tmp_path, conditions, w
 def test_a_report_tells_the_share_of_successes(tmp_path):
     write_aims(tmp_path, GROWS)
     sweep = Sweep(tmp_path)
-    said = content(sweep, growth(sweep), [])
+    said = content(sweep, growth(sweep), [], [])
     (settings,) = [table for table in said["tables"] if table.name == "settings"]
     assert "Steps τ to the first success" in settings.caption
     shares = [row[settings.columns.index("success")] for row in settings.rows]
@@ -255,7 +255,7 @@ def test_runs_that_have_not_ended_count_as_censored_where_they_are(tmp_path):
     assert 650 < rows["plateau/length"][0] < 700
     (fit,) = growth(sweep)
     assert (fit.runs, fit.censored, fit.without) == (17, 1, 0)
-    assert "2 runs have not ended" in content(sweep, [fit], [])["sentences"][-1]
+    assert "2 runs have not ended" in content(sweep, [fit], [], [])["sentences"][-1]
 
 
 def test_report_and_others_read_the_same_plateau(tmp_path):

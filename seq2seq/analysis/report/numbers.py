@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seq2seq.analysis.intervals import interval, log_interval
+from seq2seq.analysis.intervals import interval, log_interval, named
 from seq2seq.analysis.report import phases
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.parts import Part, agreement
 from seq2seq.analysis.report.successes import successes
 from seq2seq.analysis.report.sweep import Sweep, plain, timed
-from seq2seq.analysis.report.unsolved import unsolved
 from seq2seq.files import place
 from seq2seq.results import store, store_drawings
 
@@ -48,7 +47,7 @@ def write(
     failing = {
         (part.name, one.label): {"existence": one.word, "why": one.existence.sentence}
         for part in every
-        for one in unsolved(part.sweep, part.fits)
+        for one in part.unsolved
     }
     store(
         file,
@@ -109,7 +108,7 @@ def _setting(sweep: Sweep, label: str, rows: Any) -> dict[str, Any]:
         if column is not None and column.notna().any():
             values = column.dropna()
             ends = (log_interval if (values > 0).all() else interval)(values.tolist())
-            means[name] = dict(zip(("mean", "low", "high"), ends, strict=True))
+            means[name] = named(ends)
     return {
         "setting": label,
         "model": first.get("model"),

@@ -19,7 +19,7 @@ from seq2seq.analysis.report.panels import PANELS, Panel, figures
 from seq2seq.analysis.report.parts import Part, agreement, parts
 from seq2seq.analysis.report.search import search
 from seq2seq.analysis.report.sweep import Sweep, plain
-from seq2seq.analysis.report.unsolved import unsolved
+from seq2seq.analysis.report.unsolved import Unsolved
 from seq2seq.analysis.report.verdict import Verdict
 from seq2seq.times import duration
 
@@ -65,7 +65,7 @@ def report(
     if store is not None:
         kept = {p["name"]: p["svg"] for p in panels if p["name"] not in OF_RUNS}
         numbers.write(store, every, provenance(sweep), kept)
-    said = content(sweep, fits, every[0].verdicts)
+    said = content(sweep, fits, every[0].verdicts, every[0].unsolved)
     page = sweep.root / "report.html"
     template = Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8")
     text = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
@@ -93,7 +93,12 @@ def _panels(every: Sequence[Part]) -> Iterator[Panel]:
             break
 
 
-def content(sweep: Sweep, fits: Sequence[Growth], found: Sequence[Verdict]) -> dict[str, Any]:
+def content(
+    sweep: Sweep,
+    fits: Sequence[Growth],
+    found: Sequence[Verdict],
+    failing: Sequence[Unsolved],
+) -> dict[str, Any]:
     """What the page says beside the figures."""
     config = sweep.runs[0].plain_config
     statuses = sweep.table["status"].value_counts()
@@ -119,7 +124,7 @@ def content(sweep: Sweep, fits: Sequence[Growth], found: Sequence[Verdict]) -> d
         "axes": [f"{axis}: {', '.join(_values(sweep.table[axis]))}" for axis in sweep.keys],
         "hours": duration(float(sweep.table.get("seconds", pd.Series(dtype=float)).sum())),
         "sentences": sentences,
-        "tables": [*tables.tables(sweep, found, fits, compared, searched, unsolved(sweep, fits))],
+        "tables": [*tables.tables(sweep, found, fits, compared, searched, failing)],
         "runs": tables.every_run(sweep),
         "failed": tables.failures(sweep),
         "made": provenance(sweep),

@@ -7,6 +7,7 @@ from functools import cached_property
 from seq2seq.analysis.report.growth import Growth, growth
 from seq2seq.analysis.report.power import Power, power
 from seq2seq.analysis.report.sweep import Sweep, plain
+from seq2seq.analysis.report.unsolved import Unsolved, unsolved
 from seq2seq.analysis.report.verdict import Verdict, Word, verdicts
 
 
@@ -24,6 +25,11 @@ class Part:
     fits: list[Growth] = field(repr=False)
     verdicts: list[Verdict]
     powers: list[list[Power]] = field(repr=False)
+
+    @cached_property
+    def unsolved(self) -> list[Unsolved]:
+        """The settings in which runs failed; weights are set by hand and tested for it."""
+        return [*unsolved(self.sweep, self.fits)]
 
     @cached_property
     def seeds(self) -> list[int]:
