@@ -237,10 +237,11 @@ def _check_value(path: str, parameter: Parameter, value: Any) -> None:
     if value is None and parameter.needs_value:
         default = parameter.default
         raise ConfigError(f"{path} must have a value, got null; its default is {default}")
-    if parameter.choices and value not in parameter.choices:
-        raise ConfigError(
-            f"{path} must be one of {', '.join(map(str, parameter.choices))}; got {value}"
-        )
+    number = "int" in parameter.annotation.split(" | ")
+    other = not (number and isinstance(value, Real))  # which number is the constructor's to say
+    if parameter.choices and value not in parameter.choices and other:
+        words = ", ".join(map(str, parameter.choices)) + " or a whole number" * number
+        raise ConfigError(f"{path} must be one of {words}; got {value}")
     usual = parameter.default
     if isinstance(usual, tuple) and parameter.annotation.lower().startswith("tuple["):
         numbers = all(isinstance(item, Real) for item in usual)

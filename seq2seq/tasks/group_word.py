@@ -27,14 +27,15 @@ class GroupWord(PrefixTask):
         length: elements per sequence, or [least, most].
         inputs: what x_t is drawn from, uniformly: `all` elements; `generators`, a few ones whose
             products are all, their inverses and the identity; `swaps`, which move at most two
-            points; `cycles`, which move at most three.
+            points; `cycles`, which move at most three; or a number, that many of `elements`, the
+            first ones: 12 of A5 are A4, and 13 generate it.
         tokens: steps per element; those after its token hold a blank, and the last one is asked.
         supervise: `answer`, at the end only, or `all`, after every element.
     """
 
     group: str = "S3"
     length: int | list[int] = 32  # type: ignore[assignment]
-    inputs: Literal["all", "generators", "swaps", "cycles"] = "all"
+    inputs: Literal["all", "generators", "swaps", "cycles"] | int = "all"
     tokens: int = 1
     supervise: Literal["answer", "all"] = "all"
 
@@ -60,6 +61,13 @@ class GroupWord(PrefixTask):
         super().__post_init__()
 
     def _inputs(self) -> set[groups.Permutation]:
+        if not isinstance(self.inputs, str):
+            checks.integer("task.inputs", self.inputs, 2)
+            order = len(self.elements)
+            if self.inputs > order:
+                wanted = f"be at most the {order} elements of {self.group}"
+                checks.refuse("task.inputs", self.inputs, wanted, order)
+            return {*self.elements[: self.inputs]}
         if self.inputs == "generators":
             few = groups.generators(self.group)
             return {*few, *(tuple(np.argsort(p).tolist()) for p in few)}

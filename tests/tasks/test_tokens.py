@@ -198,6 +198,7 @@ FORMS = {
     "group_word D4": (group_word, GroupWord, {"group": "D4", "length": [2, 7]}),
     "group_word S4": (group_word, GroupWord, {"group": "S4", "length": 8, "inputs": "generators"}),
     "group_word S5": (group_word, GroupWord, {"group": "S5", "length": 4, "inputs": "swaps"}),
+    "group_word A5": (group_word, GroupWord, {"group": "A5", "length": 6, "inputs": 13}),
     "group_word tokens": (
         group_word,
         GroupWord,
@@ -490,6 +491,8 @@ def test_groups_are_closed_and_of_their_order(name, order, abelian):
         (GroupWord, {"group": "S7"}, "task.group S7 has more than 1000 elements"),
         (GroupWord, {"group": "Z1"}, "task.group must have two elements or more"),
         (GroupWord, {"group": "Z5", "inputs": "swaps"}, "task.inputs must leave more"),
+        (GroupWord, {"inputs": 7}, "task.inputs must be at most the 6 elements of S3"),
+        (GroupWord, {"inputs": 1}, "task.inputs must be at least 2"),
         (CycleNavigation, {"places": 1}, "task.places must be at least 2"),
         (Parity, {"length": [5, 3]}, "be \\[least, most\\], got length=\\[5, 3\\]"),
         (Parity, {"length": [3, 4, 5]}, "be a whole number or \\[least, most\\]"),
