@@ -240,9 +240,11 @@ def test_two_swept_keys_give_heat_maps_and_groups(tmp_path):
 GROWING = {"start": 3, "every": 200, "factor": 1.5}
 
 
-def write_changed(folder: Path, k: int, seed: int, changes: Mapping[str, object]) -> None:
+def write_changed(
+    folder: Path, k: int, seed: int, changes: Mapping[str, object], steps: int = 50, **told: object
+) -> None:
     """A run whose config has other values of some dotted keys."""
-    written = write_run(folder / "_".join(map(str, (k, seed))), k, seed, 40.0, steps=50)
+    written = write_run(folder / "_".join(map(str, (k, seed))), k, seed, 40.0, steps=steps, **told)
     config = yaml.safe_load((written / "config.yaml").read_text())
     config = {name: config[name] for name in ("task", "model", "callbacks", "seed", "name")}
     for key, value in changes.items():
@@ -291,6 +293,19 @@ def test_only_runs_alike_but_for_the_seed_are_averaged(tmp_path, one, other, lab
         assert [(label, len(rows)) for label, rows in Sweep(tmp_path / name).cells()] == [
             (label, 2) for label in labels
         ]
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_numbers_of_runs_that_are_short_and_lack_keys_of_others_are_written(tmp_path, steps):
+    aim = {"target": 0.9, "monitor": "val/accuracy"}
+    for seed, curriculum in enumerate((None, None, GROWING, GROWING)):
+        changes = {"task.curriculum": curriculum, "callbacks.stop_at_target": aim}
+        told = {"success": False, "success/step": None, "success/metric": "val/accuracy"}
+        write_changed(tmp_path / str(curriculum), 4, seed, changes, steps, **told)
+    report(tmp_path, store=tmp_path / "n.json")
+    rows = json.loads((tmp_path / "n.json").read_text())["rows"]
+    assert [row["start"] for row in rows] == [3, None]
+    assert [len(row["curve"]["step"]) for row in rows] == [steps, steps]
 
 
 def test_a_setting_of_one_seed_each_is_no_seed(tmp_path):

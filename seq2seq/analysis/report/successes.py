@@ -54,7 +54,7 @@ def curve(sweep: Sweep, rows: "pd.DataFrame") -> dict[str, list[float]]:
     if not histories:
         return {"step": [], "median": [], "low": [], "high": []}
     last = max(int(history["step"][-1]) for history in histories)
-    ends = np.unique(np.linspace(0, last, POINTS + 1).round().astype(int)[1:])
+    ends = np.unique(np.linspace(0, last, POINTS + 1).round().astype(int))[1:]
     losses = np.array([_parts(history, ends) for history in histories])
     found = {"median": np.median(losses, 0), "low": losses.min(0), "high": losses.max(0)}
     return {"step": ends.tolist()} | {
