@@ -2,8 +2,8 @@
 
 A file `results/<name>.json` is written by the command that measures its rows, and holds its
 provenance. In Markdown a table and a number stand between marks that say how they are filled, with
-the fields of `str.format`; `*` in a path takes the rows of all files that have any, and `[laws]`
-behind it another list than `rows`:
+the fields of `str.format`; `*` in a path, or several with commas between them, takes the rows of
+all files that have any, and `[laws]` behind it another list than `rows`:
 
     <!-- rows results/bounds.json: | {kernel} | {recurrence_bound:.2g} | -->
 
@@ -120,15 +120,17 @@ def render(text: str) -> str:
 
 
 def _rows(mark: re.Match[str]) -> str:
-    files = sorted(ROOT.glob(mark["path"]))
-    if not files:
-        raise FileNotFoundError(f"{mark['path']} is not there, which a table shows; store it first")
-    rows = []
+    files: list[Path] = []
+    for path in mark["path"].split(","):
+        found = sorted(ROOT.glob(path))
+        if not found:
+            raise FileNotFoundError(f"{path} is not there, which a table shows; store it first")
+        files += found
+    name, several, rows = mark["name"] or "rows", bool({*mark["path"]} & {*"*,"}), []
     for file in files:
         content = json.loads(file.read_text(encoding="utf-8"))
-        name, several = mark["name"] or "rows", "*" in mark["path"]
-        found = content.get(name, []) if several else content[name]
-        rows += [{"file": content} | row for row in found]
+        listed = content.get(name, []) if several else content[name]
+        rows += [{"file": content} | row for row in listed]
     blank = dict.fromkeys(key for row in rows for key in row)
     lines = [_TEXT.vformat(mark["row"], (), blank | row) for row in rows]
     return mark[1] + "".join(f"{line}\n" for line in lines) + mark[5]
