@@ -56,8 +56,10 @@ class RNN(RecurrentModel):
 
     `initialisation` chooses W (for gated cells: the block of each gate): `default` draws from
     U(-1/√hidden_size, 1/√hidden_size) as torch does, `orthogonal` a Haar-distributed orthogonal
-    matrix, `identity` the unit matrix (Le, Jaitly and Hinton 2015). `gain` multiplies it. All
-    other parameters are torch's defaults. `dropout` acts on each layer's output, never along time
+    matrix, `identity` the unit matrix (Le, Jaitly and Hinton 2015). `gain` multiplies it. An LSTM's
+    `forget_bias` is added to the biases of its forget gates, which so begin open (Gers, Schmidhuber
+    and Cummins 2000; 1 by Jozefowicz, Zaremba and Sutskever 2015). All other parameters are torch's
+    defaults. `dropout` acts on each layer's output, never along time
     (Zaremba, Sutskever and Vinyals 2014).
 
     The state is h of shape (num_layers, batch, hidden_size), for the LSTM the pair (h, c).
@@ -69,12 +71,13 @@ class RNN(RecurrentModel):
         initialisation: of the recurrent weights; identity: the unit matrix.
         gain: factor of these weights.
         dropout: share of a layer's outputs that training leaves out.
+        forget_bias: added to the initial bias of an LSTM's forget gates.
 
-    Raises ValueError for an unknown cell or initialisation, and for sizes, gain or dropout out of
-    range.
+    Raises ValueError for an unknown cell or initialisation, for sizes, gain, forget_bias or dropout
+    out of range, and for a forget_bias of another cell than the LSTM.
     """
 
-    start = ("initialisation", "gain")
+    start = ("initialisation", "gain", "forget_bias")
 
     def __init__(
         self,
@@ -86,12 +89,16 @@ class RNN(RecurrentModel):
         initialisation: Literal["default", "orthogonal", "identity"] = "default",
         gain: float = 1.0,
         dropout: float = 0.0,
+        forget_bias: float = 0.0,
     ) -> None:
         super().__init__()
         checks.one_of("model.cell", cell, list(CELLS))
         self._size(input_dim, output_dim, hidden_size, num_layers)
         checks.one_of("model.initialisation", initialisation, INITIALISATIONS)
         checks.positive("model.gain", gain)
+        checks.within("model.forget_bias", forget_bias, "[-100, 100]", 1.0)
+        if forget_bias and cell != "lstm":
+            checks.refuse("model.forget_bias", forget_bias, f"be 0 for cell={cell}", 0.0)
         checks.within("model.dropout", dropout, "[0, 1)", 0.0)
         self.cell = cell
         self.layers = nn.ModuleList(
@@ -107,6 +114,10 @@ class RNN(RecurrentModel):
                 elif initialisation == "identity":
                     nn.init.eye_(block)
                 block.mul_(gain)
+            if cell == "lstm":  # whose gates are input, forget, cell, output
+                for layer in self.layers:
+                    bias = layer.get_parameter("bias_ih_l0")
+                    bias[hidden_size : 2 * hidden_size] += forget_bias
 
     def _recurrent_blocks(self) -> list[Tensor]:
         """Views of each layer's square recurrent matrices, one per gate."""

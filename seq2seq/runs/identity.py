@@ -44,6 +44,7 @@ ADDED = (("standardize", False), ("curriculum", None))
 ADDED_TO: dict[str, dict[str, Any]] = {
     "seq2seq.callbacks.StopAtTarget": {"stop": True},
     "seq2seq.models.LRU": {"parameterisation": "exp"},
+    "seq2seq.models.RNN": {"forget_bias": 0.0},
     "seq2seq.models.S4D": {"parameterisation": "exp"},
     "seq2seq.tasks.MQAR": {"supervise": "answer"},
     "seq2seq.tasks.Induction": {"supervise": "answer"},

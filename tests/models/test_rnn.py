@@ -87,6 +87,27 @@ def test_initialisations(cell: str) -> None:
     assert 0.95 * bound < default.abs().max() <= bound
 
 
+def test_a_forget_bias_opens_the_forget_gates_and_nothing_else() -> None:
+    states = []
+    for forget_bias in (0.0, 1.5):
+        torch.manual_seed(0)
+        model = RNN(IN, OUT, "lstm", H, num_layers=2, forget_bias=forget_bias)
+        states.append(model.state_dict())
+        last = model
+    for name, before in states[0].items():
+        change = states[1][name] - before
+        rows = slice(H, 2 * H) if name.endswith("bias_ih_l0") else slice(0)
+        torch.testing.assert_close(change[rows], torch.full_like(change[rows], 1.5))
+        change[rows] = 0
+        assert not change.any(), name
+    with torch.no_grad():  # c_1 = σ(1.5) c_0 where nothing else is
+        for name, value in last.named_parameters():
+            value.copy_(torch.where(states[1][name] - states[0][name] > 1, 1.5, 0.0))
+        h, c = torch.zeros(2, 1, H), torch.ones(2, 1, H)
+        _, (_, c) = last(torch.zeros(1, 1, IN), (h, c), return_state=True)
+    torch.testing.assert_close(c, torch.full_like(c, 1 / (1 + math.exp(-1.5))))
+
+
 def test_eigenvalues_are_those_of_the_recurrent_matrix() -> None:
     (spectrum,) = RNN(IN, OUT, "tanh", H, initialisation="identity", gain=0.7).eigenvalues()
     torch.testing.assert_close(spectrum.real, torch.full((H,), 0.7))
@@ -103,6 +124,8 @@ def test_eigenvalues_are_those_of_the_recurrent_matrix() -> None:
             "model.cell must be one of tanh, relu, linear, lstm, gru, got cell='",
         ),
         ({"initialisation": "zero"}, "model.initialisation must be one of"),
+        ({"forget_bias": 1.0}, "model.forget_bias must be 0 for cell=tanh"),
+        ({"cell": "lstm", "forget_bias": float("nan")}, "model.forget_bias must lie in"),
         ({"gain": 0.0}, "model.gain must be positive, got gain=0.0"),
     ],
 )
