@@ -135,9 +135,14 @@ def _words(arguments: Sequence[str], options: dict[str, Any], rest: set[type]) -
     Args:
         rest: the type of the arguments that stand for themselves; empty where there are none.
     """
+    given: set[str] = set()
     for word in arguments:
         key, equals, text = word.removeprefix("--").partition("=")
         key, dashed = key.replace("-", "_"), word.startswith("--")
+        if key in options and (equals or dashed) and get_origin(options[key]) is not Sequence:
+            if key in given:
+                raise ConfigError(f"{key} is given more than once; keep one of them")
+            given.add(key)
         if key not in options or not (equals or dashed):
             is_key = equals and key.isidentifier()  # unless it is the name of a folder
             foreign = dashed or (is_key and (not rest or (rest == {Path} and not _exists(word))))

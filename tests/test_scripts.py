@@ -94,6 +94,7 @@ WRONG = {
     "generate.py tempature=1": "unknown key tempature; did you mean 'temperature'?",
     "generate.py --tempature 1": "unknown key tempature; did you mean 'temperature'?",
     "generate.py prompt=a": "no run given; add run=<run>",
+    "generate.py prompt=a --prompt b": "prompt is given more than once; keep one of them",
     f"generate.py {TEXT} temperature=inf": "temperature must lie in [0, inf), got temperature=inf",
     f"generate.py {TEXT} temperature=nan": "temperature must lie in [0, inf), got temperature=nan",
     f"generate.py {TEXT} num_samples=0": "num_samples must be at least 1, got num_samples=0",
