@@ -159,6 +159,17 @@ def test_means_carry_their_intervals():
     ]
 
 
+def test_means_stand_beside_what_has_no_memory():
+    groups = {"rnn": ([4, 8], [0.1, 0.2], [[0.05, 0.15], [0.1, 0.3]])}
+    figure = figures.means(groups, "k", "loss", memoryless=([4, 8], [0.3, 0.4]))
+    (levels,) = (one for one in figure.axes[0].collections if one.get_label() == "memoryless")
+    assert [part.tolist() for part in levels.get_segments()] == [
+        [[3, 0.3], [5, 0.3]],
+        [[7, 0.4], [9, 0.4]],
+    ]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["memoryless", "rnn"]
+
+
 @pytest.mark.parametrize("panels", [1, 4, 8])
 def test_nothing_is_cut_off_around_the_unit_circle(panels):
     steps, values = [0, 10, 100], 0.9 * np.exp(1j * np.linspace(0, 6, 12)).reshape(3, 4)

@@ -420,6 +420,7 @@ def means(
     key: str,
     unit: str,
     measured: bool = False,
+    memoryless: tuple[Sequence[Any], Sequence[float]] | None = None,
 ) -> Figure:
     """Means over seeds with their 95% intervals, over one swept key, one line per group.
 
@@ -429,6 +430,7 @@ def means(
         unit: label of the vertical axis.
         measured: whether the key is a number that was measured and not chosen: its points stand
             where they are, not beside each other, over ordinary scales.
+        memoryless: values of the key, and there what predictors without memory have.
     """
     every = [value for values, _, _ in groups.values() for value in values]
     numeric = all(isinstance(value, int | float) for value in every)
@@ -443,6 +445,12 @@ def means(
         look: Look = {"marker": marker, "ms": 4, "lw": 1.0, "capsize": 2}
         line = "-" if numeric else ""
         ax.errorbar(x, centre, np.abs(bounds.T - centre), ls=line, label=label or None, **look)
+    if memoryless and numeric:
+        at, level = array(memoryless[0]), array(memoryless[1])
+        wide = 0.25 * (float(np.diff(np.unique(at)).min()) if len(np.unique(at)) > 1 else 1.0)
+        look = {"color": canvas.GREY, "ls": canvas.DASHED, "lw": 0.9}
+        # Levels, and no line between them: the points of groups stand beside their value.
+        ax.hlines(level, at - wide, at + wide, label="memoryless", **look)
     if numeric and not measured:
         canvas.ticks_at(ax, array(every))
     elif not numeric:
@@ -452,6 +460,6 @@ def means(
         ax.set_yscale("log")
         canvas.plain_ticks(ax.yaxis)
     ax.set(xlabel=key, ylabel=unit)
-    if any(groups):
+    if any(groups) or memoryless:
         canvas.legend(figure, 5)
     return figure

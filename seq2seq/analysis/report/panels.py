@@ -512,14 +512,27 @@ def _means(sweep: Sweep) -> Iterator[Panel]:
             data.append(pd.DataFrame({"group": label} | columns))
     if not groups:
         return
-    name = sweep.metric_name
+    name, without = sweep.metric_name, _memoryless(sweep, measured, x)
     yield Panel(
         "means",
-        sweeps.means(groups, sweep.label(x), name),
+        sweeps.means(groups, sweep.label(x), name, memoryless=without),
         f"{'Geometric mean of' if geometric else 'Mean'} {name} at the end of training and its 95% "
-        "interval over seeds (Student's t).",
+        "interval over seeds (Student's t)."
+        + bool(without)
+        * " Dashed: the loss of who knows no more than the present input.",
         pd.concat(data),
     )
+
+
+def _memoryless(sweep: Sweep, rows: "pd.DataFrame", x: str) -> tuple[list[Any], list[float]] | None:
+    """The reference loss over a key, if the key alone settles it and losses are what is shown."""
+    column = "reference/memoryless"
+    if sweep.metric != "test/loss" or column not in rows or not sweep.is_numeric(x):
+        return None
+    found = rows.groupby(x)[column].agg(["min", "max"]).dropna()
+    if found.empty or not np.allclose(found["min"], found["max"], rtol=1e-6):
+        return None
+    return [plain(value) for value in found.index], found["min"].tolist()
 
 
 def _searched(sweep: Sweep, found: Found) -> Iterator[Panel]:
