@@ -440,14 +440,13 @@ def means(
     for index, ((label, (values, mean, interval)), marker) in enumerate(marked):
         x = array(values if numeric else [names.index(str(value)) for value in values])
         centre, bounds = array(mean), array(interval)
-        step = float(np.diff(np.unique(x)).min()) if len(np.unique(x)) > 1 else 1.0
-        x = x + (not measured) * 0.3 * step * ((index + 0.5) / len(groups) - 0.5)
+        x = x + (not measured) * 0.3 * _spacing(x) * ((index + 0.5) / len(groups) - 0.5)
         look: Look = {"marker": marker, "ms": 4, "lw": 1.0, "capsize": 2}
         line = "-" if numeric else ""
         ax.errorbar(x, centre, np.abs(bounds.T - centre), ls=line, label=label or None, **look)
     if memoryless and numeric:
         at, level = array(memoryless[0]), array(memoryless[1])
-        wide = 0.25 * (float(np.diff(np.unique(at)).min()) if len(np.unique(at)) > 1 else 1.0)
+        wide = 0.25 * _spacing(at)
         look = {"color": canvas.GREY, "ls": canvas.DASHED, "lw": 0.9}
         # Levels, and no line between them: the points of groups stand beside their value.
         ax.hlines(level, at - wide, at + wide, label="memoryless", **look)
@@ -463,3 +462,9 @@ def means(
     if any(groups) or memoryless:
         canvas.legend(figure, 5)
     return figure
+
+
+def _spacing(values: np.ndarray) -> float:
+    """The least distance between two different values, 1 if there is one only."""
+    apart = np.diff(np.unique(values))
+    return float(apart.min()) if len(apart) else 1.0

@@ -447,8 +447,9 @@ def _name(value: Any) -> str:
 
 def plain(value: Any) -> Any:
     """A Python number of the kind it shows: 16.0 from a column with gaps is 16, a gap None."""
-    if isinstance(value, float | np.floating) and np.isnan(value):
-        return None
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return int(value)
+    if isinstance(value, float | np.floating):
+        if np.isnan(value):
+            return None
+        if float(value).is_integer():
+            return int(value)
     return value.item() if isinstance(value, np.generic) else value
