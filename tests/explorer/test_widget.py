@@ -147,13 +147,19 @@ def lab(tmp_path):
 def test_a_page_works_in_jupyterlab(browser, lab):
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     errors, foreign = [], []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda r: foreign.append(r.url) if "127.0.0.1" not in r.url else None)
     page.goto(f"{lab}/lab/tree/page.ipynb")
-    page.locator(".jp-CodeCell .cm-content").first.click()
-    page.keyboard.press("Shift+Enter")
+    # JupyterLab drops what it is asked while it connects to its kernel: ask until the cell runs
+    cell = page.locator(".jp-CodeCell").first
+    for _ in range(24):
+        cell.locator(".cm-content").click()
+        page.keyboard.press("Shift+Enter")
+        page.wait_for_timeout(5_000)
+        if re.search(r"\[[*\d]", cell.locator(".jp-InputArea-prompt").inner_text()):
+            break
     figure = page.locator(".explorer [data-block=sequences]")
     figure.wait_for()
     assert "12 steps later" in figure.get_attribute("aria-label")
