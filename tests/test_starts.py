@@ -11,7 +11,7 @@ from seq2seq.batched import train_all
 from seq2seq.build import load_model
 from seq2seq.evaluate import evaluate
 from seq2seq.runs import run_folder, trajectory_hash
-from seq2seq.tasks import MQAR, Adding, Parity
+from seq2seq.tasks import MQAR, Adding, ModularArithmetic, Parity
 from seq2seq.training import configure
 
 SMALL = [
@@ -134,6 +134,18 @@ def test_a_curriculum_goes_on_after_an_interruption_and_in_a_group(tmp_path):
     together = train_all([configure([*given, f"seed={seed}"]) for seed in (0, 1)], workers=1)
     assert together[0].history["loss"] == pytest.approx(whole.history["loss"], abs=1e-6)
     assert together[0].result["test/accuracy"] == whole.result["test/accuracy"]
+
+
+def test_a_run_with_a_curriculum_is_tested_where_that_began(tmp_path):
+    given = [*GROWING, "callbacks.generalisation.values=[2,12]", f"paths.outputs={tmp_path}"]
+    run = train(given)
+    assert "generalisation/accuracy/length_2" in run.result
+    assert 0 <= evaluate(run, ["task.length=2"])["test/accuracy"] <= 1
+
+
+def test_a_value_that_its_task_refuses_on_the_way_is_named():
+    with pytest.raises(ValueError, match=r"curriculum, at length=6: task\.length must be odd"):
+        ModularArithmetic(length=9, curriculum={"start": 5, "every": 1})
 
 
 @pytest.mark.parametrize(

@@ -541,6 +541,10 @@ class GeneratedTask(SequenceTask):
         rows = slice(place * self.batch_size, (place + 1) * self.batch_size)
         return x[rows], y[rows]
 
+    def changed(self, changes: Mapping[str, Any]) -> "SequenceTask":
+        """The same task with other values; without its curriculum, which led to those it has."""
+        return super().changed({"curriculum": None, **changes})
+
     def _curriculum(self) -> Iterator["GeneratedTask"]:
         """The task at each value that comes before its own."""
         if not isinstance(self.curriculum, Mapping):
@@ -572,7 +576,11 @@ class GeneratedTask(SequenceTask):
             )
         while value < high:
             bounds = value if low is None or value <= low else [low, value]
-            task = self.changed({told["key"]: bounds, "curriculum": None})
+            try:
+                task = self.changed({told["key"]: bounds})
+            except ValueError as error:
+                at = f"task.curriculum, at {told['key']}={bounds}"
+                raise ValueError(f"{at}: {error}, or change its factor or add") from None
             assert isinstance(task, GeneratedTask)
             yield task
             value = max(value + 1, int(value * told["factor"]) + told["add"])
