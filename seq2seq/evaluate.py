@@ -1,6 +1,7 @@
 """Test a trained model on its own task, or on that task changed, once or over a grid of changes."""
 
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import track
 from torch import nn
 
 from seq2seq import checks
@@ -52,10 +55,13 @@ def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     return found[0].measured
 
 
-def evaluations(run: Run | str | Path, overrides: Sequence[str] = ()) -> list[Evaluation]:
+def evaluations(
+    run: Run | str | Path, overrides: Sequence[str] = (), progress: bool = False
+) -> list[Evaluation]:
     """Test a trained model once for each combination of the values that `overrides` list.
 
-    Values are listed as in a sweep, `task.length=10,20` and `task.length=range(10,50,10)`.
+    Values are listed as in a sweep, `task.length=10,20` and `task.length=range(10,50,10)`. With
+    `progress` several of them draw a bar where stderr is a terminal.
 
     Raises:
         ConfigError, ValueError: as for `evaluate`; nothing has been tested then.
@@ -73,8 +79,11 @@ def evaluations(run: Run | str | Path, overrides: Sequence[str] = ()) -> list[Ev
             for task in tasks:
                 task.admit(trained)
     found = []
+    pairs = [*zip(settings(overrides), tasks, strict=True)]
+    drawn = progress and len(pairs) > 1 and sys.stderr.isatty()
+    console = Console(stderr=True)
     with torch.inference_mode(), threads(config.threads):
-        for setting, task in zip(settings(overrides), tasks, strict=True):
+        for setting, task in track(pairs, "", disable=not drawn, transient=True, console=console):
             measured = by_unit(measure(model, task, "test") | task.references())
             found.append(Evaluation(setting, measured, getattr(task, "chance", None)))
             task.release()

@@ -51,7 +51,7 @@ def main(*overrides: str, run: str, score: bool = False, to: Path | None = None)
         overrides = _beyond(found, overrides)
     tested = []
     for index, one in enumerate(found):
-        tested += [Tested(index, *each) for each in evaluations(one, overrides)]
+        tested += [Tested(index, *each) for each in evaluations(one, overrides, progress=True)]
     if sweep is None and len(tested) == 1 and not score and to is None:
         for key, value in tested[0].measured.items():
             print(f"  {key:<26} {value:.4g}")
