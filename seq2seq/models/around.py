@@ -52,6 +52,16 @@ class Around(SequenceModel):
         with torch.no_grad():
             return self.enter(x), self.model
 
+    @torch.no_grad()
+    def spectra(self, x: Tensor) -> list[Tensor]:
+        """Those of the recurrent model inside: per layer (batch, time, n), complex.
+
+        Raises:
+            AttributeError: it is not recurrent.
+        """
+        found: list[Tensor] = self.model.spectra(self.enter(x))
+        return found
+
     def rows(self, length: int) -> Iterator[Row]:
         """Those of the model inside."""
         return rows(self.model, length)

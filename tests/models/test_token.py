@@ -32,6 +32,15 @@ def tokens(batch: int = 3, length: int = 14) -> Tensor:
     return torch.randint(V, (batch, length), generator=torch.Generator().manual_seed(1))
 
 
+def test_spectra_are_those_of_the_model_at_the_embedded_tokens() -> None:
+    for name in ("tanh", "lru"):
+        model, x = build(name), tokens()
+        own = model.model.spectra(model.embedding(x))
+        assert all(map(torch.equal, model.spectra(x), own))
+    with pytest.raises(AttributeError, match="spectra"):
+        build("tcn").spectra(tokens())
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("tied", [False, True])
 def test_steps_equal_the_parallel_pass(name: str, tied: bool) -> None:
