@@ -142,6 +142,10 @@ class CoRNN(LayeredRNN):
     ) -> None:
         super().__init__()
         self._size(input_dim, output_dim, hidden_size, num_layers)
-        for key, value in (("dt", dt), ("gamma", gamma), ("epsilon", epsilon)):
-            checks.positive(f"model.{key}", value)
+        for key, value, usual in (
+            ("dt", dt, 0.06),
+            ("gamma", gamma, 66.0),
+            ("epsilon", epsilon, 15.0),
+        ):
+            checks.positive(f"model.{key}", value, usual)
         self._stack(lambda width: CoupledCell(width, hidden_size, dt, gamma, epsilon))

@@ -95,8 +95,7 @@ class MatrixMixer(Recurrence):
         self.output_gate, self.rotation = output_gate, rotation
         # One symmetric matrix after another, one of them without negative eigenvalues, has real
         # ones; and if neither has negative ones, no negative ones either.
-        factors = delta * householders + (gate != "none")
-        short = not delta or (feature_map == "unit" and factors <= 2)
+        short = not delta or householders + (gate != "none") <= 2
         self.has_nonnegative_eigenvalues = not negative and not rotation and short
         self.has_real_eigenvalues = self.has_nonnegative_eigenvalues or (
             not rotation and householders == 1
@@ -330,7 +329,8 @@ class MatrixState(MixerModel):
             if value is not None:
                 checks.integer(f"model.{key}", value)
         if None in (key_dim, value_dim):
-            remedy = "model.key_dim and model.value_dim"
+            heads = max(h for h in range(1, num_heads + 1) if hidden_size % h == 0)
+            remedy = f"model.num_heads={heads}, or model.key_dim and model.value_dim"
             checks.divides("model.num_heads", num_heads, "model.hidden_size", hidden_size, remedy)
         checks.one_of("model.gate", gate, GATES)
         checks.integer("model.householders", householders)
@@ -347,8 +347,13 @@ class MatrixState(MixerModel):
             checks.refuse("model.eigenvalues", [-1, 1], f"be [0, 1] for gate={gate}", "[0,1]")
         if delta and gate == "exponential":
             checks.refuse("model.gate", gate, "have strengths below 1 for delta=true", "head")
+        if delta and feature_map != "unit":  # longer keys are overshot, further each time
+            checks.refuse("model.feature_map", feature_map, "be unit for delta=true", "unit")
         if householders > 1 and not delta:
             checks.refuse("model.householders", householders, "be 1 for delta=false", 1)
+        if householders > key_dim:
+            rule = f"be at most key_dim, {key_dim}, as so many make any rotation of a key"
+            checks.refuse("model.householders", householders, rule, key_dim)
         if gate == "channel" and feature_map == "taylor":
             checks.refuse(
                 "model.feature_map", feature_map, "keep its width for gate=channel", "elu"

@@ -16,6 +16,9 @@ from seq2seq.models.state_space import log_uniform
 
 RANGES = ([0, 1], [-1, 1])
 
+#: Of a short convolution, whose taps are added one after the other.
+MOST_TAPS = 64
+
 
 def has_negative(eigenvalues: Sequence[int]) -> bool:
     """Whether the range is [-1, 1] instead of [0, 1]; raise ValueError for any other."""
@@ -72,6 +75,9 @@ class ShortConvolution(nn.Module):
 
     def __init__(self, width: int, taps: int, bias: bool, activated: bool = True) -> None:
         super().__init__()
+        if taps > MOST_TAPS:
+            rule = f"be at most {MOST_TAPS}, as a short convolution adds tap by tap"
+            checks.refuse("model.conv", taps, rule, 4)
         self.width, self.taps, self.activated = width, taps, activated
         bound = 1 / math.sqrt(taps)
         self.weight = nn.Parameter(torch.empty(taps, width).uniform_(-bound, bound))

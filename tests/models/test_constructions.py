@@ -164,7 +164,6 @@ def test_in_the_precision_of_training_it_is_right_too(index):
         ((*PARITY, "model=linear_attention", "model.normaliser=none"), "model.eigenvalues=[-1,1]"),
         (("task=adding", "model=rnn"), "model.cell=relu"),
         (("task=group_word", "model=mamba", DELTA[1]), "two states that alternate"),
-        ((*PARITY, *DELTA, "model.feature_map=elu"), "model.feature_map=unit"),
         ((*PARITY, *DELTA, "task.tied=true"), "task.tied=false"),
         ((*PARITY, *DELTA, "model.hidden_size=4"), "model.hidden_size ≥ 6, got 4"),
         ((*PARITY, "model=transformer"), "of the kind Automaton is known for Transformer"),

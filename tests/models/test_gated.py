@@ -304,7 +304,7 @@ def test_gates_start_as_published() -> None:
     rates, steps = layer.rate.exp(), F.softplus(layer.step_bias)
     assert 1 < rates.min() < 1.3
     assert 15.7 < rates.max() < 16
-    delta = mixer(MatrixState(1, 1, 4, 1, 500, 2, 2, "head", delta=True))
+    delta = mixer(MatrixState(1, 1, 4, 1, 500, 2, 2, "head", delta=True, feature_map="unit"))
     assert delta.rate.exp().min() < 0.3
     assert steps.min() > 1e-3 * 0.99
     assert steps.max() < 0.1 * 1.01
@@ -375,7 +375,7 @@ def test_short_convolution_is_torchs() -> None:
         (lambda: Mamba(1, 1, mlp=-1), "model.mlp must be at least 0"),
         (lambda: RGLRU(1, 1, max_radius=1.0), r"model.max_radius must lie in \(0, 1\)"),
         (lambda: SLSTM(1, 1, num_heads=3), "model.num_heads must divide model.hidden_size"),
-        (lambda: MatrixState(1, 1, num_heads=3), "set model.key_dim and model.value_dim"),
+        (lambda: MatrixState(1, 1, num_heads=3), "set model.num_heads=2, or model.key_dim and"),
         (lambda: MatrixState(1, 1, gate="soft"), "model.gate must be one of none, fixed"),
         (
             lambda: MatrixState(1, 1, eigenvalues=[-1, 1]),
@@ -383,7 +383,13 @@ def test_short_convolution_is_torchs() -> None:
         ),
         (lambda: MatrixState(1, 1, householders=2), "model.householders must be 1 for delta=false"),
         (
-            lambda: MatrixState(1, 1, delta=True, gate="exponential"),
+            lambda: MatrixState(1, 1, delta=True, feature_map="unit", householders=99),
+            "model.householders must be at most key_dim",
+        ),
+        (lambda: MatrixState(1, 1, delta=True), "model.feature_map must be unit for delta=true"),
+        (lambda: MatrixState(1, 1, conv=65), "model.conv must be at most 64"),
+        (
+            lambda: MatrixState(1, 1, delta=True, feature_map="unit", gate="exponential"),
             "model.gate must have strengths below 1 for delta=true",
         ),
     ],

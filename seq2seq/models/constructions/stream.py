@@ -96,7 +96,6 @@ def matrix_mixer(stream: Stream, constant: Any) -> tuple[MatrixMixer, dict[str, 
 def delta_rule(mixer: MatrixMixer) -> None:
     """Let nothing fade but what is written over."""
     only(mixer.delta, "model.delta=true")
-    only(mixer.feature_map == "unit", "model.feature_map=unit")
     only(mixer.gate in ("none", "head", "channel"), "model.gate=none, head or channel")
     if mixer.gate == "head":
         mixer.step_bias.fill_(-SATURATED)
