@@ -144,8 +144,12 @@ def test_a_run_with_a_curriculum_is_tested_where_that_began(tmp_path):
 
 
 def test_a_value_that_its_task_refuses_on_the_way_is_named():
-    with pytest.raises(ValueError, match=r"curriculum, at length=6: task\.length must be odd"):
+    with pytest.raises(ValueError, match=r"comes to length=6, where task\.length must be odd"):
         ModularArithmetic(length=9, curriculum={"start": 5, "every": 1})
+    with pytest.raises(
+        ValueError, match="takes more than 1000 steps from 3 to 2000; set its factor"
+    ):
+        Parity(length=2000, curriculum={"start": 3, "every": 1})
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,9 @@ def test_a_value_that_its_task_refuses_on_the_way_is_named():
         (5, "curriculum must say where to start and how often to grow, got curriculum=5"),
         ({"start": 8, "every": 5}, "task.curriculum.start must lie below the task's own length, 8"),
         ({"start": 3, "every": 5, "factor": 0.5}, r"task.curriculum.factor must lie in \[1, inf\)"),
-        ({"start": 3, "every": 5, "key": "supervise"}, "task.curriculum.key must name a whole"),
+        ({"start": 3, "every": 5, "factor": "fast"}, "task.curriculum.factor must be a number"),
+        ({"start": 3, "every": 5, "key": "supervise"}, "must name a whole number.*one of length"),
+        ({"start": 3, "every": 5, "key": "val_size"}, "must name a whole number.*one of length"),
     ],
 )
 def test_a_curriculum_that_cannot_be_is_refused(curriculum, message):

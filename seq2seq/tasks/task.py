@@ -25,6 +25,12 @@ log = logging.getLogger("seq2seq")
 #: Steps whose batches a `GeneratedTask` draws together, and time steps of all of them, at most.
 MOST_TOGETHER, LARGEST = 16, 2**18
 
+#: Whole numbers that say how much is drawn, not what; a curriculum grows others.
+NOT_GROWN = ("train_size", "val_size", "test_size", "batch_size", "seed")
+
+#: Values that a curriculum may pass through.
+MOST_STAGES = 1000
+
 
 class Pairs(NamedTuple):
     """Inputs and targets of one split, the first axis counting sequences."""
@@ -565,25 +571,43 @@ class GeneratedTask(SequenceTask):
         checks.within("task.curriculum.factor", told["factor"], "[1, inf)", 1.5)
         if not self.online:
             checks.refuse("task.online", False, "be true for a curriculum", "true")
-        last = self.arguments.get(told["key"])
-        low, high = last if isinstance(last, Sequence) and len(last) == 2 else (None, last)
-        if not isinstance(high, int) or isinstance(high, bool):
-            checks.refuse("task.curriculum.key", told["key"], "name a whole number", "length")
+        grown = {key: _bounds(last) for key, last in self.arguments.items() if key not in NOT_GROWN}
+        low, high = grown.get(told["key"], (None, None))
+        if high is None:
+            keys = [key for key, (_, most) in grown.items() if most is not None]
+            rule = f"name a whole number of what is drawn, one of {', '.join(keys)}"
+            checks.refuse("task.curriculum.key", told["key"], rule, keys[0] if keys else "length")
         value = told["start"]
         if value >= high:
-            checks.refuse(
-                "task.curriculum.start", value, f"lie below the task's own {told['key']}, {high}", 1
+            raise ValueError(
+                f"task.curriculum.start must lie below the task's own {told['key']}, {high}, got "
+                f"start={value}; set a smaller start, or task.{told['key']}={value + 1}"
             )
-        while value < high:
+        for _ in range(MOST_STAGES):
+            if value >= high:
+                return
             bounds = value if low is None or value <= low else [low, value]
             try:
                 task = self.changed({told["key"]: bounds})
             except ValueError as error:
-                at = f"task.curriculum, at {told['key']}={bounds}"
-                raise ValueError(f"{at}: {error}, or change its factor or add") from None
+                refused = str(error).partition("; set ")[0]
+                raise ValueError(
+                    f"task.curriculum comes to {told['key']}={bounds}, where {refused}; "
+                    "set another start, factor or add"
+                ) from None
             assert isinstance(task, GeneratedTask)
             yield task
             value = max(value + 1, int(value * told["factor"]) + told["add"])
+        raise ValueError(
+            f"task.curriculum takes more than {MOST_STAGES} steps from {told['start']} to {high}; "
+            "set its factor to 1.5, or a larger add"
+        )
+
+
+def _bounds(value: Any) -> tuple[int | None, int | None]:
+    """The least and the most of [least, most]; of a whole number, None and itself; else no most."""
+    low, high = value if isinstance(value, Sequence) and len(value) == 2 else (None, value)
+    return (low, high) if isinstance(high, int) and not isinstance(high, bool) else (None, None)
 
 
 class AskedLast(SequenceTask):
