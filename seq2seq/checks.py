@@ -39,6 +39,8 @@ def positive(key: str, value: float, remedy: Any = 1.0) -> None:
 
 def within(key: str, value: float, interval: str, remedy: float) -> None:
     """Raise ValueError unless `value` lies in `interval`, as in "[0, 1)"."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        refuse(key, value, "be a number", remedy)
     low, high = (float(end) for end in interval[1:-1].split(","))
     above = low <= value if interval[0] == "[" else low < value
     below = value <= high if interval[-1] == "]" else value < high
@@ -72,7 +74,7 @@ def divides(key: str, value: int, whole_key: str, whole: int, remedy: str) -> No
 
 def ordered(low_key: str, low: float, high_key: str, high: float) -> None:
     """Raise ValueError unless 0 < low <= high."""
-    positive(low_key, low)
+    positive(low_key, low, high if high > 0 else 1.0)
     if not low <= high:
         raise ValueError(
             f"{low_key} must not exceed {high_key}, got {low} and {high}; set {high_key}={low}"

@@ -360,6 +360,10 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
             ["refuted_if=[{quantity: growth, abov: 0}]"],
             "unknown key refuted_if[0].abov; did you mean 'above'?",
         ),
+        (
+            ["refuted_if=[{quantity: sucess, above: 0}]"],
+            "refuted_if[0].quantity is not known: sucess; did you mean 'success'?",
+        ),
         (["refuted_if=[{above: 0}]"], "refuted_if[0] has no quantity; add quantity: test/nmse"),
         (
             ["refuted_if=[{quantity: steps, above: [1]}]"],

@@ -216,6 +216,16 @@ def _plain(text: str) -> Any:
         return text
 
 
+def below(name: str, arguments: Sequence[str]) -> str | None:
+    """`optimizer.lr` for `lr`: what a command can set whose dotted key ends so."""
+    try:
+        catalogue = Catalogue([word for word in arguments if word.partition("=")[0] != name])
+        parts = [key.name for part in catalogue.config for key in catalogue.keys(part)]
+    except ConfigError:
+        return None
+    return next((key for key in parts if key.rpartition(".")[2] == name), None)
+
+
 # ------------------------------------------------------------------------------ keys and meanings
 
 

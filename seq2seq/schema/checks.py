@@ -14,7 +14,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ValidationError
 
 from seq2seq.errors import ConfigError, nearest
-from seq2seq.schema.catalogue import CONFIGS, choices
+from seq2seq.schema.catalogue import CONFIGS, choices, shown
 from seq2seq.schema.components import Config
 from seq2seq.schema.criteria import check_criteria
 from seq2seq.schema.signatures import (
@@ -235,8 +235,8 @@ def _check_value(path: str, parameter: Parameter, value: Any) -> None:
     if not _is_finite(value) and parameter.default not in (math.inf, -math.inf):
         raise ConfigError(f"{path} must be finite, got {value}; set a number")
     if value is None and parameter.needs_value:
-        default = parameter.default
-        raise ConfigError(f"{path} must have a value, got null; its default is {default}")
+        usual = shown(parameter.default)
+        raise ConfigError(f"{path} must have a value, got null; its default is {usual}")
     number = "int" in parameter.annotation.split(" | ")
     other = not (number and isinstance(value, Real))  # which number is the constructor's to say
     if parameter.choices and value not in parameter.choices and other:

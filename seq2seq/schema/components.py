@@ -78,6 +78,10 @@ def component_schema(target: str) -> type[Component]:
     return make_dataclass(target.rsplit(".", 1)[1], columns, bases=(Component,))
 
 
+#: Groups whose configs are classes, of which one is built.
+ONE_CHOICE = ("task", "model", "objective", "optimizer", "scheduler", "trainer")
+
+
 def register(arguments: Sequence[str] = ()) -> None:
     """Register every `<name>_schema` in Hydra's ConfigStore; calling it again changes nothing.
 
@@ -91,8 +95,15 @@ def register(arguments: Sequence[str] = ()) -> None:
     A YAML whose schema cannot be told keeps nobody from the others: see `unread`.
 
     Raises:
-        ConfigError: a folder of configs is not there.
+        ConfigError: a folder of configs is not there, or a list is chosen where Hydra would merge
+            its members in silence.
     """
+    for group, _, names in (argument.partition("=") for argument in arguments):
+        if names.startswith("[") and group in ONE_CHOICE:
+            sweep = f"-m {group}={names.strip('[]')}"
+            raise ConfigError(
+                f"{group} takes one choice, got {names}; a sweep over them is {sweep}"
+            )
     OmegaConf.register_new_resolver("mul", lambda *factors: math.prod(factors), replace=True)
     OmegaConf.register_new_resolver("steps", steps, replace=True)
     # Hydra copies the store with each config that it composes, and again what it takes from it.

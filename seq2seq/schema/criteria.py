@@ -59,6 +59,16 @@ from seq2seq.errors import ConfigError, nearest
 COMPARISONS = ("above", "below", "contains", "excludes", "reaches", "law")
 KEYS = ("quantity", "where", "over", "less", "alike", "lowest", *COMPARISONS)
 LAWS = ("exponential", "power")
+
+#: Numbers of a run or of several, and what metrics of either begin with.
+QUANTITIES = (
+    *("success", "steps", "seconds", "cpu_seconds", "parameters", "state_size", "resting"),
+    *("tolerated_noise", "approximation", "gap", "growth", "contour"),
+)
+BEGINNINGS = (
+    *("test", "val", "generalisation", "plateau", "success", "growth", "contour", "spread"),
+    *("reference", "reference_nmse", "reference_accuracy"),
+)
 KINDS: dict[str, tuple[Any, str]] = {
     "quantity": (str, "a text"),
     "where": (Mapping, "a mapping"),
@@ -94,6 +104,11 @@ def _check(path: str, condition: Any) -> None:
             raise ConfigError(f"{path}.{key} must be {must}, got {value!r}")
     if "quantity" not in condition:
         raise ConfigError(f"{path} has no quantity; add quantity: test/nmse")
+    quantity = condition["quantity"]
+    beginning, slash, _ = quantity.partition("/")
+    if beginning not in (BEGINNINGS if slash else QUANTITIES):
+        known = (*QUANTITIES, *(f"{one}/" for one in BEGINNINGS))
+        raise ConfigError(f"{path}.quantity is not known: {quantity}{nearest(quantity, known)}")
     if not any(key in condition for key in COMPARISONS):
         raise ConfigError(f"{path} compares with nothing; add one of {', '.join(COMPARISONS)}")
     if condition.get("law", "power") not in LAWS:

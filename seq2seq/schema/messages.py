@@ -22,7 +22,7 @@ from omegaconf.errors import (
 )
 
 from seq2seq.errors import ConfigError, nearest
-from seq2seq.schema.catalogue import choices
+from seq2seq.schema.catalogue import below, choices
 from seq2seq.schema.components import Config, unread
 from seq2seq.schema.signatures import type_name, whole
 
@@ -60,7 +60,7 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
             and link.key is not None
             and "not in" in str(link)
         ):
-            return f"unknown key {_full_key(link)}{nearest(str(link.key), _siblings(link))}{where}"
+            return f"unknown key {_full_key(link)}{_meant(link, arguments)}{where}"
         if isinstance(link, ConfigTypeError) and "does not support deletion" in str(link):
             return (
                 f"~{_full_key(link)} leaves no value; set {_full_key(link)}={_usual(link)} instead"
@@ -148,6 +148,12 @@ def _column(error: OmegaConfBaseException) -> Field[Any] | None:
     known = fields(kind) if is_dataclass(kind) else ()
     name = _full_key(error).rpartition(".")[2]
     return next((column for column in known if column.name == name), None)
+
+
+def _meant(error: OmegaConfBaseException, arguments: Sequence[str]) -> str:
+    key = str(error.key)
+    deeper = below(key, arguments) if _full_key(error) == key else None
+    return f"; did you mean {deeper!r}?" if deeper else nearest(key, _siblings(error))
 
 
 def _siblings(error: OmegaConfBaseException) -> list[str]:
