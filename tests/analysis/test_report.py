@@ -206,6 +206,18 @@ def test_numbers_are_those_of_the_page(tmp_path):
     assert f"{number(mean)} [{number(low)}, {number(high)}]" in words
 
 
+def test_numbers_hold_what_claims_are_about(tmp_path):
+    """A share is averaged as it is, though all of its values are positive."""
+    share = "generalisation/accuracy/length_9"
+    conditions = [{"quantity": share, "below": 0.5}, {"quantity": "success", "below": 0.5}]
+    for seed, value in enumerate((0.2, 0.4, 0.9)):
+        write_run(tmp_path, 4, seed, 100.0, conditions=conditions, **{share: value})
+    report(tmp_path, store=tmp_path / "n.json")
+    (row,) = json.loads((tmp_path / "n.json").read_text())["rows"]
+    assert row[share]["mean"] == pytest.approx(0.5)
+    assert "test/nmse" in row
+
+
 def test_a_page_on_one_run_replaces_the_figures_of_an_earlier_state(tmp_path):
     write_run(tmp_path, 4, 0, 100.0)
     (tmp_path / "figures").mkdir()

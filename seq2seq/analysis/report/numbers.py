@@ -1,12 +1,13 @@
 """The numbers of a report as rows, for `results/*.json`."""
 
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seq2seq.analysis.intervals import interval, log_interval, named
+from seq2seq.analysis.intervals import average, named
 from seq2seq.analysis.report import phases
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.parts import Part, agreement
@@ -14,6 +15,9 @@ from seq2seq.analysis.report.successes import successes
 from seq2seq.analysis.report.sweep import Sweep, plain, timed
 from seq2seq.files import place
 from seq2seq.results import store, store_drawings
+
+#: What a row gives means of, where claims are about it.
+METRIC = re.compile("(test|val|generalisation)/")
 
 #: What a row gives the median of, where any run has it.
 MEDIANS = ("parameters", "steps", "seconds", "cpu_seconds")
@@ -27,8 +31,8 @@ def write(
 ) -> None:
     """Write claim, verdicts, laws, and a row for each set of runs that differ by the seed only.
 
-    Means are geometric where all values are positive, as on the page; of a plateau of which runs
-    are censored, it is a lower bound.
+    Means are geometric where all values are positive, as on the page, but for shares; of a plateau
+    of which runs are censored, it is a lower bound.
 
     Args:
         path: the file; the drawings go into a folder beside it that is called like it.
@@ -52,8 +56,9 @@ def write(
     store(
         file,
         [
-            m | _setting(p.sweep, *cell) | failing.get((p.name, cell[0]), {})
+            m | _setting(p.sweep, *cell, measured) | failing.get((p.name, cell[0]), {})
             for m, p in marked
+            for measured in [_measured(p.sweep)]
             for cell in p.sweep.cells()
         ],
         name=config.get("name") or first.sweep.root.name,
@@ -98,17 +103,21 @@ def judged(part: Part) -> dict[str, Any]:
     }
 
 
-def _setting(sweep: Sweep, label: str, rows: Any) -> dict[str, Any]:
+def _measured(sweep: Sweep) -> list[str]:
+    """The metrics that means are given of: the usual one, and those that claims are about."""
+    conditions = [c for run in sweep.runs for c in run.plain_config.get("refuted_if") or ()]
+    metrics = [one["quantity"] for one in conditions if METRIC.match(one["quantity"])]
+    return [*dict.fromkeys([sweep.metric, *metrics])]
+
+
+def _setting(sweep: Sweep, label: str, rows: Any, measured: Sequence[str]) -> dict[str, Any]:
     first, seen = rows.iloc[0], timed(rows)
-    means = {}
-    for name, column in (
-        ("plateau", seen["plateau/length"]),
-        (sweep.metric, rows.get(sweep.metric)),
-    ):
-        if column is not None and column.notna().any():
-            values = column.dropna()
-            ends = (log_interval if (values > 0).all() else interval)(values.tolist())
-            means[name] = named(ends)
+    columns = {"plateau": seen["plateau/length"], **{name: rows.get(name) for name in measured}}
+    means = {
+        name: named(average(column.dropna().tolist(), name))
+        for name, column in columns.items()
+        if column is not None and column.notna().any()
+    }
     return {
         "setting": label,
         "model": first.get("model"),
