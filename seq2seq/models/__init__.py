@@ -6,6 +6,7 @@ from seq2seq.models.esn import ESN as ESN
 from seq2seq.models.hyena import Hyena as Hyena
 from seq2seq.models.impulse import impulse_response as impulse_response
 from seq2seq.models.linoss import LinOSS as LinOSS
+from seq2seq.models.lmu import LMU as LMU
 from seq2seq.models.lru import LRU as LRU
 from seq2seq.models.mamba import Mamba as Mamba
 from seq2seq.models.matrix_state import MatrixState as MatrixState

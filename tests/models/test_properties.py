@@ -15,6 +15,7 @@ from seq2seq.models.diagonal_rnn import DiagonalRNN
 from seq2seq.models.esn import ESN
 from seq2seq.models.hyena import Hyena
 from seq2seq.models.linoss import DISCRETISATIONS, LinOSS
+from seq2seq.models.lmu import LMU
 from seq2seq.models.lru import LRU
 from seq2seq.models.mamba import Mamba
 from seq2seq.models.matrix_state import MatrixState
@@ -117,6 +118,7 @@ MODELS: dict[str, Callable[[], SequenceModel]] = {
     "minlstm": lambda: MinimalRNN(IN, OUT, 5, 2, "lstm", state_dim=7, mlp=0),
     "mamba": lambda: Mamba(IN, OUT, 5, 2, state_dim=3),
     "mamba-signed": lambda: Mamba(IN, OUT, 5, 1, state_dim=3, eigenvalues=SIGNED),
+    "lmu": lambda: LMU(IN, OUT, 5, 2, order=6, theta=20.0, memories=3, mlp=1),
     "rg-lru": lambda: RGLRU(IN, OUT, 5, 2, mlp=1),
     **{
         f"linoss-{kind}": (lambda k=kind: LinOSS(IN, OUT, 5, 2, 3, discretisation=k))
@@ -357,7 +359,7 @@ def test_signed_transitions_have_negative_eigenvalues() -> None:
 
 def test_sizes_are_checked() -> None:
     builders: list[type[nn.Module]] = [RNN, TCN, Transformer, LRU, S4D, MatrixState, MinimalRNN]
-    builders += [Mamba, RGLRU, SLSTM, S5, Hyena]
+    builders += [Mamba, RGLRU, SLSTM, S5, Hyena, LMU]
     for builder in [*builders, DiagonalRNN, CoRNN, ESN]:
         for key in ("hidden_size", "num_layers"):
             with pytest.raises(ValueError, match=f"model.{key} must be at least 1, got {key}=0"):
