@@ -149,7 +149,11 @@ class _Files(dict[str, Any]):
 
 
 class _Text(string.Formatter):
-    """Fields as tables have them: nothing for None, and 7e-5 for 7e-05."""
+    """Fields as tables have them: nothing for None and its parts, and 7e-5 for 7e-05."""
+
+    def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
+        whole = super().get_field(field_name.partition("[")[0], args, kwargs)
+        return whole if whole[0] is None else super().get_field(field_name, args, kwargs)
 
     def format_field(self, value: Any, spec: str) -> str:
         if value is None:

@@ -35,17 +35,17 @@ def test_numbers_are_those_of_their_files(page):
 def test_what_stands_between_marks_is_filled(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "ROOT", tmp_path)
     (tmp_path / "results").mkdir()
-    rows = [{"a": 7e-5, "b": 1234}, {"a": None, "b": 0.5}]
+    rows = [{"a": 7e-5, "b": 1234, "d": {"e": 2}}, {"a": None, "b": 0.5}]
     results.store(tmp_path / "results" / "x.json", rows, more=[{"c": {"d": 3}}])
     stored = json.loads((tmp_path / "results" / "x.json").read_text())
     assert stored["rows"] == rows
     assert {"command", "version", "date", "packages"} <= set(stored["provenance"])
-    table = "<!-- rows results/x.json: | {a:.0e} | {b:,} | -->\n\n| a | b |\n|---|---|\n"
+    table = "<!-- rows results/x.json: | {a:.0e} | {b:,} | {d[e]} | -->\n\n| a | b | d |\n|---|---|---|\n"
     text = (
         f"{table}| old | 1 |\n\n<!-- /rows -->\n<!-- = {{x[more][0][c][d]:.1f}} -->2<!-- /= -->\n"
     )
     filled = results.render(text)
-    assert filled.splitlines()[4:6] == ["| 7e-5 | 1,234 |", "|  | 0.5 |"]
+    assert filled.splitlines()[4:6] == ["| 7e-5 | 1,234 | 2 |", "|  | 0.5 |  |"]
     assert "-->3.0<!-- /= -->" in filled
     assert results.render(filled) == filled
 
