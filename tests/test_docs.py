@@ -40,7 +40,8 @@ def test_what_stands_between_marks_is_filled(tmp_path, monkeypatch):
     stored = json.loads((tmp_path / "results" / "x.json").read_text())
     assert stored["rows"] == rows
     assert {"command", "version", "date", "packages"} <= set(stored["provenance"])
-    table = "<!-- rows results/x.json: | {a:.0e} | {b:,} | {d[e]} | -->\n\n| a | b | d |\n|---|---|---|\n"
+    row = "| {a:.0e} | {b:,} | {d[e]} |"
+    table = f"<!-- rows results/x.json: {row} -->\n\n| a | b | d |\n|---|---|---|\n"
     text = (
         f"{table}| old | 1 |\n\n<!-- /rows -->\n<!-- = {{x[more][0][c][d]:.1f}} -->2<!-- /= -->\n"
     )
