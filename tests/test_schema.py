@@ -364,6 +364,10 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
             ["refuted_if=[{quantity: sucess, above: 0}]"],
             "refuted_if[0].quantity is not known: sucess; did you mean 'success'?",
         ),
+        (
+            ["refuted_if=[{quantity: steps, where: {model.cel: gru}, above: 0}]"],
+            "unknown key refuted_if[0].where.model.cel; did you mean 'model.cell'?",
+        ),
         (["refuted_if=[{above: 0}]"], "refuted_if[0] has no quantity; add quantity: test/nmse"),
         (
             ["refuted_if=[{quantity: steps, above: [1]}]"],

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -214,6 +215,16 @@ def _plain(text: str) -> Any:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError:
         return text
+
+
+@functools.cache
+def settable() -> frozenset[str]:
+    """Every key that some choice has, as `model.cell`; what others add is left out."""
+    found = set()
+    for group, name, _ in groups(()):
+        if "/" not in group and group != "experiment":
+            found |= {key.name for key in Catalogue([f"{group}={name}"]).keys(group)}
+    return frozenset(found)
 
 
 def below(name: str, arguments: Sequence[str]) -> str | None:

@@ -16,7 +16,7 @@ from omegaconf.errors import ValidationError
 from seq2seq.errors import ConfigError, nearest
 from seq2seq.schema.catalogue import CONFIGS, choices, shown
 from seq2seq.schema.components import Config
-from seq2seq.schema.criteria import check_criteria
+from seq2seq.schema.criteria import check_criteria, check_names
 from seq2seq.schema.signatures import (
     NO_DEFAULT,
     UNKNOWN,
@@ -96,6 +96,7 @@ def check(cfg: DictConfig | Mapping[str, Any], sound: set[str] | None = None) ->
             with open_dict(holder):
                 del holder[key]  # the constructor knows its default
     check_criteria(root.get("refuted_if"))
+    check_names(root.get("refuted_if"), root)
     for key, folder in root["paths"].items():
         if not folder:
             raise ConfigError(f"paths.{key} must name a folder; set paths.{key}=<folder>")

@@ -55,6 +55,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from seq2seq.errors import ConfigError, nearest
+from seq2seq.schema.catalogue import settable
+
+MISSING = object()
 
 COMPARISONS = ("above", "below", "contains", "excludes", "reaches", "law")
 KEYS = ("quantity", "where", "over", "less", "alike", "lowest", *COMPARISONS)
@@ -90,6 +93,38 @@ def check_criteria(conditions: Any) -> None:
         _check(f"refuted_if[{index}]", condition)
 
 
+def check_names(conditions: Any, root: Mapping[str, Any]) -> None:
+    """Refuse quantities and keys that no run can have, in a config that is about to be run.
+
+    Args:
+        conditions: `refuted_if`.
+        root: the config; keys that it lacks must be those of another choice.
+
+    Raises:
+        ConfigError: as above.
+    """
+    for index, condition in enumerate(conditions or ()):
+        path, quantity = f"refuted_if[{index}]", condition["quantity"]
+        beginning, slash, _ = quantity.partition("/")
+        if beginning not in (BEGINNINGS if slash else QUANTITIES):
+            known = (*QUANTITIES, *(f"{one}/" for one in BEGINNINGS))
+            raise ConfigError(f"{path}.quantity is not known: {quantity}{nearest(quantity, known)}")
+        for part in ("where", "over", "less"):
+            for key in condition.get(part) or ():
+                _check_key(f"{path}.{part}", str(key), root)
+
+
+def _check_key(path: str, key: str, root: Mapping[str, Any]) -> None:
+    node: Any = root
+    for part in key.split("."):
+        node = node.get(part, MISSING) if isinstance(node, Mapping) else MISSING
+    of_results = key in QUANTITIES or key.partition("/")[0] in BEGINNINGS
+    # Keys of models and tasks from elsewhere are not known before these are chosen.
+    if node is MISSING and not of_results and not root.get("allow") and key not in settable():
+        known = (*root, *settable())
+        raise ConfigError(f"unknown key {path}.{key}{nearest(key, known, '')}")
+
+
 def _check(path: str, condition: Any) -> None:
     if not isinstance(condition, Mapping):
         raise ConfigError(
@@ -104,11 +139,6 @@ def _check(path: str, condition: Any) -> None:
             raise ConfigError(f"{path}.{key} must be {must}, got {value!r}")
     if "quantity" not in condition:
         raise ConfigError(f"{path} has no quantity; add quantity: test/nmse")
-    quantity = condition["quantity"]
-    beginning, slash, _ = quantity.partition("/")
-    if beginning not in (BEGINNINGS if slash else QUANTITIES):
-        known = (*QUANTITIES, *(f"{one}/" for one in BEGINNINGS))
-        raise ConfigError(f"{path}.quantity is not known: {quantity}{nearest(quantity, known)}")
     if not any(key in condition for key in COMPARISONS):
         raise ConfigError(f"{path} compares with nothing; add one of {', '.join(COMPARISONS)}")
     if condition.get("law", "power") not in LAWS:
