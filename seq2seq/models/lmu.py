@@ -96,7 +96,7 @@ class LMU(MixerModel):
         mlp: width of a network after each layer, in hidden_sizes; 0 for none.
         dropout: share of a branch's outputs that training leaves out.
 
-    Raises ValueError for θ not positive, and sizes out of range.
+    Raises ValueError for θ below 1, order above 1,024, and sizes out of range.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class LMU(MixerModel):
         super().__init__()
         self._size(input_dim, output_dim, hidden_size, num_layers)
         checks.integer("model.order", order)
-        checks.positive("model.theta", theta, 64.0)
+        checks.within("model.order", order, "[1, 1024]", 16)
+        checks.within("model.theta", theta, "[1, 1e+9]", 64.0)
         checks.integer("model.memories", memories)
         self._build(lambda: LegendreMixer(hidden_size, memories, order, theta), mlp, dropout)
