@@ -21,6 +21,7 @@ LENGTHS = (64, 256, 1024, 4096, 16384)
 STEPS = LENGTHS[:3]  # of the step form, whose time per step does not depend on what went before
 COMPARED = 1024  # where passes are compared with that of the GRU
 LOOPED = 256  # and with a loop over the steps
+VERY_LONG = 10_000  # ms of a pass that is not done twice
 VARIANTS = ("lstm_256", "lru_smooth")  # of sizes and starts
 
 
@@ -36,7 +37,7 @@ def measure(
 
     Args:
         models: by their configs; all recurrences if none is named
-        seconds: for each length, once through at least
+        seconds: for each length, twice at least
         batch: sequences
         json: write the rows to this file, too
     """
@@ -84,7 +85,10 @@ def _print(row: dict[str, Any]) -> None:
 def _time(
     one_pass: Callable[[Any, Tensor], object], model: Any, batch: int, L: int, seconds: float
 ) -> float:
-    """Median ms of passes for so many seconds, after one that counts only if it takes longer."""
+    """Median ms of passes for so many seconds, after one that counts only if it takes very long.
+
+    The first pass waits for its memory, the longer the sequences the more.
+    """
     x = torch.randn(batch, L, 1, generator=generator(0, "benchmark"))
     times: list[float] = []
     start = time.perf_counter()
@@ -93,7 +97,7 @@ def _time(
         one_pass(model, x)
         times.append(1e3 * (time.perf_counter() - before))
         model.zero_grad()
-        if times[0] > 1e3 * seconds:
+        if times[0] > VERY_LONG:
             return times[0]
     return statistics.median(times[1:])
 
