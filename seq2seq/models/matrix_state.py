@@ -329,7 +329,8 @@ class MatrixState(MixerModel):
             if value is not None:
                 checks.integer(f"model.{key}", value)
         if None in (key_dim, value_dim):
-            heads = max(h for h in range(1, num_heads + 1) if hidden_size % h == 0)
+            fewer = range(min(num_heads, hidden_size), 0, -1)
+            heads = next(count for count in fewer if hidden_size % count == 0)
             remedy = f"model.num_heads={heads}, or model.key_dim and model.value_dim"
             checks.divides("model.num_heads", num_heads, "model.hidden_size", hidden_size, remedy)
         checks.one_of("model.gate", gate, GATES)
