@@ -147,7 +147,7 @@ def lab(tmp_path):
 def test_a_page_works_in_jupyterlab(browser, lab):
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(120_000)
+    page.set_default_timeout(60_000)
     errors, foreign = [], []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda r: foreign.append(r.url) if "127.0.0.1" not in r.url else None)
