@@ -275,6 +275,9 @@ def test_a_sweep_runs_what_is_missing_and_tells_how_all_ended(tmp_path):
     third = call(tmp_path, *arguments)
     assert "nothing to do: all 4 jobs are complete" in third.stdout
     assert third.stdout.count("already done") == 4
+    assert "claim" not in third.stdout
+    reworded = call(tmp_path, *arguments, "claim=All is well")
+    assert "4 of 4 jobs were trained under other words of claim" in reworded.stdout
     assert max(map(len, third.stdout.splitlines())) <= 100
     told = json.loads(call(tmp_path, *arguments, "--json").stdout)
     results = dict(zip(frame["folder"], frame["val/nmse"], strict=True))

@@ -268,6 +268,20 @@ def show(jobs: Sequence[Job]) -> None:
     print_table(("job", "status", *numbers, "folder"), rows, numbers)
     for error in errors:
         print(error)
+    if number := sum(_was_for_another_claim(job) for job in jobs):
+        print(
+            f"{number} of {len(jobs)} jobs were trained under other words of claim or refuted_if, and "
+            "a report judges them by those; force=true trains them again"
+        )
+
+
+def _was_for_another_claim(job: Job) -> bool:
+    """Whether a run that was complete before had other words or criteria than the command now."""
+    try:
+        stated = job.run.plain_config if job.is_done and job.nodes.get("claim") else job.nodes
+    except (OSError, ValueError):
+        return False
+    return any(stated.get(key) != job.nodes.get(key) for key in ("claim", "refuted_if"))
 
 
 def show_json(jobs: Sequence[Job]) -> None:
