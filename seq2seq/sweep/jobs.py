@@ -270,8 +270,8 @@ def show(jobs: Sequence[Job]) -> None:
         print(error)
     if number := sum(_was_for_another_claim(job) for job in jobs):
         print(
-            f"{number} of {len(jobs)} jobs were trained under other words of claim or refuted_if, and "
-            "a report judges them by those; force=true trains them again"
+            f"{number} of {len(jobs)} jobs were trained under other words of claim or refuted_if, "
+            "and a report judges them by those; force=true trains them again"
         )
 
 

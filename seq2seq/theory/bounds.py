@@ -26,6 +26,7 @@ Li and Li, "Approximation Theory of Convolutional Architectures for Time Series 
 2021, measure kernels by.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -77,6 +78,13 @@ def window_bound(
             f"order must be at least 0 and a window at least 1 × 1, got order={order}, "
             f"{rows} × {columns}"
         )
+    return float(_window_spectrum(kernel, weights, rows, columns)[order:].sum())
+
+
+def _window_spectrum(
+    kernel: ArrayLike, weights: ArrayLike | None, rows: int, columns: int
+) -> Array:
+    """min_s (w_s / c_s) · σ_j², falling, of which `window_bound` sums those beyond the order."""
     if weights is None:
         scale = 1 / min(rows, columns)
     else:
@@ -89,8 +97,7 @@ def window_bound(
             )
         count = np.convolve(np.ones(rows), np.ones(columns))
         scale = float((w[:last] / count).min())
-    values = _singular_values(hankel(kernel, rows, columns))
-    return scale * float((values[order:] ** 2).sum())
+    return scale * _singular_values(hankel(kernel, rows, columns)) ** 2
 
 
 def order_bound(kernel: ArrayLike, order: int, weights: ArrayLike | None = None) -> float:
@@ -100,21 +107,39 @@ def order_bound(kernel: ArrayLike, order: int, weights: ArrayLike | None = None)
     infinite horizon the columns reach to the end of ρ, which improves on square windows; a finite
     one is filled by windows of rows + columns = L + 1, of which the squarest has the highest rank.
     """
+    return float(order_bounds(kernel, [order], weights)[0])
+
+
+def order_bounds(
+    kernel: ArrayLike, orders: Sequence[int], weights: ArrayLike | None = None
+) -> Array:
+    """The `order_bound` of each order, (orders,): they share the spectra of the windows.
+
+    Raises:
+        ValueError: a negative order.
+    """
+    if orders and min(orders) < 0:
+        raise ValueError(f"order must be at least 0, got order={min(orders)}")
     length = len(np.asarray(kernel))
+    spectrum = functools.cache(functools.partial(_window_spectrum, kernel, weights))
 
-    def value(rows: int, columns: int) -> float:
-        if min(rows, columns) < 1 or (weights is not None and rows + columns - 1 > length):
-            return 0.0
-        return window_bound(kernel, order, rows, columns, weights)
+    def least(order: int) -> float:
+        def value(rows: int, columns: int) -> float:
+            if min(rows, columns) < 1 or (weights is not None and rows + columns - 1 > length):
+                return 0.0
+            # A window and its transpose have the same spectrum.
+            return float(spectrum(min(rows, columns), max(rows, columns))[order:].sum())
 
-    if weights is None:
-        return _search(lambda point: value(point[0], length), [length])
-    half = (length + 1) // 2
-    return max(
-        _search(lambda point: value(point[0], point[1]), [length, length]),
-        _search(lambda point: value(point[0], point[0]), [half]),
-        _search(lambda point: value(half + 1 - point[0], length - half + point[0]), [half]),
-    )
+        if weights is None:
+            return _search(lambda point: value(point[0], length), [length])
+        half = (length + 1) // 2
+        return max(
+            _search(lambda point: value(point[0], point[1]), [length, length]),
+            _search(lambda point: value(point[0], point[0]), [half]),
+            _search(lambda point: value(half + 1 - point[0], length - half + point[0]), [half]),
+        )
+
+    return np.array([least(order) for order in orders])
 
 
 def _search(value: Callable[[tuple[int, ...]], float], highest: Sequence[int]) -> float:
@@ -350,6 +375,8 @@ def compare(
                 f"length={len(rho)} lags, got {min(parameters)}; raise parameters or lower length"
             )
         recurrences = best_recurrences(rho, max(parameters) // 2, weights, starts)
+        states = [count // 2 for count in parameters]
+        least = dict(zip(parameters, order_bounds(rho, states, weights), strict=True))
         for count in parameters:
             networks = _networks(most, count, filter_size)
             tails = {one: tail_bounds(unfoldings, one) for one in networks}
@@ -361,7 +388,7 @@ def compare(
                     "kernel": name,
                     "parameters": count,
                     "states": count // 2,
-                    "recurrence_bound": order_bound(rho, count // 2, weights) / energy,
+                    "recurrence_bound": least[count] / energy,
                     "recurrence_found": recurrences[count // 2].error / energy,
                     "channels": ", ".join(map(str, channels)),
                     "convolution_bound": min(low for low, _ in tails.values()) / energy,

@@ -47,13 +47,13 @@ def spectra(kernels: Mapping[str, ArrayLike], sizes: int = 16, finite: bool = Fa
         rho = array(kernel)
         weights = np.ones(len(rho)) if finite else None
         unfoldings = bounds.train_spectra(rho)
-        recurrence = [bounds.order_bound(rho, size, weights) for size in n]
+        recurrence = bounds.order_bounds(rho, n, weights)
         convolution = [bounds.tail_bounds(unfoldings, size)[0] for size in n]
         for label, errors, line in (
             ("recurrence, $n$ states", recurrence, "o-"),
             ("dilated convolution, $n$ channels", convolution, "s--"),
         ):
-            relative = np.maximum(np.array(errors) / (rho @ rho), SMALLEST)
+            relative = np.maximum(np.asarray(errors) / (rho @ rho), SMALLEST)
             ax.plot(n, relative, line, ms=3, label=label)
         ax.set(yscale="log", ylim=(SMALLEST / 2, 2))
     canvas.legend(figure, 2)
@@ -95,7 +95,7 @@ def order_bounds(panels: Mapping[str, BoundedErrors]) -> Figure:
         n = np.arange(int(sizes.min()), int(sizes.max()) + 1)
         if len(n) > 64:
             n = np.unique(np.geomspace(n[0], n[-1], 64).round().astype(int))
-        least = np.array([bounds.order_bound(rho, size, weights) for size in n.tolist()]) / total
+        least = bounds.order_bounds(rho, n.tolist(), weights) / total
         seen = least > SMALLEST
         ax.plot(n[seen], least[seen], color=canvas.BLACK, lw=1.0)
         ax.fill_between(n, 0, np.maximum(least, 0), color=canvas.GREY, alpha=0.2, lw=0)
