@@ -376,7 +376,7 @@ def compare(
             )
         recurrences = best_recurrences(rho, max(parameters) // 2, weights, starts)
         states = [count // 2 for count in parameters]
-        least = dict(zip(parameters, order_bounds(rho, states, weights), strict=True))
+        below = dict(zip(parameters, order_bounds(rho, states, weights), strict=True))
         for count in parameters:
             networks = _networks(most, count, filter_size)
             tails = {one: tail_bounds(unfoldings, one) for one in networks}
@@ -388,7 +388,7 @@ def compare(
                     "kernel": name,
                     "parameters": count,
                     "states": count // 2,
-                    "recurrence_bound": least[count] / energy,
+                    "recurrence_bound": below[count] / energy,
                     "recurrence_found": recurrences[count // 2].error / energy,
                     "channels": ", ".join(map(str, channels)),
                     "convolution_bound": min(low for low, _ in tails.values()) / energy,
