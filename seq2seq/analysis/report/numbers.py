@@ -7,17 +7,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from seq2seq.analysis.intervals import average, named
 from seq2seq.analysis.report import phases
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.parts import Part, agreement
 from seq2seq.analysis.report.successes import successes
 from seq2seq.analysis.report.sweep import Sweep, plain, timed
+from seq2seq.analysis.report.verdict import quantity
 from seq2seq.files import place
 from seq2seq.results import store, store_drawings
 
 #: What a row gives means of, where claims are about it.
-METRIC = re.compile("(test|val|generalisation)/")
+METRIC = re.compile("(test|val|generalisation)/|(resting|tolerated_noise|gap|order_bound)$")
 
 #: What a row gives the median of, where any run has it.
 MEDIANS = ("parameters", "steps", "seconds", "cpu_seconds")
@@ -103,20 +106,22 @@ def judged(part: Part) -> dict[str, Any]:
     }
 
 
-def _measured(sweep: Sweep) -> list[str]:
-    """The metrics that means are given of: the usual one, and those that claims are about."""
+def _measured(sweep: Sweep) -> pd.DataFrame:
+    """What means are given of: the usual metric, and what claims are about."""
     conditions = [c for run in sweep.runs for c in run.plain_config.get("refuted_if") or ()]
-    metrics = [one["quantity"] for one in conditions if METRIC.match(one["quantity"])]
-    return [*dict.fromkeys([sweep.metric, *metrics])]
+    named = [one for c in conditions for one in (c["quantity"], c.get("below"), c.get("above"))]
+    asked = [name for name in named if isinstance(name, str) and METRIC.match(name)]
+    known = [sweep.metric, *asked, *["approximation"] * ("gap" in asked)]
+    return pd.DataFrame({name: quantity(sweep, name) for name in dict.fromkeys(known)})
 
 
-def _setting(sweep: Sweep, label: str, rows: Any, measured: Sequence[str]) -> dict[str, Any]:
+def _setting(sweep: Sweep, label: str, rows: Any, measured: pd.DataFrame) -> dict[str, Any]:
     first, seen = rows.iloc[0], timed(rows)
-    columns = {"plateau": seen["plateau/length"], **{name: rows.get(name) for name in measured}}
+    columns = {"plateau": seen["plateau/length"], **measured.loc[rows.index]}
     means = {
         name: named(average(column.dropna().tolist(), name))
         for name, column in columns.items()
-        if column is not None and column.notna().any()
+        if column.notna().any()
     }
     return {
         "setting": label,

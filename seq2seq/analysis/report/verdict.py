@@ -250,7 +250,7 @@ def _shown(sweep: Sweep, one: Estimate, wanted: Any) -> str:
 def _wanted(sweep: Sweep, one: Estimate, wanted: Any) -> float:
     if not isinstance(wanted, str):
         return float(wanted)
-    return float(_quantity(sweep, wanted).loc[one.rows.index].mean())
+    return float(quantity(sweep, wanted).loc[one.rows.index].mean())
 
 
 def _words(sweep: Sweep, name: str) -> str:
@@ -356,7 +356,7 @@ def _equal(table: "pd.DataFrame", row: "pd.Series[Any]", keys: Sequence[str]) ->
 def _estimates(
     sweep: Sweep, table: "pd.DataFrame", chosen: "pd.DataFrame", condition: Mapping[str, Any]
 ) -> Iterator[Estimate]:
-    values = _quantity(sweep, condition["quantity"])
+    values = quantity(sweep, condition["quantity"])
     if values.nunique() == 1 and condition["quantity"].startswith("spread/"):
         value = float(values.iloc[0])
         yield Estimate("", table, value, value, value, len(table))
@@ -370,11 +370,11 @@ def _estimates(
         if found.empty:
             yield Estimate(label, rows, reason="no such run has ended with it")
             continue
-        quantity = "" if over is not None else condition["quantity"]
-        if quantity == "success":
+        name = "" if over is not None else condition["quantity"]
+        if name == "success":
             yield Estimate.of(label, rows, found.tolist())
         else:
-            yield Estimate.mean(label, rows, found.tolist(), quantity)
+            yield Estimate.mean(label, rows, found.tolist(), name)
 
 
 def _ratios(
@@ -394,7 +394,7 @@ def _ratios(
         partners = others[_equal(others, row, ["seed", *keys])]
         if alike and len(partners):
             apart = np.log(
-                _quantity(sweep, alike).loc[partners.index] / row.get(alike, math.nan)
+                quantity(sweep, alike).loc[partners.index] / row.get(alike, math.nan)
             ).abs()
             partners = partners.loc[[apart.idxmin()]] if apart.min() <= math.log(ALIKE) else []
         if len(partners):
@@ -402,7 +402,7 @@ def _ratios(
     return chosen.loc[[*ratios]], pd.Series(ratios, dtype=float)
 
 
-def _quantity(sweep: Sweep, name: str) -> "pd.Series[float]":
+def quantity(sweep: Sweep, name: str) -> "pd.Series[float]":
     """A number of every run; missing where a run has none."""
     final = sweep.table["status"] == "finished"
     if name == "resting":
@@ -411,7 +411,7 @@ def _quantity(sweep: Sweep, name: str) -> "pd.Series[float]":
         return sweep.tolerated.where(final)
     if name in ("approximation", "gap"):
         least = pd.Series([approximation(sweep, index) for index in sweep.table.index])
-        return least if name == "approximation" else _quantity(sweep, "test/nmse") / least
+        return least if name == "approximation" else quantity(sweep, "test/nmse") / least
     if name == "order_bound":
         return pd.Series([_order_bound(sweep, index) for index in sweep.table.index])
     if name.startswith("spread/"):
