@@ -200,6 +200,15 @@ def test_the_page_begins_with_the_verdict_and_programs_can_read_it(tmp_path):
     assert [float(row["plateau/length"]) for row in rows] == lengths
 
 
+def test_what_a_claim_is_about_is_stored_of_every_setting(tmp_path):
+    write_study(tmp_path / "sweep", [{"quantity": "resting", "above": 0.5}], memories=(4, 12))
+    report(tmp_path / "sweep", store=tmp_path / "stored.json")
+    short, long = json.loads((tmp_path / "stored.json").read_text(encoding="utf-8"))["rows"]
+    resting = Sweep(tmp_path / "sweep").resting
+    assert short["resting"]["mean"] == pytest.approx(resting[:3].mean(), rel=0.01)
+    assert long["resting"]["mean"] == pytest.approx(resting[3:].mean(), rel=0.01)
+
+
 def test_models_are_compared_by_seed_and_not_as_a_failed_study(tmp_path):
     errors = {"RNN": [0.02, 0.03, 0.025], "TCN": [2e-4, 4e-4, 3e-4], "S4D": [2.1e-4, 3.9e-4, 4e-4]}
     for model, values in errors.items():
