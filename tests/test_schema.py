@@ -17,6 +17,7 @@ from seq2seq import schema, training
 from seq2seq.schema import ConfigError
 
 #: A function of a package that the project trusts for its trainer; it reads pickles.
+ESCAPE = "callbacks.stop_after_escape"
 PICKLES = "lightning.fabric.utilities.cloud_io._load"
 GROUPS = ("task", "model", "objective", "optimizer", "trainer", "callbacks", "logger")
 
@@ -300,6 +301,8 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
     [
         (["+model.gian=2"], "unknown key model.gian; did you mean 'gain'?"),
         (["+optimizer.momentum=0.9"], "unknown key optimizer.momentum"),
+        (["experiment=plateau_shift", f"{ESCAPE}.drop=0.1"], f"write +{ESCAPE}.drop=<value>"),
+        (["experiment=plateau_shift", f"{ESCAPE}.drp=0.1"], f"did you mean '+{ESCAPE}.drop'?"),
         (["model.cell=lsmt"], "model.cell must be one of tanh, relu, linear, lstm, gru; got lsmt"),
         (["+callbacks.foo._target_=builtins.eval"], "callbacks.foo._target_=builtins.eval is not"),
         (["+callbacks.foo=1"], "callbacks.foo must be a group choice"),

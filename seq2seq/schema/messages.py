@@ -1,5 +1,6 @@
 """One line for whatever is raised while a config is composed."""
 
+import difflib
 import inspect
 import re
 import shlex
@@ -24,7 +25,7 @@ from omegaconf.errors import (
 from seq2seq.errors import ConfigError, nearest
 from seq2seq.schema.catalogue import below, choices
 from seq2seq.schema.components import Config, unread
-from seq2seq.schema.signatures import type_name, whole
+from seq2seq.schema.signatures import signature, type_name, whole
 
 
 def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
@@ -153,6 +154,12 @@ def _column(error: OmegaConfBaseException) -> Field[Any] | None:
 def _meant(error: OmegaConfBaseException, arguments: Sequence[str]) -> str:
     key = str(error.key)
     deeper = below(key, arguments) if _full_key(error) == key else None
+    further, full = _further(error), _full_key(error)
+    if key in further:
+        return f"; write +{full}=<value>, which adds it"
+    added = {name: f"+{full.removesuffix(key)}{name}" for name in further}
+    close = difflib.get_close_matches(key, [*_siblings(error), *further], n=1)
+    deeper = deeper or (added.get(close[0]) if close else None)
     return f"; did you mean {deeper!r}?" if deeper else nearest(key, _siblings(error))
 
 
@@ -162,6 +169,15 @@ def _siblings(error: OmegaConfBaseException) -> list[str]:
         return [name for name in names if name not in ("defaults", "_target_", "_partial_")]
     parent = error.parent_node
     return [str(key) for key in parent] if isinstance(parent, DictConfig) else []
+
+
+def _further(error: OmegaConfBaseException) -> list[str]:
+    """What the class of a node takes, and the node does not have."""
+    parent = error.parent_node
+    target = parent.get("_target_") if isinstance(parent, DictConfig) else None
+    if error.object_type is not dict or not isinstance(target, str):
+        return []
+    return [one.name for one in signature(target) if one.name not in parent]
 
 
 def _explain_no_text(error: UnicodeDecodeError, arguments: Sequence[str]) -> str:
