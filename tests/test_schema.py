@@ -371,6 +371,35 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
             ["refuted_if=[{quantity: steps, where: {model.cel: gru}, above: 0}]"],
             "unknown key refuted_if[0].where.model.cel; did you mean 'model.cell'?",
         ),
+        (
+            ["refuted_if=[{quantity: test/nmsee, above: 0}]"],
+            "refuted_if[0].quantity is not known: test/nmsee; did you mean 'test/nmse'?",
+        ),
+        (
+            ["refuted_if=[{quantity: plateau/lenght, above: 0}]"],
+            "refuted_if[0].quantity is not known: plateau/lenght; did you mean 'plateau/length'?",
+        ),
+        (
+            ["refuted_if=[{quantity: growth/model.hidden_siz, above: 0}]"],
+            "refuted_if[0].quantity.model.hidden_siz; did you mean 'model.hidden_size'?",
+        ),
+        (
+            ["refuted_if=[{quantity: steps, where: {test/nmsee: 3}, above: 0}]"],
+            "refuted_if[0].where is not known: test/nmsee; did you mean 'test/nmse'?",
+        ),
+        (["refuted_if=[{quantity: steps, above: one}]"], "unknown key refuted_if[0].above=one"),
+        (
+            ["refuted_if=[{quantity: steps, above: nan}]"],
+            "refuted_if[0].above must be a number, got nan; correct it",
+        ),
+        (
+            ["refuted_if=[{quantity: steps, alike: parameters, above: 1}]"],
+            "refuted_if[0].alike chooses what over divides by; add over or leave it out",
+        ),
+        (
+            ["refuted_if=[{quantity: success, below: 0.5}]"],
+            "refuted_if[0].quantity is success, and no run has a target; set callbacks.stop_at",
+        ),
         (["refuted_if=[{above: 0}]"], "refuted_if[0] has no quantity; add quantity: test/nmse"),
         (
             ["refuted_if=[{quantity: steps, above: [1]}]"],

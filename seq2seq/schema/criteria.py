@@ -51,6 +51,7 @@ v is a number, a key of the config or of the result, another quantity, or `order
 that the number of states allows a linear recurrence under white input.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +73,15 @@ BEGINNINGS = (
     *("test", "val", "generalisation", "plateau", "success", "growth", "contour", "spread"),
     *("reference", "reference_nmse", "reference_accuracy"),
 )
+#: Metrics of the project's tasks.
+METRICS = ("loss", "nmse", "accuracy", "exact", "scaled", "bits_per_character", "perplexity")
+#: What may follow a beginning, where that is known.
+PARTS = {
+    **dict.fromkeys(("test", "val", "generalisation"), METRICS),
+    "plateau": ("level", "length", "censored"),
+    "success": ("step", "threshold"),
+    "contour": ("times",),
+}
 KINDS: dict[str, tuple[Any, str]] = {
     "quantity": (str, "a text"),
     "where": (Mapping, "a mapping"),
@@ -104,17 +114,42 @@ def check_names(conditions: Any, root: Mapping[str, Any]) -> None:
         ConfigError: as above.
     """
     for index, condition in enumerate(conditions or ()):
-        path, quantity = f"refuted_if[{index}]", condition["quantity"]
-        beginning, slash, _ = quantity.partition("/")
-        if beginning not in (BEGINNINGS if slash else QUANTITIES):
-            known = (*QUANTITIES, *(f"{one}/" for one in BEGINNINGS))
-            raise ConfigError(f"{path}.quantity is not known: {quantity}{nearest(quantity, known)}")
+        path = f"refuted_if[{index}]"
+        _check_quantity(f"{path}.quantity", condition["quantity"], root)
         for part in ("where", "over", "less"):
             for key in condition.get(part) or ():
                 _check_key(f"{path}.{part}", str(key), root)
+        for part in ("alike", "above", "below", "contains", "excludes", "reaches"):
+            value = condition.get(part)
+            if isinstance(value, str) and value != "order_bound":
+                _check_key(f"{path}.{part}", value, root, "=")
+        if condition["quantity"].partition("/")[0] == "success" and not _target(root):
+            raise ConfigError(
+                f"{path}.quantity is {condition['quantity']}, and no run has a target; "
+                "set callbacks.stop_at_target.target"
+            )
 
 
-def _check_key(path: str, key: str, root: Mapping[str, Any]) -> None:
+def _target(root: Mapping[str, Any]) -> Any:
+    return ((root.get("callbacks") or {}).get("stop_at_target") or {}).get("target")
+
+
+def _check_quantity(path: str, quantity: str, root: Mapping[str, Any]) -> None:
+    beginning, slash, rest = quantity.partition("/")
+    known: tuple[str, ...] = (*QUANTITIES, *(f"{one}/" for one in BEGINNINGS))
+    if beginning not in (BEGINNINGS if slash else QUANTITIES):
+        raise ConfigError(f"{path} is not known: {quantity}{nearest(quantity, known)}")
+    if slash and beginning in ("growth", "spread"):
+        _check_key(path, rest, root)
+    if beginning in PARTS and slash and not root.get("allow"):
+        known = tuple(f"{beginning}/{one}" for one in PARTS[beginning])
+        if f"{beginning}/{rest.partition('/')[0]}" not in known:
+            raise ConfigError(f"{path} is not known: {quantity}{nearest(quantity, known)}")
+
+
+def _check_key(path: str, key: str, root: Mapping[str, Any], joined: str = ".") -> None:
+    if key.partition("/")[0] in PARTS and "/" in key:
+        return _check_quantity(path, key, root)
     node: Any = root
     for part in key.split("."):
         node = node.get(part, MISSING) if isinstance(node, Mapping) else MISSING
@@ -122,7 +157,7 @@ def _check_key(path: str, key: str, root: Mapping[str, Any]) -> None:
     # Keys of models and tasks from elsewhere are not known before these are chosen.
     if node is MISSING and not of_results and not root.get("allow") and key not in settable():
         known = (*root, *settable())
-        raise ConfigError(f"unknown key {path}.{key}{nearest(key, known, '')}")
+        raise ConfigError(f"unknown key {path}{joined}{key}{nearest(key, known, '')}")
 
 
 def _check(path: str, condition: Any) -> None:
@@ -137,6 +172,10 @@ def _check(path: str, condition: Any) -> None:
         kind, must = KINDS.get(key, ((str, int, float), "a number or a key"))
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise ConfigError(f"{path}.{key} must be {must}, got {value!r}")
+        if isinstance(value, float) and math.isnan(value):
+            raise ConfigError(f"{path}.{key} must be a number, got nan; correct it")
+    if "alike" in condition and "over" not in condition:
+        raise ConfigError(f"{path}.alike chooses what over divides by; add over or leave it out")
     if "quantity" not in condition:
         raise ConfigError(f"{path} has no quantity; add quantity: test/nmse")
     if not any(key in condition for key in COMPARISONS):

@@ -268,20 +268,22 @@ def show(jobs: Sequence[Job]) -> None:
     print_table(("job", "status", *numbers, "folder"), rows, numbers)
     for error in errors:
         print(error)
-    if number := sum(_was_for_another_claim(job) for job in jobs):
-        print(
-            f"{number} of {len(jobs)} jobs were trained under other words of claim or refuted_if, "
-            "and a report judges them by those; force=true trains them again"
-        )
+    for key, what in (("refuted_if", "by other criteria"), ("claim", "with other words")):
+        if number := [_stated_otherwise(job) for job in jobs].count(key):
+            print(
+                f"{number} of {len(jobs)} jobs were trained under a claim {what} ({key}), and a "
+                "report judges them by that; force=true trains them again"
+            )
 
 
-def _was_for_another_claim(job: Job) -> bool:
-    """Whether a run that was complete before had other words or criteria than the command now."""
+def _stated_otherwise(job: Job) -> str | None:
+    """What a run that was complete before has another of than the command now has."""
     try:
         stated = job.run.plain_config if job.is_done and job.nodes.get("claim") else job.nodes
     except (OSError, ValueError):
-        return False
-    return any(stated.get(key) != job.nodes.get(key) for key in ("claim", "refuted_if"))
+        return None
+    keys = (key for key in ("refuted_if", "claim") if stated.get(key) != job.nodes.get(key))
+    return next(keys, None)
 
 
 def show_json(jobs: Sequence[Job]) -> None:

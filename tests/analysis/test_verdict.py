@@ -200,6 +200,17 @@ def test_the_page_begins_with_the_verdict_and_programs_can_read_it(tmp_path):
     assert [float(row["plateau/length"]) for row in rows] == lengths
 
 
+def test_runs_under_two_claims_are_told_apart(tmp_path):
+    for seed, bound in enumerate((0.5, 0.5, 1e-9)):
+        conditions = [{"quantity": "test/nmse", "above": bound}]
+        write_run(tmp_path, 4, seed, 90, steps=100, conditions=conditions)
+    sweep = Sweep(tmp_path)
+    first, second = verdicts(sweep, growth(sweep))
+    assert (first.word, second.word) == ("supported", "refuted")
+    assert first.sentence.startswith("by the 2 runs under this claim, nothing holds")
+    assert second.sentence.startswith("by the 1 run under this claim, test NMSE")
+
+
 def test_what_a_claim_is_about_is_stored_of_every_setting(tmp_path):
     write_study(tmp_path / "sweep", [{"quantity": "resting", "above": 0.5}], memories=(4, 12))
     report(tmp_path / "sweep", store=tmp_path / "stored.json")

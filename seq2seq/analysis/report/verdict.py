@@ -132,11 +132,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the runs say of a claim; `rows` are those of the runs that state it."""
+    """What the runs say of a claim; `rows` are those of the runs that state it.
+
+    `others` state it otherwise, or by other criteria.
+    """
 
     claim: str
     findings: list[Finding]
     rows: "pd.DataFrame" = field(repr=False)
+    others: int = 0
 
     @property
     def word(self) -> Word:
@@ -145,7 +149,14 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """The verdict and what decided it."""
+        """The verdict and what decided it; with the number of runs, where others state another."""
+        if self.others:
+            number = len(self.rows)
+            return f"by the {number} run{'s' * (number > 1)} under this claim, {self._reason}"
+        return self._reason
+
+    @property
+    def _reason(self) -> str:
         wanted = {"supported": False, "refuted": True, "undecided": None}[self.word]
         told = dict.fromkeys(one.said for one in self.findings if one.holds is wanted)
         facts = "; ".join([*told][:3]) + f"; and {len(told) - 3} more" * (len(told) > 3)
@@ -184,7 +195,8 @@ def verdicts(sweep: Sweep, fits: Sequence[Growth]) -> list[Verdict]:
     for indices, conditions in stated.values():
         table = sweep.table.loc[indices]
         every = [one for c in conditions for one in findings(sweep, table, fits, c)]
-        found.append(Verdict(sweep.runs[indices[0]].plain_config["claim"], every, table))
+        claim, others = sweep.runs[indices[0]].plain_config["claim"], len(sweep.runs) - len(indices)
+        found.append(Verdict(claim, every, table, others if len(stated) > 1 else 0))
     return found
 
 
@@ -218,7 +230,7 @@ def findings(
     if condition.get("lowest"):
         estimates = sorted(estimates, key=lambda one: one.value)[:1]
     if not estimates:
-        where = _listed(condition.get("where") or {})
+        where = _listed((condition.get("where") or {}) | (condition.get("over") or {}))
         estimates = [Estimate("", chosen, reason=f"no run with {where or name}")]
     for one in estimates:
         said = [SAYS[key].format(_shown(sweep, one, condition[key])) for key in asked]
