@@ -99,3 +99,13 @@ def test_explorer_shows_them(
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+def test_a_claim_of_ones_own_is_composed(trained, shell):
+    settings = "".join(line for line in COMMANDS.splitlines(True) if re.match("export|lab=", line))
+    command = "python train.py $lab experiment=leaky_forgets dry_run=true"
+    assert command.removesuffix(" dry_run=true") in PAGE
+    with shell(settings + command) as process:
+        output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert "16 jobs" in output
