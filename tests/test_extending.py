@@ -31,7 +31,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shell(home: Path) -> Callable[..., subprocess.Popen[str]]:
     """Starts a command of bash at the project's root, with the page's files in ~/lab."""
     for _, text in BLOCKS:
-        if named := re.match(r"# (\S+\.(py|yaml))\n", text):
+        if named := re.match(r"(?:# @package _global_\n)?# (\S+\.(py|yaml))\n", text):
             path = home / "lab" / named[1]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
