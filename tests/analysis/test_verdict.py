@@ -200,6 +200,22 @@ def test_the_page_begins_with_the_verdict_and_programs_can_read_it(tmp_path):
     assert [float(row["plateau/length"]) for row in rows] == lengths
 
 
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [(["rnn", "tcn"], "no run with model = tcn"), (["rnn", "lru_smooth"], "test NMSE")],
+)
+def test_every_value_that_a_condition_lists_is_judged(tmp_path, models, said):
+    conditions = [{"quantity": "test/nmse", "where": {"model": models}, "above": 1.0}]
+    for seed, model in enumerate(("RNN", "RNN", "LRUSmooth", "LRUSmooth")):
+        write_run(tmp_path, 4, seed, 90, steps=100, model=model, conditions=conditions)
+    sweep = Sweep(tmp_path)
+    (verdict,) = verdicts(sweep, growth(sweep))
+    assert [len(one.estimate.rows) for one in verdict.findings][0] == 2
+    assert len(verdict.findings) == 2
+    assert said in verdict.sentence
+    assert verdict.word == ("undecided" if "tcn" in models else "supported")
+
+
 def test_runs_under_two_claims_are_told_apart(tmp_path):
     for seed, bound in enumerate((0.5, 0.5, 1e-9)):
         conditions = [{"quantity": "test/nmse", "above": bound}]

@@ -234,13 +234,18 @@ class Sweep:
         """
         kept = pd.Series(True, index=self.table.index)
         for key, wanted in where.items():
-            names = {_name(one) for one in (wanted if isinstance(wanted, list) else [wanted])}
-            found = _named(self.column(key), names)
-            if not found.any():
-                classes = pd.Series([config.get(key) for config in self._configs], dtype=object)
-                found = _named(classes, names)
+            found = pd.Series(False, index=self.table.index)
+            for one in wanted if isinstance(wanted, list) else [wanted]:
+                found |= self._is(key, one)
             kept &= found
         return kept
+
+    def _is(self, key: str, wanted: Any) -> "pd.Series[bool]":
+        found = _named(self.column(key), {_name(wanted)})
+        if not found.any():
+            classes = pd.Series([config.get(key) for config in self._configs], dtype=object)
+            found = _named(classes, {_name(wanted)})
+        return found
 
     @property
     def metric(self) -> str:

@@ -229,6 +229,13 @@ def findings(
         estimates = list(_estimates(sweep, table, chosen, condition))
     if condition.get("lowest"):
         estimates = sorted(estimates, key=lambda one: one.value)[:1]
+    estimates += [
+        Estimate("", chosen, reason=f"no run with {_listed({key: one})}")
+        for key, wanted in (condition.get("where") or {}).items()
+        if estimates and isinstance(wanted, list)
+        for one in wanted
+        if not sweep.chosen({key: [one]}).loc[table.index].any()
+    ]
     if not estimates:
         where = _listed((condition.get("where") or {}) | (condition.get("over") or {}))
         estimates = [Estimate("", chosen, reason=f"no run with {where or name}")]
