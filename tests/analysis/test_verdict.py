@@ -210,7 +210,7 @@ def test_every_value_that_a_condition_lists_is_judged(tmp_path, models, said):
         write_run(tmp_path, 4, seed, 90, steps=100, model=model, conditions=conditions)
     sweep = Sweep(tmp_path)
     (verdict,) = verdicts(sweep, growth(sweep))
-    assert [len(one.estimate.rows) for one in verdict.findings][0] == 2
+    assert len(verdict.findings[0].estimate.rows) == 2
     assert len(verdict.findings) == 2
     assert said in verdict.sentence
     assert verdict.word == ("undecided" if "tcn" in models else "supported")
