@@ -161,14 +161,10 @@ def outcome(name: str) -> Iterator[str]:
         )
         return
     reported = json.loads((ROOT / "results" / "reported.json").read_text(encoding="utf-8"))
-    rows = [row for row in reported["claims"] if row["experiment"] == name]
-    for row in rows:
-        yield f"**Does it hold?** {row['agrees']}."
-        yield f"{row['number']}."
-    others = [row for row in reported["published"] + reported["text"] if row["experiment"] == name]
-    if others:
-        yield table(others)
-    origin = "Reported in 0.2.0" if rows or others else "No number of it is known"
+    rows = [row for row in reported["text"] if row["experiment"] == name]
+    if rows:
+        yield table(rows)
+    origin = "Reported in 0.2.0" if rows else "No number of it is known"
     yield f"*{origin}; not yet stored by a command.*"
 
 
