@@ -301,6 +301,7 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
     [
         (["+model.gian=2"], "unknown key model.gian; did you mean 'gain'?"),
         (["+optimizer.momentum=0.9"], "unknown key optimizer.momentum"),
+        ([f"{ESCAPE}.drop=0.1"], f"write +{ESCAPE}._target_=seq2seq.callbacks.StopAfterEscape,"),
         (["experiment=plateau_shift", f"{ESCAPE}.drop=0.1"], f"write +{ESCAPE}.drop=<value>"),
         (["experiment=plateau_shift", f"{ESCAPE}.drp=0.1"], f"did you mean '+{ESCAPE}.drop'?"),
         (["model.cell=lsmt"], "model.cell must be one of tanh, relu, linear, lstm, gru; got lsmt"),

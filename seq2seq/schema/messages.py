@@ -7,6 +7,7 @@ import shlex
 import traceback
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import Field, fields, is_dataclass
 from typing import Any, get_origin
 
@@ -25,7 +26,7 @@ from omegaconf.errors import (
 from seq2seq.errors import ConfigError, nearest
 from seq2seq.schema.catalogue import below, choices
 from seq2seq.schema.components import Config, unread
-from seq2seq.schema.signatures import signature, type_name, whole
+from seq2seq.schema.signatures import locate, signature, type_name, whole
 
 
 def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
@@ -157,6 +158,8 @@ def _meant(error: OmegaConfBaseException, arguments: Sequence[str]) -> str:
     further, full = _further(error), _full_key(error)
     if key in further:
         return f"; write +{full}=<value>, which adds it"
+    if full == f"callbacks.{key}" and (target := _callback(key)):
+        return f"; write +{full}._target_={target}, which adds it"
     added = {name: f"+{full.removesuffix(key)}{name}" for name in further}
     close = difflib.get_close_matches(key, [*_siblings(error), *further], n=1)
     deeper = deeper or (added.get(close[0]) if close else None)
@@ -169,6 +172,15 @@ def _siblings(error: OmegaConfBaseException) -> list[str]:
         return [name for name in names if name not in ("defaults", "_target_", "_partial_")]
     parent = error.parent_node
     return [str(key) for key in parent] if isinstance(parent, DictConfig) else []
+
+
+def _callback(name: str) -> str | None:
+    """The class of this project whose name a callback's key is."""
+    target = f"seq2seq.callbacks.{name.title().replace('_', '')}"
+    with suppress(ConfigError):
+        locate(target)
+        return target
+    return None
 
 
 def _further(error: OmegaConfBaseException) -> list[str]:
