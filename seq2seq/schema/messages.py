@@ -187,9 +187,10 @@ def _further(error: OmegaConfBaseException) -> list[str]:
     """What the class of a node takes, and the node does not have."""
     parent = error.parent_node
     target = parent.get("_target_") if isinstance(parent, DictConfig) else None
-    if error.object_type is not dict or not isinstance(target, str):
-        return []
-    return [one.name for one in signature(target) if one.name not in parent]
+    if error.object_type is dict and isinstance(target, str):
+        with suppress(ConfigError):  # a class of Hydra's plugins, say, which no file here defines
+            return [one.name for one in signature(target) if one.name not in parent]
+    return []
 
 
 def _explain_no_text(error: UnicodeDecodeError, arguments: Sequence[str]) -> str:

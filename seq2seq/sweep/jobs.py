@@ -268,8 +268,9 @@ def show(jobs: Sequence[Job]) -> None:
     print_table(("job", "status", *numbers, "folder"), rows, numbers)
     for error in errors:
         print(error)
+    stated = [_stated_otherwise(job) for job in jobs]
     for key, what in (("refuted_if", "by other criteria"), ("claim", "with other words")):
-        if number := [_stated_otherwise(job) for job in jobs].count(key):
+        if number := stated.count(key):
             print(
                 f"{number} of {len(jobs)} jobs were trained under a claim {what} ({key}), and a "
                 "report judges them by that; force=true trains them again"
@@ -277,7 +278,7 @@ def show(jobs: Sequence[Job]) -> None:
 
 
 def _stated_otherwise(job: Job) -> str | None:
-    """What a run that was complete before has another of than the command now has."""
+    """`refuted_if` or `claim`, where a run complete before the command has another than it."""
     try:
         stated = job.run.plain_config if job.is_done and job.nodes.get("claim") else job.nodes
     except (OSError, ValueError):
