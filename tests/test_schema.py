@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from seq2seq import schema, training
 from seq2seq.schema import ConfigError
 
-#: A function of a package that the project trusts for its trainer; it reads pickles.
 ESCAPE = "callbacks.stop_after_escape"
+#: A function of a package that the project trusts for its trainer; it reads pickles.
 PICKLES = "lightning.fabric.utilities.cloud_io._load"
 GROUPS = ("task", "model", "objective", "optimizer", "trainer", "callbacks", "logger")
 

@@ -111,7 +111,7 @@ class LinearTask(DrivenTask):
         rho, weights = self._kernel.numpy(), 1 - np.arange(self.length) / self.length
         energy = float(weights @ rho**2)
         first = slice(min(2 * len(self.machine.weights), MOST_LAGS))  # later errors add to these
-        least = _order_bound(rho[first].tobytes(), weights[first].tobytes(), states)
+        least = order_bound(rho[first], states, weights[first])
         return {"loss": least * float(correlation[0]), "nmse": least / energy}
 
     def reference_losses(self) -> dict[str, float]:
@@ -162,8 +162,3 @@ def _tap_losses(kernel: bytes, process: InputProcess, length: int) -> dict[str, 
     """The runs of a sweep that differ only in their seeds share this, as it takes many a step."""
     moments = predictors.kernel_moments(np.frombuffer(kernel), process.autocovariance(length))
     return predictors.tap_losses(moments)
-
-
-@functools.lru_cache(maxsize=64)
-def _order_bound(kernel: bytes, weights: bytes, states: int) -> float:
-    return order_bound(np.frombuffer(kernel), states, np.frombuffer(weights))

@@ -443,15 +443,9 @@ def _order_bound(sweep: Sweep, index: int) -> float:
     stored, states = arrays(sweep.runs[index], "kernel.npz"), sweep.column("state_size")[index]
     if stored is None or pd.isna(states) or not stored["true"].any():
         return math.nan
-    return _least_of_order(stored["true"].tobytes(), int(states))
-
-
-@functools.lru_cache
-def _least_of_order(kernel: bytes, order: int) -> float:
-    """The NMSE that a recurrence of so many states cannot go below; asked for again and again."""
-    true = np.frombuffer(kernel)
+    true = stored["true"]
     weights = 1 - np.arange(len(true)) / len(true)  # of the loss averaged over the horizon
-    return order_bound(true, order, weights) / float(weights @ true**2)
+    return order_bound(true, int(states), weights) / float(weights @ true**2)
 
 
 def approximation(sweep: Sweep, index: int) -> float:
