@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from seq2seq import schema, training
 from seq2seq.schema import ConfigError
+from seq2seq.schema.criteria import METRICS
 
 ESCAPE = "callbacks.stop_after_escape"
 #: A function of a package that the project trusts for its trainer; it reads pickles.
@@ -45,6 +46,14 @@ def test_every_model_is_built_from_its_config(model):
 )
 def test_every_other_choice_passes_the_check(group, choice):
     schema.check(composed(f"{group}={choice}"))
+
+
+def test_criteria_may_be_about_the_metrics_of_every_task():
+    targets = {composed(f"task={name}").task["_target_"] for name in schema.choices()["task"]}
+    every = [get_object(target).metric_names for target in targets]
+    # Of other tasks it is a property, which gives loss and nmse, or loss and accuracy.
+    named = {one for names in every if isinstance(names, tuple) for one in names}
+    assert {"scaled", "perplexity"} <= named <= {*METRICS}
 
 
 @pytest.mark.parametrize("experiment", schema.choices()["experiment"])
