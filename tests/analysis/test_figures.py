@@ -159,6 +159,24 @@ def test_means_carry_their_intervals():
     ]
 
 
+def test_means_over_decades_stand_where_they_are_on_a_logarithmic_scale():
+    far = {
+        "rnn": ([13, 14, 90], [1, 0.5, 0.1], np.ones((3, 2))),
+        "gru": ([25, 929], [1, 0.1], np.ones((2, 2))),
+    }
+    ax = figures.means(far, "parameters", "NMSE").axes[0]
+    assert ax.get_xscale() == "log"
+    lines = [bars.lines[0].get_xdata().tolist() for bars in ax.containers]
+    assert lines == [pytest.approx([13, 14, 90]), pytest.approx([25, 929])]
+    shown = [t.get_text() for t in ax.get_xticklabels() if t.get_text()]
+    assert "100" in shown
+    assert "13" not in shown  # the label of 14 would cover it
+    near = {"rnn": ([4, 8, 16], [1, 0.5, 0.1], np.ones((3, 2)))}
+    ax = figures.means(near, "k", "NMSE").axes[0]
+    assert ax.get_xscale() == "linear"
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["4", "8", "16"]
+
+
 def test_means_stand_beside_what_has_no_memory():
     groups = {"rnn": ([4, 8], [0.1, 0.2], [[0.05, 0.15], [0.1, 0.3]])}
     figure = figures.means(groups, "k", "loss", memoryless=([4, 8], [0.3, 0.4]))

@@ -123,8 +123,7 @@ def grid(
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel()
     for ax, title in zip(axes, titles, strict=False):
-        whole = title.replace(" = ", "\u00a0=\u00a0")  # lines break between settings
-        ax.set_title(textwrap.fill(whole, 100 // columns))
+        ax.set_title(broken(title, columns))
     for index, ax in enumerate(axes):
         ax.set_visible(index < count)
         if index % columns == 0:
@@ -133,6 +132,11 @@ def grid(
             ax.set_xlabel(x)
             ax.tick_params(labelbottom=True)
     return figure, list(axes[: len(titles)])
+
+
+def broken(title: str, columns: int) -> str:
+    """The title of one of several panels side by side, in lines that break between settings."""
+    return textwrap.fill(title.replace(" = ", "\u00a0=\u00a0"), 100 // columns)
 
 
 def legend(figure: Figure, columns: int, *entries: Line2D) -> None:
@@ -158,10 +162,16 @@ def entry(label: str, **properties: Any) -> Line2D:
 
 
 def ticks_at(ax: Axes, values: Array) -> None:
-    """Ticks at the values that were swept, if they are few."""
+    """Ticks at the values that were swept, if they are few and far enough apart for a label."""
     swept = np.unique(values)
-    if len(swept) <= 12:
+    log = ax.get_xscale() == "log"
+    at = np.log(swept) if log else swept
+    if len(swept) <= 12 and all(np.diff(at) > 0.03 * (at[-1] - at[0])):
         ax.set_xticks(swept, [number(value) for value in swept])
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    elif log:
+        plain_ticks(ax.xaxis)
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
 
 
 def plain_ticks(axis: Axis) -> None:

@@ -72,7 +72,7 @@ def hankel(panels: Mapping[str, Spectrum]) -> Figure:
         below.set_visible(True)
         step, loss = thin(one.history, 300)
         above.plot(step, loss, color=canvas.BLACK, lw=0.8)
-        above.set(yscale="log", title=title)
+        above.set(yscale="log", title=canvas.broken(title, max(columns, 2)))
         values, steps = array(one.values), np.maximum(array(one.steps), 1)
         colours = colormaps["viridis"](np.linspace(0, 0.9, values.shape[1]))
         for rank, (line, colour) in enumerate(zip(values.T, colours, strict=True), 1):

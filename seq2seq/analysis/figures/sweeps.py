@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Points of each of many curves.
 POINTS = 150
+#: Values that were swept over more than this factor stand on a logarithmic scale.
+LOGARITHMIC = 16
 
 
 @dataclass(frozen=True)
@@ -435,22 +437,29 @@ def means(
     every = [value for values, _, _ in groups.values() for value in values]
     numeric = all(isinstance(value, int | float) for value in every)
     names = list(dict.fromkeys(map(str, every)))
+    chosen = numeric and not measured
+    log = chosen and min(every) > 0 and max(every) > LOGARITHMIC * min(every)
     figure, ax = canvas.single(canvas.WIDTH, 3.0)
+    if log:
+        ax.set_xscale("log")
+    onto, back = (np.log, np.exp) if log else (array, array)
+    alike = len({tuple(values) for values, _, _ in groups.values()}) < len(groups)
+    beside = 0.3 * (alike and not measured)
     marked = zip(groups.items(), cycle(canvas.MARKERS))
     for index, ((label, (values, mean, interval)), marker) in enumerate(marked):
-        x = array(values if numeric else [names.index(str(value)) for value in values])
+        x = onto(array(values if numeric else [names.index(str(value)) for value in values]))
         centre, bounds = array(mean), array(interval)
-        x = x + (not measured) * 0.3 * _spacing(x) * ((index + 0.5) / len(groups) - 0.5)
+        x = back(x + beside * _spacing(x) * ((index + 0.5) / len(groups) - 0.5))
         look: Look = {"marker": marker, "ms": 4, "lw": 1.0, "capsize": 2}
         line = "-" if numeric else ""
         ax.errorbar(x, centre, np.abs(bounds.T - centre), ls=line, label=label or None, **look)
     if memoryless and numeric:
-        at, level = array(memoryless[0]), array(memoryless[1])
+        at, level = onto(array(memoryless[0])), array(memoryless[1])
         wide = 0.25 * _spacing(at)
         look = {"color": canvas.GREY, "ls": canvas.DASHED, "lw": 0.9}
         # Levels, and no line between them: the points of groups stand beside their value.
-        ax.hlines(level, at - wide, at + wide, label="memoryless", **look)
-    if numeric and not measured:
+        ax.hlines(level, back(at - wide), back(at + wide), label="memoryless", **look)
+    if chosen:
         canvas.ticks_at(ax, array(every))
     elif not numeric:
         ax.set_xticks(range(len(names)), names)
