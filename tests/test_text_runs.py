@@ -1,5 +1,6 @@
 """Runs on text as whole programs: metrics, samples, carried state, resume, writing."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -54,6 +55,15 @@ def test_a_text_run_reports_its_metrics(run: Run) -> None:
         assert result[f"{split}/bits_per_character"] == pytest.approx(bits)
     assert {"reference/unigram", "reference/bigram", "val/perplexity"} <= result.keys()
     assert not any("nmse" in key for key in result)
+
+
+def test_stored_results_of_texts_compare_words_with_characters(run: Run, tmp_path: Path) -> None:
+    stored = tmp_path / "text.json"
+    done = shell.run(ROOT / "scripts" / "report.py", run.folder.parent, f"json={stored}")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(stored.read_text())["rows"]
+    bits = "test/bits_per_character"
+    assert row[bits]["mean"] == pytest.approx(run.result[bits])
 
 
 @pytest.mark.parametrize("split", ["val", "test"])

@@ -111,7 +111,9 @@ def _measured(sweep: Sweep) -> pd.DataFrame:
     conditions = [c for run in sweep.runs for c in run.plain_config.get("refuted_if") or ()]
     named = [one for c in conditions for one in (c["quantity"], c.get("below"), c.get("above"))]
     asked = [name for name in named if isinstance(name, str) and METRIC.match(name)]
+    bits = "test/bits_per_character"  # of texts: compares words with characters
     known = [sweep.metric, *asked, *["approximation"] * ("gap" in asked)]
+    known += [bits] * (bits in sweep.table)
     return pd.DataFrame({name: quantity(sweep, name) for name in dict.fromkeys(known)})
 
 
