@@ -284,6 +284,7 @@ def _words(sweep: Sweep, name: str) -> str:
         "success/step": "the steps to success",
         "contour": f"the mean {sweep.memory_word or 'memory'} that half of the runs learn",
         "contour/times": "how much further the times to success put it",
+        "plateau/length": "the length of the plateau",
         "resting": "the share of the steps spent on plateaus",
         "tolerated_noise": "the noise that is tolerated",
         "approximation": "the NMSE of the best sum of as many exponentials",
@@ -421,6 +422,7 @@ def _ratios(
     return chosen.loc[[*ratios]], pd.Series(ratios, dtype=float)
 
 
+@functools.lru_cache(maxsize=64)  # the power of a design asks for it in every simulated sweep
 def quantity(sweep: Sweep, name: str) -> "pd.Series[float]":
     """A number of every run; missing where a run has none."""
     final = sweep.table["status"] == "finished"
