@@ -11,6 +11,7 @@ from seq2seq.analysis.plateau import find
 from seq2seq.build import build_task, load_model
 from seq2seq.callbacks import Snapshots, StopAfterEscape
 from seq2seq.history import READ_EVERY, History
+from seq2seq.processes import TOLD
 from seq2seq.runs import trajectory_hash
 from seq2seq.training import configure
 
@@ -221,3 +222,13 @@ def test_snapshots_beyond_the_checkpoint_are_taken_again(tmp_path):
 def test_arguments_out_of_range_are_refused(make, key):
     with pytest.raises(ValueError, match=key):
         make()
+
+
+def test_lines_of_runs_side_by_side_begin_with_their_names(tmp_path, monkeypatch, capsys):
+    more = ("trainer.max_steps=20", "trainer.val_check_interval=10")
+    run(tmp_path / "alone", *more)
+    alone = capsys.readouterr().err
+    assert "\nstep 10/20  loss " in f"\n{alone}"
+    monkeypatch.setenv(TOLD, "1")
+    one = run(tmp_path / "in_a_sweep", *more)
+    assert f"{one.name}: step 10/20  loss " in capsys.readouterr().err

@@ -200,7 +200,7 @@ def test_one_run_leaves_a_complete_folder_and_is_not_repeated(tmp_path):
     assert set(run.history["lr"]) == {1e-3}
     checkpoint = load_checkpoint(run.checkpoints[0])
     assert checkpoint["global_step"] == 120
-    assert "step 100/120" in done.stderr
+    assert "\nstep 100/120" in f"\n{done.stderr}"
     events = EventAccumulator(str(run.folder)).Reload()
     scalars = set(events.Tags()["scalars"])
     assert {"train/loss", "train/lr", "train/grad_norm", "val/loss", "val/nmse"} <= scalars

@@ -1,6 +1,7 @@
 """What a run tells the terminal."""
 
 import math
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from seq2seq import checks
-from seq2seq.processes import is_told
+from seq2seq.processes import TOLD, is_told
 from seq2seq.runs import Run
 
 #: Least seconds between two notes of how far runs have come, and the most of the time they take.
@@ -61,8 +62,9 @@ class Pace:
 class ProgressReport(Callback):
     """A rich bar on a terminal, a plain line per validation elsewhere, and notes in the folder.
 
-    Both show the loss, the validation metrics, steps per second and the time left. On a terminal
-    where a sweep has a line about all its jobs there is no bar.
+    Both show the loss, the validation metrics, steps per second and the time left; in a sweep the
+    line begins with the run's name. On a terminal where a sweep has a line about all its jobs there
+    is no bar.
 
     Args:
         refresh_per_second: how often the bar is drawn.
@@ -124,8 +126,10 @@ class ProgressReport(Callback):
         if is_told():
             return
         step = trainer.global_step
+        of = f"{Path(trainer.default_root_dir).name}: " if TOLD in os.environ else ""
         print(
-            f"step {step}/{trainer.max_steps}  loss {pl_module.history.last:.3g}  {self._metrics}  "
+            f"{of}step {step}/{trainer.max_steps}  "
+            f"loss {pl_module.history.last:.3g}  {self._metrics}  "
             f"{self._pace.speed(step):.0f} steps/s  {self._pace.left(step):.0f} s left",
             file=sys.stderr,
             flush=True,
