@@ -272,8 +272,8 @@ class StopAfterEscape(Callback):
         """Look up the level."""
         self._level = None if isinstance(self.reference, str) else self.reference
         if isinstance(self.reference, str):
-            losses = trainer.datamodule.reference_losses()  # type: ignore[attr-defined]
-            self._level = losses[self.reference]
+            losses = trainer.datamodule.references()  # type: ignore[attr-defined]
+            self._level = losses[f"reference/{self.reference}"]
         self._escape: int | None = None
         last, self._next = 0, READ_EVERY
         while self._next <= trainer.global_step:

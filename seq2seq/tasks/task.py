@@ -96,6 +96,7 @@ class SequenceTask(LightningDataModule):
         super().__init__()
         self.device = torch.device("cpu")
         self._splits: dict[str, Pairs] = {}
+        self._losses: dict[str, float] | None = None
         self._rows: tuple[Pairs | None, Pairs | None] = (None, None)
         self._current_order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._mean_squares: dict[str, float] = {}
@@ -343,7 +344,9 @@ class SequenceTask(LightningDataModule):
 
         Beside them, where there is a `zero`, stand their shares of it: `reference_nmse/<name>`.
         """
-        losses = self.reference_losses()
+        if self._losses is None:  # estimates take seconds, and a run asks more than once
+            self._losses = self.reference_losses()
+        losses = self._losses
         zero = losses.get("zero")
         shares = (
             {} if zero is None else {k: v / zero if zero else math.nan for k, v in losses.items()}
