@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +73,13 @@ def evaluations(
     jobs = [OmegaConf.from_dotlist(job) for job in combinations(overrides)]
     run = Run(run.folder, jobs[0].get("allow", run.allow))
     model, config = load_model(run), run.config
+    told = run.plain_config["task"].get("path")
+    own = [config.task.path for job in jobs if told and "path" not in (job.get("task") or {})]
+    if not all(Path(path).exists() for path in own):
+        raise ConfigError(
+            f"task.path={told} lies outside the run's folder; give task.path=<file> to test it on, "
+            f"or if you trust the run, add allow=[{Path(told).absolute()}]"
+        )
     tasks = [build_task(_changed(config, job), run.folder) for job in jobs]
     if overrides:
         trained = build_task(config, run.folder)
@@ -85,6 +93,9 @@ def evaluations(
     with torch.inference_mode(), threads(config.threads):
         for setting, task in track(pairs, "", disable=not drawn, transient=True, console=console):
             measured = by_unit(measure(model, task, "test") | task.references())
+            unseen = task.unseen("test") if overrides and hasattr(task, "unseen") else 0.0
+            if unseen:
+                warnings.warn(f"not seen in training: {unseen:.2%} of the tokens", stacklevel=2)
             found.append(Evaluation(setting, measured, getattr(task, "chance", None)))
             task.release()
     return found

@@ -15,6 +15,7 @@ from seq2seq import generate
 from seq2seq.build import build
 from seq2seq.evaluate import evaluate
 from seq2seq.runs import Run, load_checkpoint
+from seq2seq.schema import ConfigError
 
 ROOT = Path(__file__).parents[1]
 TEXT = ("It was the best of times, it was the worst of times.\n" * 60).encode()
@@ -186,3 +187,35 @@ def test_the_carried_state_matters(tmp_path: Path) -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
     assert trained.history["loss"].tolist() == pytest.approx(losses, rel=1e-6)
+
+
+def test_another_text_is_read_with_the_symbols_that_the_model_knows(
+    run: Run, tmp_path: Path
+) -> None:
+    """Against its own losses, token by token; its own order of symbols is another."""
+    other = "the worst season, the age of wisdom.\n" * 40
+    (tmp_path / "other.txt").write_text(other)
+    overrides = [f"task.path={tmp_path / 'other.txt'}", f"task.cache={tmp_path / 'cache'}"]
+    allowed = [*overrides, f"allow=[{tmp_path}]"]
+    with pytest.warns(UserWarning, match=r"not seen in training: \d+\.\d+% of the tokens"):
+        found = evaluate(run, allowed)["test/loss"]
+    model, vocabulary = generate.load(run)
+    cut = round(len(other) * 0.95)
+    tokens = torch.from_numpy(vocabulary.encode(other).astype("int64"))
+    total = 0.0
+    for start in range(cut, len(tokens), 8):
+        stop = min(start + 8, len(tokens))
+        with torch.no_grad():
+            scores = model(tokens[None, stop - 17 : stop - 1])[0].double().log_softmax(-1)
+        for position in range(start, stop):
+            total -= float(scores[position - stop, tokens[position]])
+    assert found == pytest.approx(total / (len(tokens) - cut), rel=1e-5)
+    with pytest.warns(UserWarning, match="not seen"):  # from the cache
+        assert evaluate(run, allowed)["test/loss"] == found
+    with pytest.raises(ConfigError, match=r"trained with level=char, got level=word"):
+        evaluate(run, [*allowed, "task.level=word"])
+
+
+def test_a_text_outside_the_run_is_asked_for_or_allowed(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"lies outside the run's folder; .* add allow=\[/"):
+        evaluate(run)

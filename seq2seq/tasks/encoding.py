@@ -47,6 +47,7 @@ def encode(
     min_count: int,
     fractions: tuple[float, float],
     cache: str | None,
+    known: Vocabulary | None = None,
 ) -> Encoded:
     """Encode a corpus block by block into a file; in `cache`, a file found there serves.
 
@@ -54,6 +55,7 @@ def encode(
         parts: one text, to be cut by position, or a training, a validation and a test text.
         named: what error messages call the corpus.
         level, min_count: see `Vocabulary`, which is that of the training part.
+        known: the vocabulary to encode with instead, that of a trained model.
         fractions: shares of the validation and the test part.
         cache: a folder, or None for a file that vanishes with the process.
 
@@ -70,10 +72,16 @@ def encode(
         raise ValueError(f"{named} is empty; give a text with task.path")
     texts = _splits(parts, lengths, fractions)
     key = json.dumps([VERSION, digest.hexdigest(), lengths, level, min_count, fractions])
-    name = f"text-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-    if cache is not None and (stored := _stored(place(cache), name)) is not None:
+    name = _name(key)
+    stored = None if cache is None else _stored(place(cache), name)
+    if stored is not None and (known is None or known.to_json() == stored.vocabulary.to_json()):
         return stored
-    vocabulary = Vocabulary.of(level, texts["train"](), min_count)
+    if known is not None:
+        name = _name(key + known.to_json())
+        stored = None if cache is None else _stored(place(cache), name)
+        if stored is not None:
+            return stored
+    vocabulary = known or Vocabulary.of(level, texts["train"](), min_count)
     file, folder = _open(cache)
     with file:
         extents: dict[str, Extent] = {}
@@ -93,6 +101,10 @@ def encode(
             write_atomically(folder / f"{name}.json", meta.encode())
             os.replace(file.name, folder / f"{name}.npy")
     return Encoded(tokens, vocabulary, extents)
+
+
+def _name(key: str) -> str:
+    return f"text-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
 def _splits(

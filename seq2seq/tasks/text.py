@@ -106,7 +106,8 @@ class Text(SequenceTask):
             parts = [corpora.own_files(self.path)]
         named = self.corpus if self.path is None else self.path
         fractions = self.val_fraction, self.test_fraction
-        encoded = encode(parts, named, self.level, self.min_count, fractions, self.cache)
+        known = self.__dict__.get("vocabulary")  # as restored; a model knows no other numbers
+        encoded = encode(parts, named, self.level, self.min_count, fractions, self.cache, known)
         train = encoded.extents["train"]
         if train.stop - train.start <= self.length:
             raise ValueError(
@@ -131,6 +132,19 @@ class Text(SequenceTask):
     def restore(self, folder: Path) -> None:
         if (folder / VOCABULARY).exists():
             self.vocabulary = Vocabulary.read(folder / VOCABULARY)
+
+    def admit(self, trained: SequenceTask) -> None:
+        super().admit(trained)
+        level = getattr(trained, "level", self.level)
+        if level != self.level:
+            raise ValueError(
+                f"the model was trained with level={level}, got level={self.level}; leave out "
+                "task.level"
+            )
+
+    def unseen(self, split: str) -> float:
+        """The share of a split's tokens that are `<unk>`."""
+        return float((self._tokens(split) == 0).mean())
 
     def show(self, model: Any, sequences: int) -> dict[str, Any]:
         """A `sample` of 400 tokens that `model` writes, if it can go on token by token."""
