@@ -231,6 +231,13 @@ def test_a_page_on_one_run_replaces_the_figures_of_an_earlier_state(tmp_path):
     assert (tmp_path / "figures" / "losses.svg").exists()
 
 
+def test_how_a_run_was_asked_for_is_no_axis(tmp_path):
+    asked = [{}, {"force": True}, {"logger": None}, {"callbacks.progress": None}, {"threads": 2}]
+    for seed, changes in enumerate(asked):
+        write_changed(tmp_path / str(seed), 4, seed, changes)
+    assert Sweep(tmp_path).keys == ["threads"]
+
+
 def test_two_swept_keys_give_heat_maps_and_groups(tmp_path):
     for hidden_size in (8, 32):
         for k in (4, 6, 8):

@@ -29,7 +29,7 @@ from seq2seq.analysis.plateau import Plateau
 from seq2seq.build import build_task
 from seq2seq.errors import printable
 from seq2seq.files import place
-from seq2seq.runs import Run, collect, flatten, snake
+from seq2seq.runs import Run, collect, flatten, snake, tells
 
 Arrays = dict[str, np.ndarray]
 
@@ -53,9 +53,6 @@ COMPONENTS = ("task", "model", "objective", "optimizer", "scheduler")
 
 #: Seeds from here on are held out: those of a replication, where there are others too.
 HELD_OUT = 100
-
-#: What no axis is: the words of an experiment.
-WORDS = ("name", "claim", "refuted_if")
 
 
 class Sweep:
@@ -110,7 +107,7 @@ class Sweep:
         table = table.loc[kept].reset_index(drop=True)
         _name_choices(table, [run.plain_config for run in self.runs])
         config = {key for run in self.runs for key, _ in flatten(run.plain_config)}
-        candidates = [c for c in table.columns if c in config and c not in WORDS]
+        candidates = [c for c in table.columns if c in config and self._is_setting(c)]
         for column in candidates:
             table[column] = table[column].map(_comparable)
         self.event = "plateau"
@@ -121,6 +118,10 @@ class Sweep:
         self.table = table.assign(**told)
         self.keys = _axes(table, candidates)
         self.resting = pd.Series(resting, dtype=float)
+
+    def _is_setting(self, key: str) -> bool:
+        """Whether a key tells of what was trained, and not only of how it was asked for."""
+        return key == "trainer.max_steps" or any(tells(key, one.plain_config) for one in self.runs)
 
     @cached_property
     def memory(self) -> str | None:
