@@ -1,6 +1,7 @@
 """The published losses beside one's own."""
 
 import json
+import shutil
 
 import pytest
 import shell
@@ -49,6 +50,11 @@ def test_a_sweep_stands_beside_what_was_published(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "from t = 20" in told
     assert "TCN, 1 × 4" in told
+    shutil.rmtree(runs[0].folder)
+    program.main(tmp_path / "both", json=tmp_path / "one.json")
+    (row,) = json.loads((tmp_path / "one.json").read_text())["rows"]
+    assert (row["nmse"]["low"], row["nmse"]["high"]) == (None, None)  # one seed has no interval
+    assert "NaN" not in capsys.readouterr().out
 
 
 def test_what_is_no_sweep_is_refused_in_one_line(tmp_path):

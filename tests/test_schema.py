@@ -410,6 +410,35 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
             ["refuted_if=[{quantity: success, below: 0.5}]"],
             "refuted_if[0].quantity is success, and no run has a target; set callbacks.stop_at",
         ),
+        (
+            ["refuted_if=[{quantity: contour, below: 5}]"],
+            "refuted_if[0].quantity is contour, and no run has a target; set callbacks.stop_at",
+        ),
+        (
+            ["refuted_if=[{quantity: steps, below: inf}]"],
+            "refuted_if[0].below must be a number, got inf; correct it",
+        ),
+        (
+            ["refuted_if=[{quantity: steps, below: 5, above: 6}]"],
+            "nothing lies above 6 and below 5; write two conditions",
+        ),
+        (
+            ["refuted_if=[{quantity: steps, over: {}, below: 5}]"],
+            "refuted_if[0].over names nothing; write over: {model: tcn}",
+        ),
+        (
+            ["refuted_if=[{quantity: steps, over: {seed: 1}, below: 5}]"],
+            "refuted_if[0].over divides run by run of one seed; leave out seed",
+        ),
+        (
+            ["refuted_if=[{quantity: steps, below: model}]"],
+            "refuted_if[0].below must be a number or a key, got model",
+        ),
+        (
+            ["refuted_if=[{quantity: test/nmse, below: test/nmse}]"],
+            "refuted_if[0].below is the quantity itself; write a number",
+        ),
+        (["refuted_if=1"], "refuted_if must be a list, got 1"),
         (["refuted_if=[{above: 0}]"], "refuted_if[0] has no quantity; add quantity: test/nmse"),
         (
             ["refuted_if=[{quantity: steps, above: [1]}]"],

@@ -39,7 +39,7 @@ def log_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, low, high
 
 
-def named(ends: Sequence[float]) -> dict[str, float]:
+def named(ends: Sequence[float | None]) -> dict[str, float | None]:
     """A mean and the ends of its interval, as files of rows have them."""
     return dict(zip(("mean", "low", "high"), ends, strict=True))
 

@@ -213,7 +213,8 @@ def reading(
         level = references.get(f"reference/{level}") or 0.0
     if level is not None:
         return find(history, level, own) if level > 0 else []
-    if len(np.asarray(history["step"])) < 100:  # of few entries, each is a mean already
+    step = np.asarray(history["step"])
+    if 0 < len(step) < 100 and step[-1] > 2 * len(step):  # each entry is a mean already
         own = replace(own, window=2)
     memoryless = references.get("reference/memoryless", references.get("reference/bigram"))
     lowest = 0.0 if asked(config) else (1 - own.tolerance) * (memoryless or np.inf)

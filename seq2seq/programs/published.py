@@ -40,7 +40,8 @@ def main(*sweeps: Path, json: Path | None = None) -> None:
     checks.writable("json", json)
     rows = [row for sweep in sweeps for row in _rows(sweep)]
     results.store(json, rows)
-    table = pd.DataFrame(rows).map(_shown).reindex(columns=SHOWN).rename(columns=SHOWN)
+    table = pd.DataFrame(rows).map(_shown).reindex(columns=SHOWN, fill_value="")
+    table = table.rename(columns=SHOWN)
     print(table.to_string(index=False))
 
 
@@ -52,8 +53,9 @@ def _rows(sweep: Path) -> Iterator[dict[str, Any]]:
     from seq2seq.evaluate import evaluate
     from seq2seq.runs import Run
 
-    def spread(values: Any) -> dict[str, float]:
-        return named(log_interval(list(values)))
+    def spread(values: Any) -> dict[str, float | None]:
+        mean, *ends = log_interval([*values])
+        return named((mean, *(ends if len(runs) > 1 else (None, None))))
 
     for _, cell in Sweep(sweep).cells():
         table = cell[cell["status"] == "finished"].sort_values("seed")
@@ -95,7 +97,8 @@ def _mean_minutes(seconds: Any) -> float | None:
 def _shown(value: Any) -> str:
     """A cell of the table."""
     if isinstance(value, dict):
-        return f"{value['mean']:.2g} ({value['low']:.2g} to {value['high']:.2g})"
+        ends = "" if value["low"] is None else f" ({value['low']:.2g} to {value['high']:.2g})"
+        return f"{value['mean']:.2g}{ends}"
     if isinstance(value, float):
         return "" if value != value else f"{value:.2g}"
     return "" if value is None else str(value)

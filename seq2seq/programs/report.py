@@ -31,6 +31,11 @@ def main(
     several = len(sweeps) > 1
     files = [json / f"{sweep.name}.json" if json and several else json for sweep in sweeps]
     for file in files:
+        if file and file.suffix != ".json":
+            raise ConfigError(
+                f"json must end with .json, got {file}; its figures go into a folder of the name "
+                f"before that, so write json={file}.json"
+            )
         checks.writable("json", file)
     from seq2seq.analysis.report import report
 

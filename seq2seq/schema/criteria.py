@@ -123,7 +123,11 @@ def check_names(conditions: Any, root: Mapping[str, Any]) -> None:
             value = condition.get(part)
             if isinstance(value, str) and value != "order_bound":
                 _check_key(f"{path}.{part}", value, root, "=")
-        if condition["quantity"].partition("/")[0] == "success" and not _target(root):
+                if value == condition["quantity"] and "over" not in condition:
+                    raise ConfigError(f"{path}.{part} is the quantity itself; write a number")
+                if isinstance(root.get(value), Mapping):
+                    raise ConfigError(f"{path}.{part} must be a number or a key, got {value}")
+        if condition["quantity"].partition("/")[0] in ("success", "contour") and not _target(root):
             raise ConfigError(
                 f"{path}.quantity is {condition['quantity']}, and no run has a target; "
                 "set callbacks.stop_at_target.target"
@@ -172,14 +176,24 @@ def _check(path: str, condition: Any) -> None:
         kind, must = KINDS.get(key, ((str, int, float), "a number or a key"))
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise ConfigError(f"{path}.{key} must be {must}, got {value!r}")
-        if isinstance(value, float) and math.isnan(value):
-            raise ConfigError(f"{path}.{key} must be a number, got nan; correct it")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{path}.{key} must be a number, got {value}; correct it")
+        if key in ("over", "less") and not value:
+            raise ConfigError(f"{path}.{key} names nothing; write {key}: {{model: tcn}}")
+        if key in ("over", "less") and "seed" in value:
+            raise ConfigError(f"{path}.{key} divides run by run of one seed; leave out seed")
     if "alike" in condition and "over" not in condition:
         raise ConfigError(f"{path}.alike chooses what over divides by; add over or leave it out")
     if "quantity" not in condition:
         raise ConfigError(f"{path} has no quantity; add quantity: test/nmse")
     if not any(key in condition for key in COMPARISONS):
         raise ConfigError(f"{path} compares with nothing; add one of {', '.join(COMPARISONS)}")
+    above, below = condition.get("above"), condition.get("below")
+    if isinstance(above, int | float) and isinstance(below, int | float) and above >= below:
+        raise ConfigError(
+            f"{path} holds where both do, and nothing lies above {above} and below {below}; write "
+            "two conditions"
+        )
     if condition.get("law", "power") not in LAWS:
         raise ConfigError(f"{path}.law must be one of {', '.join(LAWS)}; got {condition['law']}")
     for key, quantities in (("law", ("growth",)), ("less", ("growth", "contour"))):

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import Field, fields, is_dataclass
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import MissingConfigException, OverrideParseException
@@ -119,7 +119,7 @@ def _rewritten(error: OmegaConfBaseException, got: str | None) -> str:
     """The remedy where a value means what it should, but is written otherwise."""
     column = _column(error)
     kind = column.type if column else None
-    if get_origin(kind) is list and got:
+    if get_origin(kind) is list and get_args(kind) != (Any,) and got:
         return f"; write {_full_key(error)}=[{got}]"
     return whole(got) if kind in (int, int | None) else ""
 

@@ -345,7 +345,8 @@ KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "
 def type_name(kind: Any) -> str:
     """What a user calls a type of `_config_type`, or of the root config."""
     if get_origin(kind) is list:
-        return f"a list of {type_name(get_args(kind)[0]).removeprefix('a ')}s"
+        (member,) = get_args(kind)
+        return "a list" + f" of {type_name(member).removeprefix('a ')}s" * (member is not Any)
     if get_origin(kind) is dict:
         return "a mapping"
     members = [KINDS.get(one, "null") for one in getattr(kind, "__args__", ())]

@@ -107,7 +107,7 @@ class Watch:
         running = {folder: note for folder, note in notes.items() if note["step"] < note["of"]}
         done = self.total - len(self._left)
         if not self._left:
-            self.head = f"{done} of {self.total} jobs done"
+            self.head = f"{done - self._failed} of {self.total} jobs done"
         elif len(running) > 1:
             self.head = f"jobs {done + 1} to {done + len(running)} of {self.total}"
         else:

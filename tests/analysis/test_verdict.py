@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,16 @@ from scipy import stats
 from test_report import Page, write_run
 
 from seq2seq.analysis import laws, plateau
-from seq2seq.analysis.report import Sweep, comparisons, figures, growth, power, report, verdicts
+from seq2seq.analysis.report import (
+    Sweep,
+    comparisons,
+    figures,
+    growth,
+    power,
+    report,
+    tables,
+    verdicts,
+)
 from seq2seq.analysis.report.page import content
 from seq2seq.analysis.report.verdict import SAYS, findings
 from seq2seq.runs import Run, resolved
@@ -310,6 +320,37 @@ def test_report_and_others_read_the_same_plateau(tmp_path):
     run = Run(write_run(tmp_path, 4, 0, 100))
     (found,) = plateau.reading(run.history, run.plain_config, run.result)
     assert Sweep(tmp_path).plateaus == [found]
+    noise = np.random.default_rng(0).normal(size=60)
+    short = {"step": step[:60], "loss": np.linspace(0.9, 0.8, 60) * np.exp(0.1 * noise)}
+    assert all(one.censored for one in plateau.reading(short, {}, {"reference/memoryless": 0.66}))
+    means = {"step": 10 * step[:60], "loss": np.where(step[:60] < 20, 0.66, 1e-2)}
+    (one,) = plateau.reading(means, {}, references)
+    assert one.escape == pytest.approx(200, abs=20)
+
+
+def test_growth_over_what_does_not_vary_cannot_be_told(tmp_path):
+    write_study(tmp_path, [{"quantity": "growth/model.hidden_size", "below": 5}])
+    found = Sweep(tmp_path)
+    (verdict,) = verdicts(found, growth(found))
+    assert verdict.word == "undecided"
+
+
+def test_lengths_say_of_how_many_runs_they_are(tmp_path):
+    for seed in range(3):
+        folder = write_run(tmp_path / "sweep", 4, seed, 100.0, steps=400)
+        step = np.arange(1, 401)
+        if not seed:  # a loss that only falls
+            np.savez(folder / "history.npz", step=step, loss=0.1 * step**-0.8, lr=0.0 * step)
+    (row,) = tables.settings(Sweep(tmp_path / "sweep")).rows
+    assert row[2] == "100 (2)"
+    report(tmp_path / "sweep", store=tmp_path / "n.json")
+    (stored,) = json.loads((tmp_path / "n.json").read_text())["rows"]
+    assert (stored["runs"], stored["timed"]) == (3, 2)
+    shutil.rmtree(folder)
+    report(tmp_path / "sweep", store=tmp_path / "n.json")
+    (stored,) = json.loads((tmp_path / "n.json").read_text())["rows"]
+    assert stored["timed"] == 1
+    assert (stored["plateau"]["low"], stored["plateau"]["high"]) == (None, None)
 
 
 def test_a_replication_is_judged_beside_the_first_seeds(tmp_path):

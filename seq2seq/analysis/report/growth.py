@@ -50,9 +50,9 @@ class Growth:
     def sentence(self, key: str) -> str:
         """The verdict in words."""
         subject = f"{self.group}: " if self.group else ""
-        counts = f"{self.runs} runs, {self.censored} of them censored"
+        counts = f"{self.runs - self.without} runs, {self.censored} of them censored"
         if self.without:
-            counts += f", {self.without} without a plateau left out"
+            counts += f"; {self.without} more had no plateau"
         if self.laws is None:
             return f"{subject}no law was fitted ({self.reason}; {counts})."
         law = self.laws.exponential

@@ -121,7 +121,7 @@ def _setting(sweep: Sweep, label: str, rows: Any, measured: pd.DataFrame) -> dic
     first, seen = rows.iloc[0], timed(rows)
     columns = {"plateau": seen["plateau/length"], **measured.loc[rows.index]}
     means = {
-        name: named(average(column.dropna().tolist(), name))
+        name: named(average(column.dropna().tolist(), name)) if column.count() > 1 else _one(column)
         for name, column in columns.items()
         if column.notna().any()
     }
@@ -130,12 +130,18 @@ def _setting(sweep: Sweep, label: str, rows: Any, measured: pd.DataFrame) -> dic
         "model": first.get("model"),
         **{key.rpartition(".")[2]: plain(first[key]) for key in sweep.keys},
         "runs": len(rows),
+        "timed": len(seen),
         "finished": int((rows["status"] == "finished").sum()),
         "censored": int(seen["plateau/censored"].astype(bool).sum()),
         **{key: _finite(rows[key].median()) for key in MEDIANS if key in rows},
         **means,
         **successes(sweep, rows),
     }
+
+
+def _one(column: "pd.Series[float]") -> dict[str, float | None]:
+    """The only value that there is, without an interval."""
+    return {"mean": float(column.dropna().iloc[0]), "low": None, "high": None}
 
 
 def _law(fit: Growth, memory: str) -> dict[str, Any]:

@@ -254,6 +254,7 @@ def settings(sweep: Sweep) -> Table:
                 mean, low, high = log_interval(seen["plateau/length"].tolist())
                 # Of lower bounds the mean is one too, and no interval is known.
                 length = f"≥ {number(mean)}" if censored else bracketed((mean, low, high))
+                length += f" ({len(seen)})" * (len(seen) < len(cell))
             plateau = [length, str(censored)]
         success = []
         if aims:
@@ -268,7 +269,10 @@ def settings(sweep: Sweep) -> Table:
         "plateau": "Lengths τ of the plateau in steps",
         "success": "Steps τ to the first success",
     }
-    lengths = f" {what[sweep.event]}; lower bounds (≥) where some runs are censored."
+    lengths = (
+        f" {what[sweep.event]}; lower bounds (≥) where some runs are censored; in parentheses of "
+        "how many runs, where not all have one."
+    )
     shares = " Shares of runs that reached their target, with Clopper and Pearson's intervals."
     return Table(
         "settings",

@@ -331,7 +331,7 @@ def _growths(
     if key:
         same = [axis for axis in sweep.others if axis != key]
         for label, rows in split(own, same) if len(own) else ():
-            x = np.log(rows[key].to_numpy(float))
+            x = np.log(sweep.column(key).loc[rows.index].to_numpy(float))
             x -= x.mean()
             if x.any():  # of one value alone there is no slope
                 yield _combined(label, [first[index] for index in rows.index], x / (x @ x))
