@@ -279,8 +279,9 @@ def test_a_sweep_runs_what_is_missing_and_tells_how_all_ended(tmp_path):
     reworded = call(tmp_path, *arguments, "claim=All is well")
     assert "4 of 4 jobs were trained under a claim with other words (claim)" in reworded.stdout
     judged = "refuted_if=[{quantity: steps, above: 9}]"
-    judged = call(tmp_path, *arguments, "claim=All is well", judged)
-    assert "4 of 4 jobs were trained under a claim by other criteria (refuted_if)" in judged.stdout
+    for more in ([], ["dry_run=true"]):
+        said = call(tmp_path, *arguments, "claim=All is well", judged, *more).stdout
+        assert "4 of 4 jobs were trained under a claim by other criteria (refuted_if)" in said
     assert max(map(len, third.stdout.splitlines())) <= 100
     told = json.loads(call(tmp_path, *arguments, "--json").stdout)
     results = dict(zip(frame["folder"], frame["val/nmse"], strict=True))

@@ -14,7 +14,7 @@ from seq2seq.build import build, threads
 from seq2seq.footprint import footprint
 from seq2seq.memory import shown
 from seq2seq.seeds import generator
-from seq2seq.sweep.jobs import FINISHED, Job, labels, what_is_built
+from seq2seq.sweep.jobs import FINISHED, Job, labels, show_other_claims, what_is_built
 from seq2seq.sweep.table import print_table
 
 #: Seconds that one shape of task and model is timed, and all of them together.
@@ -60,7 +60,9 @@ def show_estimate(jobs: Sequence[Job]) -> None:
         rows.append((label, *row, str(job.folder)))
     columns = ("job", "parameters", "memory", "steps", "status", "estimated time", "folder")
     print_table(columns, rows, ("parameters", "memory", "steps", "estimated time"))
-    print(f"{len(jobs)} jobs, about {_told(total / 60, 'minutes')} one after another")
+    count = f"{len(jobs)} job{'s' * (len(jobs) > 1)}"
+    print(f"{count}, about {_told(total / 60, 'minutes')} one after another")
+    show_other_claims(jobs)
 
 
 def _size(cfg: DictConfig) -> Size:

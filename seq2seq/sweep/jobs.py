@@ -268,6 +268,11 @@ def show(jobs: Sequence[Job]) -> None:
     print_table(("job", "status", *numbers, "folder"), rows, numbers)
     for error in errors:
         print(error)
+    show_other_claims(jobs)
+
+
+def show_other_claims(jobs: Sequence[Job]) -> None:
+    """Say how many jobs were complete before the command, under another claim than it states."""
     stated = [_stated_otherwise(job) for job in jobs]
     for key, what in (("refuted_if", "by other criteria"), ("claim", "with other words")):
         if number := stated.count(key):

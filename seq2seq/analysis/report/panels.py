@@ -214,7 +214,8 @@ def _losses(sweep: Sweep, by: Sequence[str]) -> Iterator[Panel]:
     groups = {index: label for label, rows in grouped for index in rows.index}
     labels = list(dict.fromkeys(groups.values()))[:GROUPS]
     data = []
-    for title, rows in _choose(list(split(sweep.table, by)), PANELS):
+    settings = list(split(sweep.table, by))
+    for title, rows in _choose(settings, PANELS):
         for index in rows.index:
             history = sweep.histories[index]
             if history is not None and groups[index] in labels:
@@ -230,7 +231,7 @@ def _losses(sweep: Sweep, by: Sequence[str]) -> Iterator[Panel]:
         }
     if not data:
         return
-    caption = "Training loss of every run."
+    caption = f"Training loss of every run.{_left_out(len(settings), PANELS)}"
     if any(curve.plateau is not None for shown in panels.values() for curve in shown):
         caption += (
             " Filled triangles: the escape from the plateau; open ones: the run ended on it, or is "
@@ -253,6 +254,11 @@ def _choose(items: list[Any], most: int) -> list[Any]:
     """At most `most` items, evenly spaced."""
     count = min(len(items), most)
     return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]
+
+
+def _left_out(count: int, most: int) -> str:
+    """What a caption says where `_choose` leaves some out."""
+    return f" Of {count} settings {most} are shown, evenly spaced." if count > most else ""
 
 
 def _example(sweep: Sweep) -> Iterator[Panel]:
@@ -280,8 +286,8 @@ def _example(sweep: Sweep) -> Iterator[Panel]:
 
 
 def _kernels(sweep: Sweep) -> Iterator[Panel]:
-    panels, data = {}, []
-    for title, rows in _choose(list(sweep.cells()), PANELS):
+    panels, data, settings = {}, [], list(sweep.cells())
+    for title, rows in _choose(settings, PANELS):
         stored = list(sweep.stored(rows, "kernel.npz"))
         if stored:
             panels[title] = (stored[0]["true"], [one["learned"] for one in stored])
@@ -293,7 +299,8 @@ def _kernels(sweep: Sweep) -> Iterator[Panel]:
             "kernels",
             sweeps.kernels(panels),
             "Impulse response of the task and of the models at the end of their training. For a "
-            "nonlinear model it is the answer to one unit impulse.",
+            "nonlinear model it is the answer to one unit impulse."
+            + _left_out(len(settings), PANELS),
             pd.concat(data),
         )
 
@@ -316,7 +323,8 @@ def _eigenvalues(sweep: Sweep) -> Iterator[Panel]:
             "eigenvalues",
             sweeps.eigenvalues(chosen),
             "Eigenvalues of the recurrent matrix during training, first seed of each setting. "
-            "Inside the unit circle a linear recurrence forgets, at the rate |λ| per step.",
+            "Inside the unit circle a linear recurrence forgets, at the rate |λ| per step."
+            + _left_out(len(panels), 8),
             pd.concat(data),
         )
 
@@ -383,7 +391,7 @@ def _order_bounds(sweep: Sweep) -> Iterator[Panel]:
             "Test NMSE against the number of real states carried from step to step. Grey: out of "
             "reach of any linear recurrence with so many states, by the Hankel spectrum of the "
             "kernel under white input, readout after the input is consumed. Nonlinear models are "
-            "not bound by it.",
+            f"not bound by it.{_left_out(len(panels), PANELS)}",
             done[[*posed, *told, "seed", "state_size", sweep.metric]],
         )
 
@@ -500,7 +508,8 @@ def _means(sweep: Sweep) -> Iterator[Panel]:
     average = log_interval if geometric else interval
     groups, data = {}, []
     told = [key for key in sweep.keys if key not in merged]
-    for label, rows in _choose(list(split(measured, told)), GROUPS):
+    split_up = list(split(measured, told))
+    for label, rows in _choose(split_up, GROUPS):
         cells = [
             (plain(value), *average(cell[sweep.metric].tolist()), len(cell))
             for value, cell in rows.groupby(x)
@@ -518,8 +527,8 @@ def _means(sweep: Sweep) -> Iterator[Panel]:
         sweeps.means(groups, sweep.label(x), name, memoryless=without),
         f"{'Geometric mean of' if geometric else 'Mean'} {name} at the end of training and its 95% "
         "interval over seeds (Student's t)."
-        + bool(without)
-        * " Dashed: the loss of who knows no more than the present input.",
+        + bool(without) * " Dashed: the loss of who knows no more than the present input."
+        + _left_out(len(split_up), GROUPS),
         pd.concat(data),
     )
 
