@@ -55,6 +55,7 @@ REFUSED: dict[str, list[str | tuple[str, str]]] = {
         ("lr=0.1", "did you mean 'optimizer.lr'"),
         ("scheduler=linear", "linear"),
         ("experiment=plateau_shfit", "plateau_shfit"),
+        ("experiment=atlas", "experiment=glob(atlas/*)"),
         ("hydra/launcher=vmpa", "vmpa"),
         ("hydra/sweeper=grid", "grid"),
         ("task/input=wite", "wite"),

@@ -13,6 +13,7 @@ from seq2seq.callbacks import Snapshots, StopAfterEscape
 from seq2seq.history import READ_EVERY, History
 from seq2seq.processes import TOLD
 from seq2seq.runs import trajectory_hash
+from seq2seq.sweep.jobs import show_result
 from seq2seq.training import configure
 
 SMALL = [
@@ -232,3 +233,17 @@ def test_lines_of_runs_side_by_side_begin_with_their_names(tmp_path, monkeypatch
     monkeypatch.setenv(TOLD, "1")
     one = run(tmp_path / "in_a_sweep", *more)
     assert f"{one.name}: step 10/20  loss " in capsys.readouterr().err
+
+
+def test_a_run_that_a_callback_ended_says_so(tmp_path, capsys):
+    job = SimpleNamespace(
+        folder=tmp_path,
+        run=SimpleNamespace(result={"status": "finished", "steps": 70}),
+        nodes={"trainer": {"max_steps": 100}, "callbacks": {"stop_at_target": {"target": None}}},
+    )
+    show_result(job)
+    assert "ended by" not in capsys.readouterr().out
+    job.nodes["callbacks"]["stop_after_escape"] = {"extra": 0.5}
+    show_result(job)
+    said = "ended by callbacks.stop_after_escape, before trainer.max_steps=100"
+    assert said in capsys.readouterr().out

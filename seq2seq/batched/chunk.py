@@ -308,9 +308,11 @@ class Chunk:
             return
         speed, left = self._pace.speed(self.step), self._pace.left(self.step)
         told = (min(losses), statistics.median(losses), max(losses))
-        runs = f"{len(self.rows)} run{'s' * (len(self.rows) > 1)}"
+        runs = next(iter(self.rows)).run.folder.name
+        if others := len(self.rows) - 1:
+            runs += f" and {others} other{'s' * (others > 1)}"
         print(
-            f"{runs}  step {self.step}/{self._pace.of}  val loss "
+            f"{runs}: step {self.step}/{self._pace.of}  val loss "
             f"{' … '.join(dict.fromkeys(f'{loss:.3g}' for loss in told))}  {speed:.0f} steps/s  "
             f"{left:.0f} s left",
             file=sys.stderr,

@@ -99,7 +99,9 @@ def _explain_syntax(error: OverrideParseException) -> str:
     told = re.search(r"while evaluating .*?': ([^\n]+)", str(error))
     if told:
         return f"cannot read {error.override}: {told.group(1)}; correct it"
-    key, _, text = error.override.partition("=")
+    key, equals, text = error.override.partition("=")
+    if not equals:
+        return f"cannot read {error.override}: it has no value; write {key}=<value>"
     quoted = shlex.quote(f"{key}={QuotedString(text, Quote.double).with_quotes()}")
     return f"cannot read {error.override}; close what is open, or for a text write {quoted}"
 
@@ -211,6 +213,11 @@ def _explain_missing_choice(error: MissingConfigException, arguments: Sequence[s
     if below := group.partition("experiment/")[2]:  # a folder of experiments, no group
         group, name = "experiment", f"{below}/{name}"
         options = choices(arguments)[group]
+    elif group == "experiment":
+        options = choices(arguments)[group]
+        if any(option.startswith(f"{name}/") for option in options):
+            several = shlex.quote(f"experiment=glob({name}/*)")
+            return f"experiment={name} is a folder; write {several} for all of it, with -m"
     what = f"{group}={name}: no such {group.rpartition('/')[2]}" if group else f"no config {name!r}"
     known = f" (known: {', '.join(options)})" if options else ""
     return f"{what}{nearest(name, options, otherwise='')}{known}"

@@ -309,5 +309,13 @@ def show_result(job: Job) -> None:
     for key, value in by_unit(result).items():
         if key not in ("status", "error"):
             print(f"  {key:<26}", f"{value:.4g}" if isinstance(value, float) else value)
+    steps, most = result.get("steps", 0), job.nodes["trainer"]["max_steps"]
+    callbacks = job.nodes.get("callbacks") or {}
+    ends = ["callbacks.stop_after_escape"] * bool(callbacks.get("stop_after_escape"))
+    ends += ["callbacks.stop_at_target"] * bool(
+        (callbacks.get("stop_at_target") or {}).get("target")
+    )
+    if result.get("status") == "finished" and ends and 0 < steps < most:
+        print(f"  ended by {' or '.join(ends)}, before trainer.max_steps={most}")
     if "error" in result:
         print(f"  {result['error']}")

@@ -166,7 +166,7 @@ def test_a_ray_worker_trains_a_group_as_one_program(tmp_path):
     assert code == 0, error
     assert output.count("finished") == 2
     (run, _) = (Run(path.parent) for path in sorted(tmp_path.glob("outputs/*/*/config.yaml")))
-    assert "2 runs  step 12/12" in output + error
+    assert " and 1 other: step 12/12" in output + error
     alone = train([*TINY, "trainer.max_steps=12", f"paths.outputs={tmp_path}/alone"])
     assert np.allclose(run.history["loss"], alone.history["loss"], rtol=1e-4)
 
