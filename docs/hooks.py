@@ -122,7 +122,7 @@ def claim_page(name: str) -> str:
 
 
 def outcome(name: str) -> Iterator[str]:
-    """What is stored of an experiment's results, or what has been reported of them."""
+    """What is stored of an experiment's results."""
     path = ROOT / "results" / f"{name}.json"
     if path.exists():
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -160,12 +160,7 @@ def outcome(name: str) -> Iterator[str]:
             + ".*"
         )
         return
-    reported = json.loads((ROOT / "results" / "reported.json").read_text(encoding="utf-8"))
-    rows = [row for row in reported["text"] if row["experiment"] == name]
-    if rows:
-        yield table(rows)
-    origin = "Reported in 0.2.0" if rows else "No number of it is known"
-    yield f"*{origin}; not yet stored by a command.*"
+    yield "*No number of it is known; not yet stored by a command.*"
 
 
 def atlas_tables(link: Callable[[str, str], str]) -> Iterator[str]:
