@@ -51,7 +51,7 @@ def test_on_other_data_the_references_change_too(run):
 
 def test_references_stand_in_the_unit_of_what_they_stand_beside(run, capsys):
     measured, power = evaluate(run), run.result["reference/zero"]
-    show_result(SimpleNamespace(run=run, folder=run.folder))
+    show_result(SimpleNamespace(run=run, folder=run.folder, nodes=run.plain_config))
     for keys in (run.result, measured):
         shares = [key for key in keys if key.startswith("reference_nmse/")]
         assert shares[:2] == ["reference_nmse/zero", "reference_nmse/memoryless"]
