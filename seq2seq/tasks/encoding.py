@@ -72,14 +72,11 @@ def encode(
         raise ValueError(f"{named} is empty; give a text with task.path")
     texts = _splits(parts, lengths, fractions)
     key = json.dumps([VERSION, digest.hexdigest(), lengths, level, min_count, fractions])
-    name = _name(key)
-    stored = None if cache is None else _stored(place(cache), name)
-    if stored is not None and (known is None or known.to_json() == stored.vocabulary.to_json()):
-        return stored
-    if known is not None:
-        name = _name(key + known.to_json())
+    wanted = known and known.to_json()
+    for full in (key, key + wanted) if wanted else (key,):
+        name = f"text-{hashlib.sha256(full.encode()).hexdigest()[:32]}"
         stored = None if cache is None else _stored(place(cache), name)
-        if stored is not None:
+        if stored is not None and wanted in (None, stored.vocabulary.to_json()):
             return stored
     vocabulary = known or Vocabulary.of(level, texts["train"](), min_count)
     file, folder = _open(cache)
@@ -101,10 +98,6 @@ def encode(
             write_atomically(folder / f"{name}.json", meta.encode())
             os.replace(file.name, folder / f"{name}.npy")
     return Encoded(tokens, vocabulary, extents)
-
-
-def _name(key: str) -> str:
-    return f"text-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
 def _splits(
