@@ -39,9 +39,16 @@ def log_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, low, high
 
 
-def named(ends: Sequence[float | None]) -> dict[str, float | None]:
-    """A mean and the ends of its interval, as files of rows have them."""
-    return dict(zip(("mean", "low", "high"), ends, strict=True))
+def named(ends: Sequence[float], count: int | None = None) -> dict[str, float | None]:
+    """A mean and the ends of its interval, as files of rows have them; of one value there is none.
+
+    Args:
+        ends: mean, low and high.
+        count: of how many values the mean is, where it may be of one.
+    """
+    mean, low, high = ends
+    alone = count == 1
+    return {"mean": mean, "low": None if alone else low, "high": None if alone else high}
 
 
 def is_share(metric: str) -> bool:

@@ -54,8 +54,7 @@ def _rows(sweep: Path) -> Iterator[dict[str, Any]]:
     from seq2seq.runs import Run
 
     def spread(values: Any) -> dict[str, float | None]:
-        mean, *ends = log_interval([*values])
-        return named((mean, *(ends if len(runs) > 1 else (None, None))))
+        return named(log_interval([*values]), len(runs))
 
     for _, cell in Sweep(sweep).cells():
         table = cell[cell["status"] == "finished"].sort_values("seed")

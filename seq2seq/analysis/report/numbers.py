@@ -121,7 +121,7 @@ def _setting(sweep: Sweep, label: str, rows: Any, measured: pd.DataFrame) -> dic
     first, seen = rows.iloc[0], timed(rows)
     columns = {"plateau": seen["plateau/length"], **measured.loc[rows.index]}
     means = {
-        name: named(average(column.dropna().tolist(), name)) if column.count() > 1 else _one(column)
+        name: named(average(column.dropna().tolist(), name), int(column.count()))
         for name, column in columns.items()
         if column.notna().any()
     }
@@ -137,11 +137,6 @@ def _setting(sweep: Sweep, label: str, rows: Any, measured: pd.DataFrame) -> dic
         **means,
         **successes(sweep, rows),
     }
-
-
-def _one(column: "pd.Series[float]") -> dict[str, float | None]:
-    """The only value that there is, without an interval."""
-    return {"mean": float(column.dropna().iloc[0]), "low": None, "high": None}
 
 
 def _law(fit: Growth, memory: str) -> dict[str, Any]:
