@@ -24,7 +24,8 @@ def main(
         allow: packages
         latex: also write tables.tex, with the rules of booktabs
         json: also write the numbers to this file, and the figures into a folder beside it; of
-            several sweeps, a folder with a file for each
+            several sweeps, a folder with a file for each. What it holds of first seeds, or of a
+            replication, that a sweep has no runs of is kept
     """
     if not sweeps:
         raise ConfigError("no sweep given; add <sweep>")

@@ -1,6 +1,7 @@
 """What a page begins with: the verdict on a claim, a comparison, or what a search found."""
 
 import csv
+import itertools
 import json
 import math
 import re
@@ -18,6 +19,7 @@ from seq2seq.analysis.report import (
     comparisons,
     figures,
     growth,
+    page,
     power,
     report,
     tables,
@@ -353,18 +355,23 @@ def test_lengths_say_of_how_many_runs_they_are(tmp_path):
     assert (stored["plateau"]["low"], stored["plateau"]["high"]) == (None, None)
 
 
-def test_a_replication_is_judged_beside_the_first_seeds(tmp_path):
-    """Held-out seeds without growth: both verdicts are told, their disagreement, and the power."""
+def write_replication(folder, outputs="elsewhere"):
+    """Three first seeds whose plateaus grow with the delay, and three held-out ones without."""
     for seed in (0, 1, 2, 100, 101, 102):
         for k in (4, 7, 10):
             rate = 0.3 if seed < 100 else 0.0
             tau = math.exp(4 + rate * (k - 4) + 0.1 * np.sin(7.0 * k + seed))
-            folder = write_run(tmp_path / "sweep", k, seed, tau, steps=700, conditions=GROWS)
+            run = write_run(folder, k, seed, tau, steps=700, conditions=GROWS)
             for name in ("kernel.npz", "eigenvalues.npz"):  # fewer figures
-                (folder / name).unlink()
-            command = f"python train.py -m k={k} 'paths.outputs={tmp_path}/a b'"
+                (run / name).unlink()
+            command = f"python train.py -m k={k} 'paths.outputs={outputs}/a b'"
             made = {"version": "1.2", "date": "2026-01-01", "command": command}
-            (folder / "provenance.json").write_text(json.dumps(made))
+            (run / "provenance.json").write_text(json.dumps(made))
+
+
+def test_a_replication_is_judged_beside_the_first_seeds(tmp_path):
+    """Held-out seeds without growth: both verdicts are told, their disagreement, and the power."""
+    write_replication(tmp_path / "sweep", tmp_path)
     stored = tmp_path / "results" / "sweep.json"
     words = Page(report(tmp_path / "sweep", store=stored).read_text(encoding="utf-8")).words
     told = json.loads(stored.read_text(encoding="utf-8"))
@@ -384,6 +391,52 @@ def test_a_replication_is_judged_beside_the_first_seeds(tmp_path):
     drawn = {path.stem for path in stored.with_suffix("").glob("*.svg")}
     assert {"plateau_lengths", "replication_plateau_lengths"} <= drawn == set(told["figures"])
     assert not drawn & {"losses", "definition"}
+
+
+@pytest.mark.parametrize("later", ["first", "replication"])
+def test_a_set_that_is_stored_from_elsewhere_is_kept(tmp_path, monkeypatch, later):
+    """One after the other, from folders of their own, they come to what both at once do."""
+    monkeypatch.setattr(page, "figures", lambda *of: itertools.islice(figures(*of), 2))
+    write_replication(tmp_path / "both")
+    for folder in [*(tmp_path / "both").glob("shift*")]:
+        name = "replication" if Run(folder).plain_config["seed"] >= 100 else "first"
+        shutil.copytree(folder, tmp_path / name / folder.name)
+    at_once, stored = tmp_path / "at_once.json", tmp_path / "stored.json"
+    report(tmp_path / "both", store=at_once)
+    earlier = "first" if later == "replication" else "replication"
+    for name in (earlier, later, later):  # once more changes nothing
+        report(tmp_path / name, store=stored)
+    told, expected = (json.loads(file.read_text()) for file in (stored, at_once))
+    (kept,) = (one for one in told["sets"] if one["set"] == earlier)
+    made = kept.pop("stored")
+    assert made["provenance"]["commit"] == told.pop("provenance")["commit"]
+    assert made["runs"] == told["runs"]
+    del expected["provenance"]
+    assert told == expected
+    drawn = [{p.name for p in file.with_suffix("").iterdir()} for file in (stored, at_once)]
+    assert drawn[0] == drawn[1] > {"plateau_lengths.svg", "replication_plateau_lengths.svg"}
+
+
+def test_a_set_that_is_no_replication_is_neither_kept_nor_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "figures", lambda *of: itertools.islice(figures(*of), 1))
+    write_replication(tmp_path / "both")
+    report(tmp_path / "both", store=(stored := tmp_path / "stored.json"))
+    before = stored.read_text()
+    for folder in [*(tmp_path / "both").glob("shift*")]:
+        config = Run(folder).plain_config
+        if config["seed"] >= 100 or config["task"]["k"] == 10:
+            shutil.rmtree(folder)
+    held_out = r"stored\.json holds replication \(seeds 100 to 102\) of"
+    with pytest.raises(ValueError, match=held_out + r" other settings \(k = 10 is only there\)"):
+        report(tmp_path / "both", store=stored)
+    for file in (tmp_path / "both").glob("*/config.yaml"):
+        file.write_text(file.read_text().replace("nothing <else>", "more"))
+    with pytest.raises(ValueError, match=held_out + " another claim; store this one under"):
+        report(tmp_path / "both", store=stored)
+    assert stored.read_text() == before
+    stored.write_text("{")
+    with pytest.raises(ValueError, match=r"stored\.json holds no result \(.*\); remove it"):
+        report(tmp_path / "both", store=stored)
 
 
 def test_rates_of_growth_are_compared_by_their_difference_and_slope(tmp_path):

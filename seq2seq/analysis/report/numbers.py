@@ -12,7 +12,8 @@ import pandas as pd
 from seq2seq.analysis.intervals import average, named
 from seq2seq.analysis.report import phases
 from seq2seq.analysis.report.growth import Growth
-from seq2seq.analysis.report.parts import Part, agreement
+from seq2seq.analysis.report.parts import Part
+from seq2seq.analysis.report.replication import agreement, joined
 from seq2seq.analysis.report.successes import successes
 from seq2seq.analysis.report.sweep import Sweep, plain, timed
 from seq2seq.analysis.report.verdict import quantity
@@ -34,6 +35,9 @@ def write(
 ) -> None:
     """Write claim, verdicts, laws, and a row for each set of runs that differ by the seed only.
 
+    What the file has stored of seeds that these runs are not of is kept: of the first ones beside a
+    replication, and the other way round.
+
     Means are geometric where all values are positive, as on the page, but for shares; of a plateau
     of which runs are censored, it is a lower bound.
 
@@ -42,6 +46,9 @@ def write(
         every: the first seeds, and the replication if there is one.
         made: where the runs come from.
         drawings: SVG by name.
+
+    Raises:
+        ValueError: what would be kept is of another claim or of other settings.
     """
     first, file = every[0], place(path)
     config = first.sweep.runs[0].plain_config
@@ -56,29 +63,31 @@ def write(
         for part in every
         for one in part.unsolved
     }
-    store(
-        file,
-        [
-            m | _setting(p.sweep, *cell, measured) | failing.get((p.name, cell[0]), {})
-            for m, p in marked
-            for measured in [_measured(p.sweep)]
-            for cell in p.sweep.cells()
-        ],
-        name=config.get("name") or first.sweep.root.name,
-        claim=config.get("claim"),
-        verdict=first.word,
-        event=first.sweep.event,
-        agreement=agreement(every),
-        runs={
+    judgements = [judged(part) for part in every]
+    rows = [
+        m | _setting(p.sweep, *cell, measured) | failing.get((p.name, cell[0]), {})
+        for m, p in marked
+        for measured in [_measured(p.sweep)]
+        for cell in p.sweep.cells()
+    ]
+    result = {
+        "name": config.get("name") or first.sweep.root.name,
+        "claim": config.get("claim"),
+        "verdict": first.word,
+        "event": first.sweep.event,
+        "agreement": agreement(judgements),
+        "runs": {
             key: [*dict.fromkeys(_anywhere(text) if key == "command" else text for text in told)]
             for key, told in made
             if key in ("code", "date", "command")
         },
-        figures=[*drawings],
-        sets=[judged(part) for part in every],
-        laws=[m | _law(fit, p.sweep.memory_word) for m, p in marked for fit in p.fits],
-        **({"phases": diagrams} if diagrams else {}),
-    )
+        "figures": [*drawings],
+        "sets": judgements,
+        "laws": [m | _law(fit, p.sweep.memory_word) for m, p in marked for fit in p.fits],
+        "rows": rows,
+    } | ({"phases": diagrams} if diagrams else {})
+    result, drawings = joined(result, drawings, file)
+    store(file, result.pop("rows"), **result)
     store_drawings(file, drawings)
 
 

@@ -16,7 +16,8 @@ from seq2seq.analysis.report import numbers, phases, tables
 from seq2seq.analysis.report.comparison import bracketed, comparisons
 from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.panels import PANELS, Panel, figures
-from seq2seq.analysis.report.parts import Part, agreement, parts
+from seq2seq.analysis.report.parts import Part, parts
+from seq2seq.analysis.report.replication import agreement
 from seq2seq.analysis.report.search import search
 from seq2seq.analysis.report.sweep import Sweep, plain
 from seq2seq.analysis.report.unsolved import Unsolved
@@ -43,10 +44,11 @@ def report(
         allow: packages outside the project whose classes the runs' configs may name.
         latex: also write `tables.tex`.
         store: a file for the numbers of the page, as rows with their provenance; its figures go
-            into a folder of the same name beside it.
+            into a folder of the same name beside it. What it holds of a replication, or of the
+            first seeds, that these runs are not of is kept.
 
     Raises:
-        ValueError: no runs below `root`.
+        ValueError: no runs below `root`, or `store` holds a replication of something else.
     """
     every = [*parts(Sweep(root, allow))]
     sweep, fits = every[0].sweep, every[0].fits
@@ -62,21 +64,22 @@ def report(
     for old in folder.iterdir():
         if old.suffix in (".svg", ".png", ".pdf", ".csv") and old.stem not in drawn:
             old.unlink()  # of an earlier state of the sweep
-    if store is not None:
-        kept = {p["name"]: p["svg"] for p in panels if p["name"] not in OF_RUNS}
-        numbers.write(store, every, provenance(sweep), kept)
     said = content(sweep, fits, every[0].verdicts, every[0].unsolved)
     page = sweep.root / "report.html"
     template = Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8")
     text = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
+    agrees = agreement([numbers.judged(part) for part in every])
     page.write_text(
-        text.render(said, panels=panels, parts=every, agreement=agreement(every)), encoding="utf-8"
+        text.render(said, panels=panels, parts=every, agreement=agrees), encoding="utf-8"
     )
     data = json.dumps(as_json(every, said), indent=1, ensure_ascii=False)
     (sweep.root / "report.json").write_text(f"{data}\n", encoding="utf-8")
     if latex:
         written = "\n\n".join(table.latex for table in said["tables"])
         (sweep.root / "tables.tex").write_text(f"{written}\n", encoding="utf-8")
+    if store is not None:
+        kept = {p["name"]: p["svg"] for p in panels if p["name"] not in OF_RUNS}
+        numbers.write(store, every, provenance(sweep), kept)
     return page
 
 

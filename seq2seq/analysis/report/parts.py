@@ -1,6 +1,6 @@
 """What a sweep says by its first seeds, and what a replication with held-out seeds says."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -74,18 +74,3 @@ def parts(sweep: Sweep) -> Iterator[Part]:
         fits = growth(own)
         found = verdicts(own, fits)
         yield Part(name, own, fits, found, [power(own, fits, one) for one in found])
-
-
-def agreement(every: Sequence[Part]) -> str:
-    """Whether the replication comes to the verdicts of the first seeds; empty without one."""
-    if len(every) < 2 or not every[0].verdicts:
-        return ""
-    first, second = every
-    if first.words == second.words:
-        return f"{second.title} agrees: {', '.join(second.words)}."
-    told = [
-        f"{again}, where the first seeds said {once}"
-        for once, again in zip(first.words, second.words, strict=True)
-        if once != again
-    ]
-    return f"{second.title} disagrees: {'; '.join(told)}."
