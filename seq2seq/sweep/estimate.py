@@ -14,7 +14,8 @@ from seq2seq.build import build, threads
 from seq2seq.footprint import footprint
 from seq2seq.memory import shown
 from seq2seq.seeds import generator
-from seq2seq.sweep.jobs import FINISHED, Job, labels, show_other_claims, what_is_built
+from seq2seq.sweep.claims import show_other_claims
+from seq2seq.sweep.jobs import FINISHED, Job, labels, what_is_built
 from seq2seq.sweep.table import print_table
 
 #: Seconds that one shape of task and model is timed, and all of them together.

@@ -268,28 +268,6 @@ def show(jobs: Sequence[Job]) -> None:
     print_table(("job", "status", *numbers, "folder"), rows, numbers)
     for error in errors:
         print(error)
-    show_other_claims(jobs)
-
-
-def show_other_claims(jobs: Sequence[Job]) -> None:
-    """Say how many jobs were complete before the command, under another claim than it states."""
-    stated = [_stated_otherwise(job) for job in jobs]
-    for key, what in (("refuted_if", "by other criteria"), ("claim", "with other words")):
-        if number := stated.count(key):
-            print(
-                f"{number} of {len(jobs)} jobs were trained under a claim {what} ({key}), and a "
-                "report judges them by that; force=true trains them again"
-            )
-
-
-def _stated_otherwise(job: Job) -> str | None:
-    """`refuted_if` or `claim`, where a run complete before the command has another than it."""
-    try:
-        stated = job.run.plain_config if job.is_done and job.nodes.get("claim") else job.nodes
-    except (OSError, ValueError):
-        return None
-    keys = (key for key in ("refuted_if", "claim") if stated.get(key) != job.nodes.get(key))
-    return next(keys, None)
 
 
 def show_json(jobs: Sequence[Job]) -> None:

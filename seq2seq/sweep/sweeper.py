@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 
 from seq2seq.runs import FINAL, Run, ends
 from seq2seq.schema import ConfigError
+from seq2seq.sweep import claims, progress
 from seq2seq.sweep import jobs as job_list
-from seq2seq.sweep import progress
 
 #: How often a job may be started: again when another process that had begun it was killed.
 LAUNCHES = 3
@@ -50,6 +50,8 @@ def run_jobs(
     composed = ((one, compose(one)) for one in grid)
     jobs = job_list.plan(composed, tell=shell and not config.dry_run)
     runs, single = [job.run for job in jobs], len(grid) == 1
+    if shell and not single:
+        claims.show_unmatched(jobs)
     if config.dry_run:
         from seq2seq.sweep.estimate import show_estimate
 
@@ -82,6 +84,7 @@ def run_jobs(
         job_list.show_result(jobs[0])
     else:
         job_list.show(jobs)
+        claims.show_other_claims(jobs)
     if failed and not single:
         print(f"{failed} of {len(jobs)} jobs did not finish", file=sys.stderr)
     return runs, failed
