@@ -218,13 +218,17 @@ def _plain(text: str) -> Any:
 
 
 @functools.cache
-def settable() -> frozenset[str]:
-    """Every key that some choice has, as `model.cell`; what others add is left out."""
-    found = set()
+def settable() -> dict[str, list[str]]:
+    """Every key that some choice has, as `model.cell`, with these choices, as `model=rnn`.
+
+    What others add is left out.
+    """
+    found: dict[str, list[str]] = {}
     for group, name, _ in groups(()):
         if "/" not in group and group != "experiment":
-            found |= {key.name for key in Catalogue([f"{group}={name}"]).keys(group)}
-    return frozenset(found)
+            for key in Catalogue([f"{group}={name}"]).keys(group):
+                found.setdefault(key.name, []).append(f"{group}={name}")
+    return found
 
 
 def below(name: str, arguments: Sequence[str]) -> str | None:

@@ -24,7 +24,7 @@ from omegaconf.errors import (
 )
 
 from seq2seq.errors import ConfigError, nearest
-from seq2seq.schema.catalogue import below, choices
+from seq2seq.schema.catalogue import below, choices, settable
 from seq2seq.schema.components import Config, unread
 from seq2seq.schema.signatures import locate, signature, type_name, whole
 
@@ -162,6 +162,8 @@ def _meant(error: OmegaConfBaseException, arguments: Sequence[str]) -> str:
         return f"; write +{full}=<value>, which adds it"
     if full == f"callbacks.{key}" and (target := _callback(key)):
         return f"; write +{full}._target_={target}, which adds it"
+    if others := settable().get(full):
+        return f"; it is a key of {', '.join(others[:3])}{' and others' * (len(others) > 3)}"
     added = {name: f"+{full.removesuffix(key)}{name}" for name in further}
     close = difflib.get_close_matches(key, [*_siblings(error), *further], n=1)
     deeper = deeper or (added.get(close[0]) if close else None)
