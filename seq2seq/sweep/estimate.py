@@ -1,5 +1,6 @@
 """`dry_run=true`: the jobs, their sizes, and how long they would take."""
 
+import json
 import sys
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -33,8 +34,10 @@ class Size(NamedTuple):
     shape: tuple[Hashable, ...]
 
 
-def show_estimate(jobs: Sequence[Job]) -> None:
+def show_estimate(jobs: Sequence[Job], as_json: bool = False) -> None:
     """Print a line per job: what it takes of the memory and, timed on this machine, of the time.
+
+    As JSON that is a mapping per job, with bytes and seconds.
 
     A time is that of the median step, with those of the fastest and slowest tenth. Of many shapes,
     `MOST` are timed, spread over the memory that a step takes; the time of another lies on the line
@@ -51,7 +54,7 @@ def show_estimate(jobs: Sequence[Job]) -> None:
     steps = {size.shape: size.step for size in sizes.values()}
     wanted = {sizes[key].shape for key, job in zip(keys, jobs, strict=True) if not job.is_done}
     seconds = _times({shape: steps[shape] for shape in steps if shape in wanted}, configs)
-    rows, total = [], np.zeros(3)
+    rows, told, total = [], [], np.zeros(3)
     for key, job, label in zip(keys, jobs, labels(jobs), strict=True):
         size, number = sizes[key], job.nodes["trainer"]["max_steps"]
         taken = np.zeros(3) if job.is_done else number * seconds[size.shape]
@@ -59,6 +62,15 @@ def show_estimate(jobs: Sequence[Job]) -> None:
         status = {"new": "to do", "finished": FINISHED[1]}.get(job.run.status, job.run.status)
         row = (f"{size.parameters:,}", shown(size.memory), str(number), status, _told(taken, "s"))
         rows.append((label, *row, str(job.folder)))
+        told.append(
+            {"job": label, "folder": str(job.folder), "status": job.run.status}
+            | {"already_done": job.is_done, "parameters": size.parameters, "steps": number}
+            | {"memory": round(size.memory)}
+            | dict(zip(("seconds", "least_seconds", "most_seconds"), taken.tolist(), strict=True))
+        )
+    if as_json:
+        print(json.dumps(told, indent=1))
+        return
     columns = ("job", "parameters", "memory", "steps", "status", "estimated time", "folder")
     print_table(columns, rows, ("parameters", "memory", "steps", "estimated time"))
     count = f"{len(jobs)} job{'s' * (len(jobs) > 1)}"

@@ -55,7 +55,7 @@ def run_jobs(
     if config.dry_run:
         from seq2seq.sweep.estimate import show_estimate
 
-        show_estimate(jobs)
+        show_estimate(jobs, as_json)
         return runs, 0
     if any(not job.is_done for job in jobs):
         jobs = job_list.reserve(jobs)

@@ -1,6 +1,7 @@
 """What `dry_run=true` says of time, and that it looks at every job."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -74,6 +75,11 @@ def test_each_shape_is_timed_once_and_others_lie_between(tmp_path, monkeypatch, 
     assert "24 s (12 to 48)" in rows[5]
     total = (6 + 2 * between + 2 * 24) / 60
     assert last.startswith(f"6 jobs, about {total:.1f} minutes (")
+    estimate.show_estimate(jobs(tmp_path, *wanted), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert [one["already_done"] for one in told] == [True] + [False] * 5
+    assert [told[1][f"{which}seconds"] for which in ("", "least_", "most_")] == [6, 3, 12]
+    assert told[1]["parameters"] == 2 * (1 + 2 + 1) + 2 + 1
 
 
 def test_a_step_is_timed_for_as_long_as_it_is_told(tmp_path):
