@@ -180,7 +180,9 @@ class Grid:
         if len(groups) == 1 and len(self.keys) > 1:
             rows, columns = self.keys[:1], self.keys[1:]
         table = self.table.pivot_table(self.metric, rows, columns, "mean", sort=False)
-        if rows != ["group"]:
+        if rows == ["group"]:
+            table = table.reindex(self._order)  # their names are in this order
+        else:
             names = [number(plain(one)) for one in table.index]
         told = [
             ", ".join(number(plain(v)) for v in (one if isinstance(one, tuple) else (one,)))
