@@ -306,18 +306,13 @@ class Chunk:
         """A line about all members, where a run alone would print one of its own."""
         if not self.rows or not self._tells or is_told():
             return
-        speed, left = self._pace.speed(self.step), self._pace.left(self.step)
-        told = (min(losses), statistics.median(losses), max(losses))
+        shown = (min(losses), statistics.median(losses), max(losses))
+        told = " … ".join(dict.fromkeys(f"{loss:.3g}" for loss in shown))
         runs = next(iter(self.rows)).run.folder.name
         if others := len(self.rows) - 1:
             runs += f" and {others} other{'s' * (others > 1)}"
-        print(
-            f"{runs}: step {self.step}/{self._pace.of}  val loss "
-            f"{' … '.join(dict.fromkeys(f'{loss:.3g}' for loss in told))}  {speed:.0f} steps/s  "
-            f"{left:.0f} s left",
-            file=sys.stderr,
-            flush=True,
-        )
+        line = self._pace.line(self.step, f"val loss {told}")
+        print(f"{runs}: {line}", file=sys.stderr, flush=True)
 
     # -------------------------------------------------------------------------- checkpoints, end
 

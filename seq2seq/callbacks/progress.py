@@ -42,6 +42,11 @@ class Pace:
         """Seconds until the last step."""
         return (self.of - step) / max(self.speed(step), 1e-9)
 
+    def line(self, step: int, told: str) -> str:
+        """All of this as text, and what else is to be told."""
+        speed, left = self.speed(step), self.left(step)
+        return f"step {step}/{self.of}  {told}  {speed:.0f} steps/s  {left:.0f} s left"
+
     def note(self, step: int, runs: Iterable[tuple[Path, Any]]) -> None:
         """Note it, where that is due.
 
@@ -127,13 +132,8 @@ class ProgressReport(Callback):
             return
         step = trainer.global_step
         of = f"{Path(trainer.default_root_dir).name}: " if TOLD in os.environ else ""
-        print(
-            f"{of}step {step}/{trainer.max_steps}  "
-            f"loss {pl_module.history.last:.3g}  {self._metrics}  "
-            f"{self._pace.speed(step):.0f} steps/s  {self._pace.left(step):.0f} s left",
-            file=sys.stderr,
-            flush=True,
-        )
+        told = f"loss {pl_module.history.last:.3g}  {self._metrics}"
+        print(f"{of}{self._pace.line(step, told)}", file=sys.stderr, flush=True)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Close the bar."""
