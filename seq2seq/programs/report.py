@@ -31,6 +31,8 @@ def main(
         raise ConfigError("no sweep given; add <sweep>")
     several = len(sweeps) > 1
     files = [json / f"{sweep.name}.json" if json and several else json for sweep in sweeps]
+    if several and json and json.suffix == ".json":
+        raise ConfigError(f"json must be a folder for several sweeps, got {json}; leave out .json")
     for file in files:
         if file and file.suffix != ".json":
             raise ConfigError(

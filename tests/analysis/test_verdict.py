@@ -26,6 +26,7 @@ from seq2seq.analysis.report import (
     verdicts,
 )
 from seq2seq.analysis.report.page import content
+from seq2seq.analysis.report.replication import joined
 from seq2seq.analysis.report.verdict import SAYS, findings
 from seq2seq.runs import Run, resolved
 from seq2seq.schema.criteria import COMPARISONS
@@ -330,6 +331,16 @@ def test_report_and_others_read_the_same_plateau(tmp_path):
     assert one.escape == pytest.approx(200, abs=20)
 
 
+def test_values_are_compared_as_numbers(tmp_path):
+    """A config writes 4.0 where a criterion may write 4, and the other way round."""
+    write_run(tmp_path, 4, 0, 20.0, 30, success=True)
+    write_run(tmp_path, 8, 0, 20.0, 30, success=False)
+    found = Sweep(tmp_path)
+    for where in ({"task.k": 4.0}, {"task.input.scale": 1, "success": 1}, {"success": True}):
+        assert found.chosen(where).tolist() == [True, False], where
+    assert found.chosen({"task.input.scale": 1.0}).all()
+
+
 def test_growth_over_what_does_not_vary_cannot_be_told(tmp_path):
     write_study(tmp_path, [{"quantity": "growth/model.hidden_size", "below": 5}])
     found = Sweep(tmp_path)
@@ -349,8 +360,8 @@ def test_lengths_say_of_how_many_runs_they_are(tmp_path):
     (stored,) = json.loads((tmp_path / "n.json").read_text())["rows"]
     assert (stored["runs"], stored["timed"]) == (3, 2)
     shutil.rmtree(folder)
-    report(tmp_path / "sweep", store=tmp_path / "n.json")
-    (stored,) = json.loads((tmp_path / "n.json").read_text())["rows"]
+    report(tmp_path / "sweep", store=tmp_path / "m.json")
+    (stored,) = json.loads((tmp_path / "m.json").read_text())["rows"]
     assert stored["timed"] == 1
     assert (stored["plateau"]["low"], stored["plateau"]["high"]) == (None, None)
 
@@ -426,7 +437,7 @@ def test_a_set_that_is_no_replication_is_neither_kept_nor_lost(tmp_path, monkeyp
         config = Run(folder).plain_config
         if config["seed"] >= 100 or config["task"]["k"] == 10:
             shutil.rmtree(folder)
-    held_out = r"stored\.json holds replication \(seeds 100 to 102\) of"
+    held_out = r"stored\.json holds seeds 100 to 102 of"
     with pytest.raises(ValueError, match=held_out + r" other settings \(k = 10 is only there\)"):
         report(tmp_path / "both", store=stored)
     for file in (tmp_path / "both").glob("*/config.yaml"):
@@ -434,9 +445,31 @@ def test_a_set_that_is_no_replication_is_neither_kept_nor_lost(tmp_path, monkeyp
     with pytest.raises(ValueError, match=held_out + " another claim; store this one under"):
         report(tmp_path / "both", store=stored)
     assert stored.read_text() == before
-    stored.write_text("{")
-    with pytest.raises(ValueError, match=r"stored\.json holds no result \(.*\); remove it"):
-        report(tmp_path / "both", store=stored)
+    written = json.loads(before)
+    first, _ = written["sets"]
+    rows = [row for row in written["rows"] if row["set"] == "first"]
+    own = written | {"sets": [first], "rows": rows}
+    two = first | {"seeds": [0, 1], "title": "First (seeds 0 to 1)"}
+    changed = {
+        "seeds 0 to 2, and these runs are of seeds 0 to 1 alone": {"sets": [two]},
+        "seeds 100 to 102 of runs of k = 10 with max_steps=None, and these have 9": {
+            "rows": [*rows[:-1], rows[-1] | {"max_steps": 9}]
+        },
+    }
+    for said, change in changed.items():
+        with pytest.raises(ValueError, match=rf"holds {said}; store this one"):
+            joined(own | change, {}, stored)
+    others = {
+        "{": r"no result of a sweep \(.*\); store this one under another name",
+        "[1, 2]": r"no result of a sweep \(list indices",
+        '{"rows": []}': r"no result of a sweep \(it has none of the lists",
+        json.dumps(written | {"name": "of_another"}): "the result of of_another; store this",
+    }
+    for text, said in others.items():
+        stored.write_text(text)
+        with pytest.raises(ValueError, match=rf"stored\.json holds {said}"):
+            report(tmp_path / "both", store=stored)
+        assert stored.read_text() == text
 
 
 def test_rates_of_growth_are_compared_by_their_difference_and_slope(tmp_path):

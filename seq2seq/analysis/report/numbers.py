@@ -137,7 +137,8 @@ def _setting(sweep: Sweep, label: str, rows: Any, measured: pd.DataFrame) -> dic
     return {
         "setting": label,
         "model": first.get("model"),
-        **{key.rpartition(".")[2]: plain(first[key]) for key in sweep.keys},
+        **{sweep.short(key): plain(first[key]) for key in sweep.keys},
+        "max_steps": _most_steps(sweep, rows),
         "runs": len(rows),
         "timed": len(seen),
         "finished": int((rows["status"] == "finished").sum()),
@@ -146,6 +147,13 @@ def _setting(sweep: Sweep, label: str, rows: Any, measured: pd.DataFrame) -> dic
         **means,
         **successes(sweep, rows),
     }
+
+
+def _most_steps(sweep: Sweep, rows: Any) -> int | None:
+    """The steps that each of the runs may take; None where they differ."""
+    configs = [sweep.runs[index].plain_config for index in rows.index]
+    steps = {(config.get("trainer") or {}).get("max_steps") for config in configs}
+    return steps.pop() if len(steps) == 1 else None
 
 
 def _law(fit: Growth, memory: str) -> dict[str, Any]:

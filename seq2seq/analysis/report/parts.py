@@ -65,7 +65,7 @@ class Part:
         first, last = self.seeds[0], self.seeds[-1]
         whole = self.seeds == list(range(first, last + 1))
         told = f"{first} to {last}" if whole and first < last else ", ".join(map(str, self.seeds))
-        return f"{self.name.capitalize()} (seeds {told})"
+        return f"{self.name.capitalize()} (seed{'s' * (len(self.seeds) > 1)} {told})"
 
 
 def parts(sweep: Sweep) -> Iterator[Part]:

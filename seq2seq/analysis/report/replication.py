@@ -17,6 +17,12 @@ LISTS = ("sets", "rows", "laws", "phases")
 #: What a stored result says of its making, and a set that is kept says of itself.
 MADE = ("provenance", "runs")
 
+#: Numbers of a setting that are no matter of seeds.
+ALIKE = ("parameters", "max_steps")
+
+#: What to do about a file that must stay as it is.
+REMEDY = "store this one under another name, or remove the file"
+
 Content = Mapping[str, Any]
 
 
@@ -51,11 +57,15 @@ def joined(
             looked at.
 
     Raises:
-        ValueError: the file holds something else, or a set of another claim or of other settings.
+        ValueError: the file holds something else, more seeds, or a set that is no replication: of
+            another claim, other settings or budgets.
     """
-    old = _read(file) if file.is_file() else {}
+    if not file.is_file():
+        return dict(new), dict(drawings)
+    old = _read(file)
+    _check_place(new, old, file)
     have = {_called(one) for one in new["sets"]}
-    kept = [one for one in old.get("sets", []) if _called(one) not in have]
+    kept = [one for one in old["sets"] if _called(one) not in have]
     if not kept:
         return dict(new), dict(drawings)
     _check(new, old, kept[0], file)
@@ -80,11 +90,33 @@ def joined(
 
 
 def _read(file: Path) -> Content:
-    """A stored result; one without sets, as of a benchmark, has nothing to keep."""
+    """A stored result of a sweep."""
     try:
-        return {"sets": []} | json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{file} holds no result ({error}); remove it") from None
+        found = json.loads(file.read_text(encoding="utf-8"))
+        for one in found["sets"]:
+            _called(one), one["set"], one["title"], one["claims"]
+    except (ValueError, TypeError, LookupError) as error:
+        reason = "it has none of the lists of one" if isinstance(error, LookupError) else error
+        raise ValueError(f"{file} holds no result of a sweep ({reason}); {REMEDY}") from None
+    return dict(found)
+
+
+def _check_place(new: Content, old: Content, file: Path) -> None:
+    """Refuse to take the place of something else, or of more."""
+    if old.get("name") != new["name"]:
+        raise ValueError(f"{file} holds the result of {old.get('name')}; {REMEDY}")
+    for ours in new["sets"]:
+        for theirs in old["sets"]:
+            if {*ours["seeds"]} < {*theirs["seeds"]}:
+                raise ValueError(
+                    f"{file} holds {_seeds(theirs)}, and these runs are of {_seeds(ours)} alone; "
+                    f"{REMEDY}"
+                )
+
+
+def _seeds(found: Content) -> str:
+    """`seeds 0 to 7`."""
+    return str(found["title"]).partition("(")[2].rstrip(")")
 
 
 def _called(found: Content) -> str:
@@ -117,14 +149,24 @@ def _drawn(drawings: Mapping[str, str], found: Content) -> dict[str, str]:
 
 def _check(new: Content, old: Content, kept: Content, file: Path) -> None:
     """Refuse a set that this one is no replication of."""
-    told = f"{file} holds {kept['title'][0].lower()}{kept['title'][1:]} of"
-    remedy = "store this one under another name, or remove the file"
+    told = f"{file} holds {_seeds(kept)} of"
     claims = [[one["claim"] for one in found["claims"]] for found in (new["sets"][0], kept)]
     if claims[0] != claims[1]:
-        raise ValueError(f"{told} another claim; {remedy}")
-    rows = _of(new, "rows", new["sets"][0]), _of(old, "rows", kept)
-    ours, theirs = ({row["setting"] for row in one} for one in rows)
-    if ours != theirs:
-        other = min(ours ^ theirs)
+        raise ValueError(f"{told} another claim; {REMEDY}")
+    ours, theirs = (
+        {row["setting"]: row for row in _of(content, "rows", found)}
+        for content, found in ((new, new["sets"][0]), (old, kept))
+    )
+    if ours.keys() != theirs.keys():
+        other = min(ours.keys() ^ theirs.keys())
         where = "only there" if other in theirs else "only here"
-        raise ValueError(f"{told} other settings ({other or 'one alone'} is {where}); {remedy}")
+        raise ValueError(f"{told} other settings ({other or 'one alone'} is {where}); {REMEDY}")
+    alike = (*ALIKE, *["budget"] * (new["event"] == "success"))
+    for setting, row in ours.items():
+        for key in alike:
+            there = theirs[setting]
+            if key in row and key in there and row[key] != there[key]:
+                at = f" of {setting}" * bool(setting)
+                raise ValueError(
+                    f"{told} runs{at} with {key}={there[key]}, and these have {row[key]}; {REMEDY}"
+                )
