@@ -61,13 +61,15 @@ def _version(package: str) -> str | None:
 def checkout(*left_out: str) -> tuple[str | None, bool | None]:
     """The commit of the checkout that the package lies in, and whether its files are as committed.
 
+    Of files that git does not know those count that a run may have read: its code and configs.
+
     Both are None for an installed package, whatever repository it lies in.
 
     Args:
         left_out: patterns of files that do not count.
     """
     excluded = [f":!{pattern}" for pattern in left_out]
-    command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no", "--", "."]
+    command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", "."]
     root = PACKAGE.parent
     own = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     own |= {"GIT_CEILING_DIRECTORIES": str(root.parent), "GIT_OPTIONAL_LOCKS": "0"}
@@ -80,7 +82,8 @@ def checkout(*left_out: str) -> tuple[str | None, bool | None]:
     commit = re.search(r"^# branch\.oid (\w+)$", told.stdout, re.MULTILINE)
     if commit is None:
         return None, None
-    return commit[1], not re.search(r"^[^#]", told.stdout, re.MULTILINE)
+    changed = r"^(?:[^#?]|\? (?:configs|seq2seq)/)"
+    return commit[1], not re.search(changed, told.stdout, re.MULTILINE)
 
 
 def _processor() -> str:
