@@ -283,10 +283,12 @@ def test_a_sweep_runs_what_is_missing_and_tells_how_all_ended(tmp_path):
     for more in ([], ["dry_run=true"]):
         said = call(tmp_path, *arguments, "claim=All is well", judged, *more).stdout
         assert "4 of 4 jobs were trained under a claim by other criteria (refuted_if)" in said
-    of_others = "refuted_if=[{quantity: steps, where: {task.k: [2, 7], model: rnnn}, above: 9}]"
+    of_others = "{task.k: [2.0, 7], model: rnnn, task.filter: power_law, success: 1}"
+    of_others = f"refuted_if=[{{quantity: steps, where: {of_others}, above: 9}}]"
     said = call(tmp_path, *arguments, "claim=All is well", of_others, "dry_run=true").stderr
     assert said.startswith(
-        "refuted_if is about runs with task.k=7, model=rnnn (did you mean 'rnn'?)"
+        "refuted_if is about runs with task.k=7, model=rnnn (did you mean 'rnn'?), "
+        "task.filter=power_law, which no job has; without such runs"
     )
     assert max(map(len, third.stdout.splitlines())) <= 100
     told = json.loads(call(tmp_path, *arguments, "--json").stdout)

@@ -439,6 +439,10 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
             "refuted_if[0].below is the quantity itself; write a number",
         ),
         (["refuted_if=1"], "refuted_if must be a list, got 1"),
+        (
+            ["refuted_if=[{quantity: steps, where: {model: rnn}, over: {model: rnn}, above: 1}]"],
+            "refuted_if[0].over compares runs with themselves; name others than where",
+        ),
         (["refuted_if=[{above: 0}]"], "refuted_if[0] has no quantity; add quantity: test/nmse"),
         (
             ["refuted_if=[{quantity: steps, above: [1]}]"],

@@ -182,6 +182,10 @@ def _check(path: str, condition: Any) -> None:
             raise ConfigError(f"{path}.{key} names nothing; write {key}: {{model: tcn}}")
         if key in ("over", "less") and "seed" in value:
             raise ConfigError(f"{path}.{key} divides run by run of one seed; leave out seed")
+    for key in ("over", "less"):
+        same = condition.get(key) or {}
+        if same and same.items() <= (condition.get("where") or {}).items():
+            raise ConfigError(f"{path}.{key} compares runs with themselves; name others than where")
     if "alike" in condition and "over" not in condition:
         raise ConfigError(f"{path}.alike chooses what over divides by; add over or leave it out")
     if "quantity" not in condition:

@@ -7,6 +7,8 @@ from typing import Any
 
 from seq2seq.errors import nearest
 from seq2seq.runs import choices, flatten, snake
+from seq2seq.schema.catalogue import choices as known_choices
+from seq2seq.schema.criteria import BEGINNINGS, QUANTITIES
 from seq2seq.sweep.jobs import Job
 
 
@@ -60,10 +62,20 @@ def _absent(
             for key, wanted in (condition.get(part) or {}).items():
                 found = [one[key] for one in told if key in one]
                 names = {_name(value) for value in found}
+                of_results = key in QUANTITIES or key.partition("/")[0] in BEGINNINGS
                 for value in wanted if isinstance(wanted, list) else [wanted]:
-                    if found and _name(value) not in names:
-                        near = nearest(value, found, "").removeprefix("; ")
-                        yield f"{key}={value}" + f" ({near})" * bool(near)
+                    if not of_results and _name(value) not in names:
+                        shown = "null" if value is None else value
+                        yield f"{key}={shown}{_near(key, value, found)}"
+
+
+def _near(key: str, value: Any, found: Sequence[Any]) -> str:
+    """The name that was meant, in brackets, where `value` is none that exists."""
+    known = known_choices().get(key.replace(".", "/"), [])
+    if not isinstance(value, str) or value in known:
+        return ""
+    meant = nearest(value, [*found, *known], "").removeprefix("; ")
+    return f" ({meant})" * bool(meant)
 
 
 def _chosen(nodes: Mapping[str, Any]) -> dict[str, str]:
@@ -72,5 +84,5 @@ def _chosen(nodes: Mapping[str, Any]) -> dict[str, str]:
 
 def _name(value: Any) -> str:
     """A value as the report compares it: of a class that of its file, of 16.0 that of 16."""
-    whole = isinstance(value, float) and value.is_integer()
+    whole = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
     return snake(str(int(value) if whole else value)).replace("_", "")
