@@ -61,7 +61,7 @@ class Models(Page):
         from seq2seq.build import threads
 
         block, shown = divmod(seed, SEQUENCES)
-        labels = trained.labels([name.rpartition("/")[2] for name in values["model"]])
+        labels = trained.labels(trained.without_folders(values["model"]))
         compared: list[Compared] = []
         refused: list[Refused] = []
         with threads(1):  # models this small are slower on more

@@ -78,6 +78,12 @@ def labels(names: Sequence[str]) -> list[str]:
     ]
 
 
+def without_folders(names: Sequence[str]) -> list[str]:
+    """The last parts of paths, where they differ."""
+    last = [name.rpartition("/")[2] for name in names]
+    return [one if last.count(one) == 1 else name for name, one in zip(names, last, strict=True)]
+
+
 def runs(outputs: Path, level: str = "") -> list[str]:
     """The newest runs below `outputs`, by their paths in it: those on text of `level`, or others.
 
