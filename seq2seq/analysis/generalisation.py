@@ -102,7 +102,7 @@ class Grid:
     def cells(self) -> Iterator[dict[str, Any]]:
         """Of each group and setting the mean over runs, with its 95% interval."""
         for label, rows in self.groups():
-            for values, cell in rows.groupby(self.keys, sort=False):
+            for values, cell in rows.groupby(self.keys, sort=False, dropna=False):
                 mean, low, high = interval(cell[self.metric].tolist())
                 told = dict(zip(self.keys, map(plain, values), strict=True))
                 yield {"group": label, **told, "runs": len(cell), "mean": mean} | (
@@ -162,8 +162,9 @@ class Grid:
         """A curve over one number; a map where there are more than a few groups, or two keys."""
         share = self.metric == "test/accuracy"
         groups = [*self.groups()]
-        numeric = len(self.keys) == 1 and pd.api.types.is_numeric_dtype(self.table[self.keys[0]])
-        if numeric and len(groups) <= 7:
+        values = self.table[self.keys[0]]
+        numeric = len(self.keys) == 1 and pd.api.types.is_numeric_dtype(values.dtype)
+        if numeric and values.notna().all() and len(groups) <= 7:
             lines = {}
             for label, rows in groups:
                 ends = np.array(
@@ -179,7 +180,8 @@ class Grid:
         columns = self.keys
         if len(groups) == 1 and len(self.keys) > 1:
             rows, columns = self.keys[:1], self.keys[1:]
-        table = self.table.pivot_table(self.metric, rows, columns, "mean", sort=False)
+        means = self.table.groupby([*rows, *columns], sort=False, dropna=False)[self.metric].mean()
+        table = means.unstack(columns, sort=False)
         if rows == ["group"]:
             table = table.reindex(self._order)  # their names are in this order
         else:

@@ -96,7 +96,7 @@ def trackable(recalling: Sequence[Cell], sweep: Path) -> list[Cell]:
     found = [*cells(sweep)]
     models, tracking = ([name for name, *_ in one] for one in (recalling, found))
     for name in models:
-        if name not in tracking or models.count(name) > 1:
+        if tracking.count(name) != 1 or models.count(name) > 1:
             raise ConfigError(
                 f"{name} must be once in either sweep to be set beside itself, got "
                 f"{', '.join(tracking)} in {sweep}; give sweeps over the same models"

@@ -56,7 +56,7 @@ class Training(Page):
         yield from trained.choices(trained.REAL | {"text-": "Text"}, runs, Several)
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Blocks:
-        labels = trained.labels([name.rpartition("/")[2] for name in values["model"]])
+        labels = trained.labels(trained.without_folders(values["model"]))
         compared: list[Trained] = []
         refused: list[Refused] = []
         others: list[published.Published] = []
@@ -148,7 +148,7 @@ def _drawn(curves: list[Curve], lines: Mapping[str, float], unit: str, width: in
     low, high = axes.get_ylim()
     shown = {name: loss for name, loss in lines.items() if low < loss < 2 * high}
     axes.set_ylim(low, max([high, *(1.3 * loss for loss in shown.values())]))
-    figures.draw_references(axes, shown, 8)
+    figures.name_references(axes, *figures.draw_references(axes, shown), size=8)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=across, borderaxespad=0.2)
     return figure
 

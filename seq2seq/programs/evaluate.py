@@ -159,15 +159,18 @@ def _table(made: "Grid", alone: bool) -> Iterator[str]:
         rows = [[*map(str, a), *map(number, b)] for a, b in zip(rows, numbers, strict=True)]
         rows = [rows[0], *_chosen(rows[1:], 3 * MOST)]
     else:
-        cells: dict[str, dict[str, float]] = {}
+        cells: dict[str, dict[tuple[Any, ...], float]] = {}
         for cell in made.cells():
-            name = ", ".join(number(cell[key]) for key in made.keys)
-            cells.setdefault(cell["group"], {})[name] = cell["mean"]
-        columns = _chosen([*dict.fromkeys(n for row in cells.values() for n in row)], MOST)
+            values = tuple(cell[key] for key in made.keys)
+            cells.setdefault(cell["group"], {})[values] = cell["mean"]
+        columns = _chosen([*dict.fromkeys(v for row in cells.values() for v in row)], MOST)
         yield f"{made.name}, means over runs, by {', '.join(made.keys)}"
-        rows = [["", *columns]]
+        short = [", ".join(map(number, values)) for values in columns]
+        if len({*short}) < len(short):
+            short = [", ".join(map(str, values)) for values in columns]
+        rows = [["", *short]]
         rows += [
-            [label or "all runs", *(number(row[n]) if n in row else "" for n in columns)]
+            [label or "all runs", *(number(row[v]) if v in row else "" for v in columns)]
             for label, row in cells.items()
         ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

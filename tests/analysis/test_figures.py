@@ -62,6 +62,16 @@ def test_every_reference_is_named():
     assert levels == [0.5, 0.3]
 
 
+def test_names_stand_beside_their_lines_whatever_later_panels_do_to_the_axes():
+    curve = figures.Curve(history(np.geomspace(1, 0.1, 50)))
+    levels = {"a": {"floor": 0.3}, "b": {"floor": 100.0}}
+    figure = figures.loss_panels({"a": [curve], "b": [curve]}, levels)
+    for ax, level in zip(figure.axes, (0.3, 100.0), strict=True):
+        (name,), _ = ax.texts, ax.get_ylim()
+        line = ax.transAxes.inverted().transform(ax.transData.transform((1, level)))[1]
+        assert name.xy[1] == pytest.approx(line, abs=0.02)
+
+
 def test_labels_are_spread_without_overlap_or_change_of_order():
     assert figures.spread([0.9, 0.5, 0.1], 0.1) == pytest.approx([0.9, 0.5, 0.1])
     moved = figures.spread([0.52, 0.5, 0.5, 0.48, 0.3], 0.1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import yaml
 from scipy.stats import ttest_1samp
 from test_report import write_run
 
@@ -50,3 +51,21 @@ def test_bounds_of_a_length_are_columns_of_a_map(tmp_path):
 def test_runs_that_were_tested_at_nothing_else_have_none(tmp_path):
     write_run(tmp_path, 4, 0, 20.0, steps=30)
     assert not [*generalised.figures(Sweep(tmp_path))]
+
+
+def test_values_may_have_the_sign_between_key_and_value_in_them(tmp_path):
+    """And each setting is drawn at the values that it was tested at."""
+    for k, values in ((1, {"ABC_DEF": 0.7, "in_context": 0.1}), (2, {"in_context": 0.4})):
+        told = {f"generalisation/accuracy/states_{name}": one for name, one in values.items()}
+        folder = write_run(tmp_path, k, 0, 20.0, steps=30, **told)
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        callback = {"_target_": "seq2seq.callbacks.Generalisation", "key": "states"}
+        config["callbacks"]["generalisation"] = callback | {"values": [*values]}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (panel,) = generalised.figures(Sweep(tmp_path))
+    ax = panel.figure.axes[0]
+    assert {tick.get_text() for tick in ax.get_xticklabels()} == {"ABC_DEF", "in_context"}
+    assert ax.get_xlabel() == "states tested at"
+    drawn = ax.images[0].get_array().filled(np.nan)
+    assert sorted(drawn[np.isfinite(drawn)].tolist()) == [0.1, 0.4, 0.7]
+    assert panel.data["states"].tolist() == ["ABC_DEF", "in_context", "in_context"]

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 import shell
+import yaml
 from scipy.stats import binomtest, ttest_1samp
 from test_report import ROOT, write_run
 
@@ -202,3 +203,29 @@ def test_means_of_accuracies_are_arithmetic_with_students_interval_and_said_to_b
     losses = pivot([tmp_path / "a"], ["model"], [], "test/loss")
     assert next(iter(losses.cells.values())).value == pytest.approx(0.09 ** (1 / 3))
     assert "geometric means" in losses.table.caption
+
+
+def test_an_optimizer_has_one_name_whether_or_not_a_sweep_varies_it(tmp_path):
+    """Where it varies it is called by what was chosen, elsewhere it was by its class."""
+    for folder, names in (("both", ("adam", "sgd")), ("one", ("adam",))):
+        for name in names:
+            run = write_run(tmp_path / folder / name, 4, 0, 20.0, 30)
+            config = yaml.safe_load((run / "config.yaml").read_text())
+            target = {"adam": "torch.optim.Adam", "sgd": "torch.optim.SGD"}[name]
+            config["optimizer"] = {"_target_": target}
+            config["command"] = {"choices": {"task": "shift", "model": "rnn", "optimizer": name}}
+            (run / "config.yaml").write_text(yaml.safe_dump(config))
+    found = pivot([tmp_path / "both", tmp_path / "one"], ["optimizer"], [], "test/nmse")
+    assert {side: cell.n for (side, _), cell in found.cells.items()} == {("adam",): 2, ("sgd",): 1}
+
+
+def test_plateaus_of_runs_that_are_told_by_their_success_are_refused(tmp_path):
+    folder = write_run(tmp_path, 4, 0, 20.0, 30, success=True, **{"success/step": 20})
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    stop = {"_target_": "seq2seq.callbacks.StopAtTarget", "target": 0.9}
+    config["callbacks"] = {"stop_at_target": stop}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ConfigError, match="give success/step"):
+        pivot([tmp_path], ["task.k"], [], "plateau/length")
+    (cell,) = pivot([tmp_path], ["task.k"], [], "success/step").cells.values()
+    assert cell.value == 20

@@ -1,8 +1,10 @@
 """The report of run folders written by hand, with laws, failures and figures known beforehand."""
 
+import functools
 import json
 import math
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,7 +15,16 @@ import shell
 import yaml
 
 from seq2seq.analysis.figures import number
-from seq2seq.analysis.report import Sweep, figures, growth, interval, log_interval, report
+from seq2seq.analysis.report import (
+    Sweep,
+    comparisons,
+    figures,
+    growth,
+    interval,
+    log_interval,
+    report,
+    tables,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 LEVEL = 2 / 3
@@ -423,3 +434,85 @@ def test_a_folder_without_runs_is_refused_in_one_line(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith(f"report.py: no runs below {tmp_path}")
     assert done.stderr.count("\n") == 1
+
+
+def edit(folder, **changes):
+    """Change dotted keys of a run's config, with two underscores for the dot."""
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        functools.reduce(lambda node, part: node.setdefault(part, {}), path, config)[last] = value
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def panel(root, name):
+    sweep = Sweep(root)
+    return next(one for one in figures(sweep, growth(sweep)) if one.name == name)
+
+
+def test_what_is_drawn_of_a_key_that_may_be_null_is_its_own(tmp_path):
+    """Rates of 0.1 without a window, 0.2 and 0.4 with one of 8 and 16; errors in this order."""
+    for window, rate, error in ((None, 0.1, 1e-3), (16, 0.4, 3e-3), (8, 0.2, 2e-3)):
+        for seed in range(3):
+            for k in (4, 7, 10):
+                tau = math.exp(4 + rate * (k - 4) + 0.05 * np.sin(7.0 * k + seed))
+                place = tmp_path / f"window{window}"
+                folder = write_run(place, k, seed, tau, steps=1500, **{"test/nmse": error})
+                edit(folder, model__window=window)
+    rates = panel(tmp_path, "rates").data
+    assert rates["model.window"].tolist() == [8, 16]
+    assert rates["rate"].tolist() == pytest.approx([0.2, 0.4], abs=0.03)
+    shutil.rmtree(tmp_path / "window8")
+    for folder in tmp_path.glob("*/shift-k=[47]*"):
+        shutil.rmtree(folder)
+    means = panel(tmp_path, "means")
+    assert means.data["mean"].tolist() == pytest.approx([3e-3, 1e-3])
+    assert [one.get_text() for one in means.figure.axes[0].get_xticklabels()] == ["16", "null"]
+
+
+def test_references_that_groups_do_not_share_are_not_drawn(tmp_path):
+    for noise, loss in ((1.0, 0.5), (2.0, 2.0)):
+        for k in (4, 6):
+            told = {"reference/memoryless": loss, "reference/floor": 0.3}
+            edit(write_run(tmp_path / f"{noise}", k, 0, 20.0, 30, **told), task__noise=noise)
+    names = [one.get_text() for one in panel(tmp_path, "losses").figure.axes[0].texts]
+    assert "floor" in names
+    assert "memoryless" not in names
+
+
+def test_errors_that_are_zero_are_compared_by_differences_and_said_to_be(tmp_path):
+    for model, errors in (("RNN", (0.0, 0.2)), ("GRU", (0.3, 0.3))):
+        for seed, error in enumerate(errors):
+            write_run(tmp_path, 4, seed, 20.0, 30, model=model, **{"test/nmse": error})
+    (one,) = comparisons(Sweep(tmp_path))
+    assert "factor" not in one.sentence
+    assert "log10" not in one.test
+    (table,) = tables.contenders([one])
+    assert "above the best" in table.columns
+
+
+def test_keys_that_end_alike_are_told_apart(tmp_path):
+    for order in (1, 2):
+        for scale in (0.5, 1.5):
+            folder = write_run(tmp_path / f"{order}{scale}", 4, 0, 20.0, 30)
+            edit(folder, task__input__scale=scale, model__scale=order)
+    report(tmp_path, store=tmp_path / "n.json")
+    rows = json.loads((tmp_path / "n.json").read_text())["rows"]
+    keys = ("task.input.scale", "model.scale")
+    assert {tuple(row[key] for key in keys) for row in rows} == {
+        (0.5, 1),
+        (0.5, 2),
+        (1.5, 1),
+        (1.5, 2),
+    }
+    assert all(key in rows[0]["setting"] for key in keys)
+
+
+def test_figures_of_many_groups_say_what_they_leave_out(tmp_path):
+    for size in range(1, 15):
+        for k in (4, 6):
+            write_run(tmp_path, k, 0, 20.0, steps=60, hidden_size=size)
+    assert "Of 14 settings 12 are shown" in panel(tmp_path, "plateau_lengths").caption
+    losses = panel(tmp_path, "losses")
+    assert "Of 14 groups 7 are shown, evenly spaced." in losses.caption
+    assert losses.data["group"].nunique() == 7

@@ -23,6 +23,7 @@ from seq2seq.analysis.figures.canvas import style as style
 from seq2seq.analysis.figures.canvas import svg as svg
 from seq2seq.analysis.figures.curves import draw_references as draw_references
 from seq2seq.analysis.figures.curves import impulse_response as impulse_response
+from seq2seq.analysis.figures.curves import name_references as name_references
 from seq2seq.analysis.figures.curves import plateaus as plateaus
 from seq2seq.analysis.figures.curves import prediction as prediction
 from seq2seq.analysis.figures.curves import spread as spread

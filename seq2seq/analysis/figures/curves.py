@@ -96,19 +96,33 @@ def thin(history: History, points: int = POINTS) -> tuple[Array, Array]:
     return means, np.exp(logs)
 
 
-def draw_references(ax: Axes, references: Mapping[str, float], size: float = 6.5) -> None:
-    """A dashed line per reference, its name beside the axes at its end, in letters of `size`.
+#: Losses from high to low, each with the names of the references that share it; names alone.
+Lines = tuple[list[tuple[float, list[str]]], list[str]]
 
-    References far below the curves are named at the foot, not drawn.
-    """
+
+def draw_references(ax: Axes, references: Mapping[str, float]) -> Lines:
+    """A dashed line per reference; what `name_references` names, those far below undrawn."""
     drawn = [np.asarray(line.get_ydata(), dtype=float) for line in ax.lines]
     lowest = min((float(values.min()) for values in drawn if len(values)), default=0.0)
     below = [name for name, loss in references.items() if not loss >= lowest / 3]
     lines = merged({name: loss for name, loss in references.items() if name not in below})
+    for loss, _ in lines:
+        ax.axhline(loss, color=canvas.GREY, lw=0.9, ls=canvas.DASHED, zorder=1)
+    return lines, below
+
+
+def name_references(
+    ax: Axes, lines: list[tuple[float, list[str]]], below: list[str], size: float = 6.5
+) -> None:
+    """The name of each line beside the axes at its end, in letters of `size`.
+
+    References far below the curves are named at the foot. Whatever moves the limits of the axes
+    comes before.
+    """
+    ax.get_ylim()  # until they are asked for, limits are as before the last lines
     to_axes = ax.transData + ax.transAxes.inverted()
     names: list[tuple[float, str]] = []
     for loss, shared in lines:
-        ax.axhline(loss, color=canvas.GREY, lw=0.9, ls=canvas.DASHED, zorder=1)
         height = float(to_axes.transform((1, loss))[1])
         names += [(height, name) for name in shared]
     if below:

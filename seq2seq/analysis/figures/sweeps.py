@@ -18,6 +18,7 @@ from seq2seq.analysis.figures.curves import (
     draw_references,
     draw_responses,
     mark_escape,
+    name_references,
     thin,
 )
 from seq2seq.analysis.plateau import Plateau
@@ -65,8 +66,12 @@ def loss_panels(
         ax.set(xscale="log", yscale="log")
         ax.minorticks_off()  # of many panels they take half of the time
     canvas.plain_ticks(axes[0].yaxis)
-    for ax, title in zip(axes, panels, strict=True):
+    every_line = [
         draw_references(ax, (references or {}).get(title, {}))
+        for ax, title in zip(axes, panels, strict=True)
+    ]
+    for ax, lines in zip(axes, every_line, strict=True):  # once the axes reach as far as they will
+        name_references(ax, *lines)
     entries = [canvas.entry(group or "one run", color=color) for group, color in colours.items()]
     if any(curve.plateau is not None for curve in every):
         mark: Look = {"color": canvas.DARK, "ls": "", "ms": 5}
@@ -397,7 +402,7 @@ def searched(panels: Mapping[str, Sequence[Any]], errors: Sequence[float], unit:
     figure, axes = canvas.grid([""] * len(panels), 2.6, "", unit, share=False)
     best = max(2, round(len(errors) / 4))
     for ax, (key, values) in zip(axes, panels.items(), strict=True):
-        numeric = all(isinstance(value, int | float) for value in values)
+        numeric = all(map(_is_number, values))
         x = array(values if numeric else [sorted(set(values)).index(value) for value in values])
         look: Look = {"marker": "o", "ls": "", "ms": 4.5, "color": canvas.BLUE}
         ax.plot(x[best:], errors[best:], mfc="white", label="run", **look)
@@ -435,8 +440,8 @@ def means(
         memoryless: values of the key, and there what predictors without memory have.
     """
     every = [value for values, _, _ in groups.values() for value in values]
-    numeric = all(isinstance(value, int | float) for value in every)
-    names = list(dict.fromkeys(map(str, every)))
+    numeric = all(map(_is_number, every))
+    names = list(dict.fromkeys(map(_name, every)))
     chosen = numeric and not measured
     log = chosen and min(every) > 0 and max(every) > LOGARITHMIC * min(every)
     figure, ax = canvas.single(canvas.WIDTH, 3.0)
@@ -447,7 +452,7 @@ def means(
     beside = 0.3 * (alike and not measured)
     marked = zip(groups.items(), cycle(canvas.MARKERS))
     for index, ((label, (values, mean, interval)), marker) in enumerate(marked):
-        x = onto(array(values if numeric else [names.index(str(value)) for value in values]))
+        x = onto(array(values if numeric else [names.index(_name(value)) for value in values]))
         centre, bounds = array(mean), array(interval)
         x = back(x + beside * _spacing(x) * ((index + 0.5) / len(groups) - 0.5))
         look: Look = {"marker": marker, "ms": 4, "lw": 1.0, "capsize": 2}
@@ -471,6 +476,15 @@ def means(
     if any(groups) or memoryless:
         canvas.legend(figure, 5)
     return figure
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _name(value: Any) -> str:
+    """A value that stands for itself on an axis, as files of configs write it."""
+    return "null" if value is None else str(value)
 
 
 def _spacing(values: np.ndarray) -> float:

@@ -105,7 +105,8 @@ def reason(cell: Mapping[str, Any]) -> str:
 
 def share(cell: Mapping[str, Any]) -> str:
     """How many of the runs reached their target."""
-    return f"{round(cell['success']['mean'] * cell['runs'])}/{cell['runs']}"
+    aims = cell["success"].get("aims", cell["runs"])  # a run that was killed had none
+    return f"{round(cell['success']['mean'] * aims)}/{aims}"
 
 
 def interval(cell: Mapping[str, Any]) -> str:

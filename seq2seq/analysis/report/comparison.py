@@ -41,16 +41,16 @@ class Contender:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The contenders on one task, the best first."""
+    """The contenders on one task, the best first.
+
+    Attributes:
+        relative: whether errors are compared by their ratio.
+    """
 
     task: str
     metric: str
+    relative: bool
     contenders: list[Contender] = field(repr=False)
-
-    @property
-    def relative(self) -> bool:
-        """Whether errors are compared by their ratio."""
-        return self.metric.endswith("NMSE")
 
     @property
     def sentence(self) -> str:
@@ -115,15 +115,19 @@ def comparisons(sweep: Sweep) -> list[Comparison]:
     if not told or not sweep.has_errors:
         return []
     found = []
+    relative = sweep.metric.endswith("nmse") and bool(
+        (sweep.table[sweep.metric].dropna() > 0).all()
+    )
     for task, rows in split(sweep.table, posed):
-        contenders = [*_contenders(sweep, rows, told)]
+        contenders = [*_contenders(sweep, rows, told, relative)]
         if contenders:
-            found.append(Comparison(task, sweep.metric_name, contenders))
+            found.append(Comparison(task, sweep.metric_name, relative, contenders))
     return found
 
 
-def _contenders(sweep: Sweep, rows: "pd.DataFrame", told: Sequence[str]) -> Iterator[Contender]:
-    relative = sweep.metric.endswith("nmse") and bool((rows[sweep.metric].dropna() > 0).all())
+def _contenders(
+    sweep: Sweep, rows: "pd.DataFrame", told: Sequence[str], relative: bool
+) -> Iterator[Contender]:
     errors, groups = {}, {}
     for label, group in split(rows, told):
         measured = group.dropna(subset=[sweep.metric])

@@ -28,8 +28,8 @@ def figures(sweep: Sweep) -> Iterator[Panel]:
 
 
 def _panel(sweep: Sweep, metric: str, columns: list[str]) -> Panel:
-    key, _, _ = columns[0].rpartition("/")[2].rpartition("_")
-    by_value = {column.rpartition("_")[2]: column for column in columns}
+    key = _key(sweep, columns)
+    by_value = {column.rpartition("/")[2].removeprefix(f"{key}_"): column for column in columns}
     numeric = all(value.replace(".", "", 1).isdigit() for value in by_value)
     if numeric:
         by_value = dict(sorted(by_value.items(), key=lambda one: float(one[0])))
@@ -37,26 +37,40 @@ def _panel(sweep: Sweep, metric: str, columns: list[str]) -> Panel:
     data, found = [], {}
     for label, rows in sweep.cells():
         own = {value: rows[column].dropna().tolist() for value, column in by_value.items()}
-        if all(own.values()):
-            found[label] = np.array([average(one, metric) for one in own.values()])
-            for value, ends in zip(own, found[label], strict=True):
-                data.append({"group": label, key: value, "runs": len(own[value])} | named(ends))
+        ends = {value: average(one, metric) for value, one in own.items() if one}
+        if ends:
+            found[label] = ends
+        for value, end in ends.items():
+            data.append({"group": label, key: value, "runs": len(own[value])} | named(end))
     caption = (
         f"What trained models achieve where {key} is another than they were trained with: means "
         "over seeds"
     )
     if numeric and len(by_value) > 1 and len(found) <= CURVES:
-        values = [float(value) for value in by_value]
-        lines = {label: sweeps.Line(values, ends) for label, ends in found.items()}
+        lines = {
+            label: sweeps.Line([float(value) for value in ends], np.array([*ends.values()]))
+            for label, ends in found.items()
+        }
         guess = sweep.column("reference_accuracy/uniform").astype(float).mean()
+        values = [float(value) for value in by_value]
         chance = (values, [guess] * len(values)) if share else None
         figure = sweeps.generalisation(lines, key, unit, chance)
         return Panel("generalisation", figure, f"{caption} and 95% intervals.", pd.DataFrame(data))
+    means = [[ends.get(value, [np.nan])[0] for value in by_value] for ends in found.values()]
     figure = sweeps.heat_map(
-        np.array([ends[:, 0] for ends in found.values()]),
+        np.array(means),
         ("trained with", [label or "all runs" for label in found]),
         (f"{key} tested at", [*by_value]),
         unit,
         limits=(0.0, 1.0) if share else None,
     )
     return Panel("generalisation", figure, f"{caption}.", pd.DataFrame(data))
+
+
+def _key(sweep: Sweep, columns: list[str]) -> str:
+    """The key of the task that was changed: what all names begin with, or what a run says it is."""
+    for run in sweep.runs:
+        asked = (run.plain_config.get("callbacks") or {}).get("generalisation") or {}
+        if asked.get("values"):
+            return str(asked.get("key", "length"))
+    return columns[0].rpartition("/")[2].rpartition("_")[0]

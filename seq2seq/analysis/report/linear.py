@@ -7,7 +7,7 @@ import pandas as pd
 
 from seq2seq.analysis.figures import memory as drawing
 from seq2seq.analysis.memory_curve import curve, hankel_values, states_used
-from seq2seq.analysis.report.panel import Panel
+from seq2seq.analysis.report.panel import Panel, chosen, left_out
 from seq2seq.analysis.report.sweep import Arrays, Sweep, arrays
 
 #: Most settings in one figure, and singular values of a matrix.
@@ -40,7 +40,7 @@ def _is_linear(snapshots: Arrays) -> bool:
 
 def _memory_curves(found: list[tuple[str, list[tuple[int, Arrays]]]]) -> Iterator[Panel]:
     panels, data = {}, []
-    for label, runs in found[:SETTINGS]:
+    for label, runs in chosen(found, SETTINGS):
         ends = []
         for index, one in runs:
             length, moments = one["responses"].shape[1], one["eigenvalues"][[0, -1]]
@@ -59,14 +59,14 @@ def _memory_curves(found: list[tuple[str, list[tuple[int, Arrays]]]]) -> Iterato
             "Memory curves: squared correlation of the input so many steps ago with its best "
             "linear readout from the state, for white inputs, exact by the eigenvalues. Over all "
             "lags each sums up to the number of real states; what training moves is where they "
-            "lie. Grey: before training.",
+            f"lie. Grey: before training.{left_out(len(found), SETTINGS)}",
             pd.concat(data),
         )
 
 
 def _hankel(sweep: Sweep, found: list[tuple[str, list[tuple[int, Arrays]]]]) -> Iterator[Panel]:
     panels, data = {}, []
-    for label, ((index, one), *_) in found[:SETTINGS]:
+    for label, ((index, one), *_) in chosen(found, SETTINGS):
         history = sweep.histories[index]
         if history is None:
             continue
@@ -84,6 +84,6 @@ def _hankel(sweep: Sweep, found: list[tuple[str, list[tuple[int, Arrays]]]]) -> 
             "Training loss, and below it the singular values of the Hankel matrix of the learned "
             "response, first seed of each setting. A response of n states has n of them. Thin and "
             "broken: those that the balanced truncation of the last response can do without, "
-            "losing 1% of its energy or less.",
+            f"losing 1% of its energy or less.{left_out(len(found), SETTINGS)}",
             pd.concat(data),
         )

@@ -14,7 +14,7 @@ from seq2seq.analysis.perturbation import stability
 from seq2seq.analysis.plateau import smoothed
 from seq2seq.analysis.report import generalised, linear, phases
 from seq2seq.analysis.report.growth import Growth
-from seq2seq.analysis.report.panel import Panel
+from seq2seq.analysis.report.panel import Panel, chosen, left_out
 from seq2seq.analysis.report.search import Found, search
 from seq2seq.analysis.report.sweep import LIMIT, Sweep, arrays, plain, split, timed
 from seq2seq.analysis.report.verdict import approximation
@@ -60,7 +60,7 @@ def _phases(sweep: Sweep) -> Iterator[Panel]:
     if not found:
         return
     panels, data = {}, []
-    for one in _choose(found, PANELS):
+    for one in chosen(found, PANELS):
         cells = one.cells
         names = {one.memory: "memory", one.size: "size"}
         panels[one.group] = sweeps.Phases(cells.rename(columns=names), one.law, one.times)
@@ -72,7 +72,8 @@ def _phases(sweep: Sweep) -> Iterator[Panel]:
         sweeps.phase_diagram(panels, *axes),
         "How many of the runs of a cell succeeded; white cells were not run. Line and band: where "
         "half of them do by the logistic law of success, with its 95% interval; dashed, with "
-        f"intervals: by the law of the times to success at each size.{told}",
+        "intervals: by the law of the times to success at each size."
+        f"{left_out(len(found), PANELS)}{told}",
         pd.concat(data),
     )
 
@@ -83,7 +84,7 @@ def _escape_times(sweep: Sweep, key: str, fits: Sequence[Growth]) -> Panel:
         if len(rows := timed(rows)):
             columns = (rows[key], rows["plateau/length"], rows["plateau/censored"].astype(bool))
             groups[label] = sweeps.Times(*columns, fit.laws)
-    shown = dict(list(groups.items())[:PANELS])
+    shown = dict(chosen([*groups.items()], PANELS))
     names = [key, "seed", "plateau/length", "plateau/censored"]
     data = [timed(rows)[names].assign(group=label) for label, rows in sweep.groups()]
     told = (
@@ -99,7 +100,7 @@ def _escape_times(sweep: Sweep, key: str, fits: Sequence[Growth]) -> Panel:
         {"plateau": "plateau_lengths", "success": "success_times"}[sweep.event],
         sweeps.escape_times(shown, sweep.label(key), sweep.event),
         f"{told} Lines: maximum-likelihood fits of both laws; solid with the 95% band of its "
-        "median: the one with the lower AIC.",
+        f"median: the one with the lower AIC.{left_out(len(groups), PANELS)}",
         pd.concat(data),
     )
 
@@ -109,11 +110,11 @@ def _rates(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     if len(sweep.others) != 1 or not sweep.is_numeric(sweep.others[0]):
         return
     key = sweep.others[0]
-    values = sorted(sweep.table[key].unique())
     found = [
         (plain(value), fit.laws.exponential)
-        for value, fit in zip(values, fits, strict=True)
-        if fit.laws is not None
+        for fit in fits
+        for value in fit.rows[key].iloc[:1]
+        if fit.laws is not None and not pd.isna(value)
     ]
     if len(found) < 2 or not np.isfinite([law.interval_b for _, law in found]).all():
         return
@@ -149,9 +150,10 @@ def _thresholds(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     data = pd.DataFrame(rows)
     if data.empty or not np.isfinite(data[["low", "high"]]).all(axis=None):
         return
+    every = [*data.groupby("group", sort=False)]
     groups = {
         label: (cell["drop"].tolist(), cell["rate"], cell[["low", "high"]])
-        for label, cell in _choose(list(data.groupby("group", sort=False)), GROUPS)
+        for label, cell in chosen(every, GROUPS)
     }
     unit = f"growth of log τ per unit of {sweep.memory_word}"
     yield Panel(
@@ -159,7 +161,7 @@ def _thresholds(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
         sweeps.means(groups, "fall of the loss that counts as the escape", unit),
         "Rate of the exponential law with its 95% interval, if another fall below the level "
         "counts as the escape. The claim is judged at all of them: where the answers differ, it is "
-        "undecided.",
+        f"undecided.{left_out(len(every), GROUPS)}",
         data,
     )
 
@@ -212,10 +214,10 @@ def _losses(sweep: Sweep, by: Sequence[str]) -> Iterator[Panel]:
     references: dict[str, dict[str, float]] = {}
     grouped = sweep.groups() if sweep.memory in by else [("", sweep.table)]
     groups = {index: label for label, rows in grouped for index in rows.index}
-    labels = list(dict.fromkeys(groups.values()))[:GROUPS]
-    data = []
+    every = [*dict.fromkeys(groups.values())]
+    labels, data = chosen(every, GROUPS), []
     settings = list(split(sweep.table, by))
-    for title, rows in _choose(settings, PANELS):
+    for title, rows in chosen(settings, PANELS):
         for index in rows.index:
             history = sweep.histories[index]
             if history is not None and groups[index] in labels:
@@ -224,14 +226,11 @@ def _losses(sweep: Sweep, by: Sequence[str]) -> Iterator[Panel]:
                 step, loss = curves.thin(history, sweeps.POINTS)
                 told = {"panel": title, "group": groups[index], "run": sweep.runs[index].name}
                 data.append(pd.DataFrame(told | {"step": step, "loss": loss}))
-        references[title] = {
-            str(column).removeprefix("reference/"): float(rows[column].dropna().iloc[0])
-            for column in rows
-            if str(column).startswith("reference/") and rows[column].notna().any()
-        }
+        references[title] = _shared_references(rows)
     if not data:
         return
-    caption = f"Training loss of every run.{_left_out(len(settings), PANELS)}"
+    caption = "Training losses, a curve for each run." + left_out(len(settings), PANELS)
+    caption += left_out(len(every), GROUPS, "groups")
     if any(curve.plateau is not None for shown in panels.values() for curve in shown):
         caption += (
             " Filled triangles: the escape from the plateau; open ones: the run ended on it, or is "
@@ -250,15 +249,15 @@ def _losses(sweep: Sweep, by: Sequence[str]) -> Iterator[Panel]:
     yield Panel("losses", sweeps.loss_panels(panels, references), caption, pd.concat(data))
 
 
-def _choose(items: list[Any], most: int) -> list[Any]:
-    """At most `most` items, evenly spaced."""
-    count = min(len(items), most)
-    return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]
-
-
-def _left_out(count: int, most: int) -> str:
-    """What a caption says where `_choose` leaves some out."""
-    return f" Of {count} settings {most} are shown, evenly spaced." if count > most else ""
+def _shared_references(rows: "pd.DataFrame") -> dict[str, float]:
+    """The references of runs, but for those in which their tasks differ and not only their data."""
+    names = [str(column) for column in rows if str(column).startswith("reference/")]
+    known = {name.removeprefix("reference/"): rows[name].dropna() for name in names}
+    return {
+        name: float(values.mean())
+        for name, values in known.items()
+        if len(values) and values.max() - values.min() <= 0.1 * values.max()
+    }
 
 
 def _example(sweep: Sweep) -> Iterator[Panel]:
@@ -287,7 +286,7 @@ def _example(sweep: Sweep) -> Iterator[Panel]:
 
 def _kernels(sweep: Sweep) -> Iterator[Panel]:
     panels, data, settings = {}, [], list(sweep.cells())
-    for title, rows in _choose(settings, PANELS):
+    for title, rows in chosen(settings, PANELS):
         stored = list(sweep.stored(rows, "kernel.npz"))
         if stored:
             panels[title] = (stored[0]["true"], [one["learned"] for one in stored])
@@ -300,7 +299,7 @@ def _kernels(sweep: Sweep) -> Iterator[Panel]:
             sweeps.kernels(panels),
             "Impulse response of the task and of the models at the end of their training. For a "
             "nonlinear model it is the answer to one unit impulse."
-            + _left_out(len(settings), PANELS),
+            + left_out(len(settings), PANELS),
             pd.concat(data),
         )
 
@@ -312,19 +311,19 @@ def _eigenvalues(sweep: Sweep) -> Iterator[Panel]:
         if first is not None:
             panels[title or "eigenvalues"] = (first["step"], first["eigenvalues"])
     if panels:
-        chosen = dict(_choose(list(panels.items()), 8))
+        shown = dict(chosen([*panels.items()], 8))
         data = []
-        for title, (steps, values) in chosen.items():
+        for title, (steps, values) in shown.items():
             every = values.reshape(len(steps), -1)
             columns = {"panel": title, "step": np.repeat(steps, every.shape[1])}
             parts = {"real": every.real.ravel(), "imaginary": every.imag.ravel()}
             data.append(pd.DataFrame(columns | parts))
         yield Panel(
             "eigenvalues",
-            sweeps.eigenvalues(chosen),
+            sweeps.eigenvalues(shown),
             "Eigenvalues of the recurrent matrix during training, first seed of each setting. "
             "Inside the unit circle a linear recurrence forgets, at the rate |λ| per step."
-            + _left_out(len(panels), 8),
+            + left_out(len(panels), 8),
             pd.concat(data),
         )
 
@@ -387,11 +386,11 @@ def _order_bounds(sweep: Sweep) -> Iterator[Panel]:
     if panels:
         yield Panel(
             "order_bounds",
-            theory.order_bounds(dict(_choose(list(panels.items()), PANELS))),
+            theory.order_bounds(dict(chosen(list(panels.items()), PANELS))),
             "Test NMSE against the number of real states carried from step to step. Grey: out of "
             "reach of any linear recurrence with so many states, by the Hankel spectrum of the "
             "kernel under white input, readout after the input is consumed. Nonlinear models are "
-            f"not bound by it.{_left_out(len(panels), PANELS)}",
+            f"not bound by it.{left_out(len(panels), PANELS)}",
             done[[*posed, *told, "seed", "state_size", sweep.metric]],
         )
 
@@ -509,12 +508,12 @@ def _means(sweep: Sweep) -> Iterator[Panel]:
     groups, data = {}, []
     told = [key for key in sweep.keys if key not in merged]
     split_up = list(split(measured, told))
-    for label, rows in _choose(split_up, GROUPS):
+    for label, rows in chosen(split_up, GROUPS):
         cells = [
             (plain(value), *average(cell[sweep.metric].tolist()), len(cell))
-            for value, cell in rows.groupby(x)
+            for value, cell in rows.groupby(x, dropna=x == "parameters")
         ]
-        if cells:  # no group without a value of x
+        if rows[x].notna().any():  # no group without a value of x
             values, mean, low, high, n = zip(*cells, strict=True)
             groups[label] = (values, mean, np.stack([low, high], axis=1))
             columns = {x: values, "mean": mean, "low": low, "high": high, "n": n}
@@ -528,7 +527,7 @@ def _means(sweep: Sweep) -> Iterator[Panel]:
         f"{'Geometric mean of' if geometric else 'Mean'} {name} at the end of training and its 95% "
         "interval over seeds (Student's t)."
         + bool(without) * " Dashed: the loss of who knows no more than the present input."
-        + _left_out(len(split_up), GROUPS),
+        + left_out(len(split_up), GROUPS),
         pd.concat(data),
     )
 

@@ -169,6 +169,11 @@ def _check(sweeps: Sequence[Sweep], keys: Sequence[str], metric: str) -> None:
         if key not in known:
             raise ConfigError(f"no run has a key {key}{nearest(key, known)}")
     results = {name for sweep in sweeps for name in sweep.table} - {*known, *NO_METRICS}
+    if metric == "plateau/length" and any(sweep.event == "success" for sweep in sweeps):
+        raise ConfigError(
+            "runs with a target are told by their steps to success and not by plateaus; give "
+            "success/step"
+        )
     if metric not in results:
         raise ConfigError(f"no run has a metric {metric}{nearest(metric, results)}")
 

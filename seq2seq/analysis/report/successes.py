@@ -16,9 +16,10 @@ POINTS = 32
 def successes(sweep: Sweep, rows: "pd.DataFrame") -> dict[str, Any]:
     """The share of runs that reached their target and what led there; nothing without a target.
 
-    `success/step` is the median of the steps to it, with None for what lies beyond the budget,
-    `budget` the most steps that a run could take, `target` the metric and the value that had to be
-    reached, under the metric's name what it was of the test data, and `curve` the training losses.
+    `success` is of the `aims` runs that had one, `success/step` the median of the steps to it, with
+    None for what lies beyond the budget, `budget` the most steps that a run could take, `target`
+    the metric and the value that had to be reached, under the metric's name what it was of the test
+    data, and `curve` the training losses.
     """
     reached, aims = sweep.succeeded(rows)
     if not aims:
@@ -30,7 +31,7 @@ def successes(sweep: Sweep, rows: "pd.DataFrame") -> dict[str, Any]:
     measured = str(aim.get("monitor")).replace("val/", "test/")
     tested = asked[measured].dropna().tolist() if measured in asked else []
     return {
-        "success": named(share(reached, aims)),
+        "success": named(share(reached, aims)) | {"aims": aims},
         "success/step": {
             key: end if math.isfinite(end) else None
             for key, end in zip(("median", "low", "high"), median(steps), strict=True)

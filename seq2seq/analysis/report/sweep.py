@@ -217,6 +217,8 @@ class Sweep:
         """What a key of the config or of the results is in each run; missing where it is not."""
         if key in self.table:
             return self.table[key]
+        if names := _choices([run.plain_config for run in self.runs], key):
+            return pd.Series(names, dtype=object)
         return pd.Series([config.get(key) for config in self._configs], dtype=object)
 
     @property
@@ -237,7 +239,7 @@ class Sweep:
         for key, wanted in where.items():
             found = pd.Series(False, index=self.table.index)
             for one in wanted if isinstance(wanted, list) else [wanted]:
-                found |= self._is(key, one)
+                found |= self._is(key, plain(one))
             kept &= found
         return kept
 
@@ -275,7 +277,17 @@ class Sweep:
 
     def label(self, key: str) -> str:
         """How an axis is named."""
-        return NAMES.get(key, key.removeprefix("task.").removeprefix("model."))
+        return NAMES.get(key, self.short(key, "task.", "model."))
+
+    def short(self, key: str, *prefixes: str) -> str:
+        """A key without these prefixes, or by its last part; whole where others are called so."""
+
+        def shortened(one: str) -> str:
+            found = next((one.removeprefix(p) for p in prefixes if one.startswith(p)), one)
+            return found if prefixes else one.rpartition(".")[2]
+
+        name = shortened(key)
+        return name if [shortened(one) for one in self.keys].count(name) < 2 else key
 
     @property
     def memory_word(self) -> str:
@@ -359,6 +371,14 @@ def _plateaus(run: Run, history: Arrays | None, factor: float = 1.0) -> list[Pla
     return plateau.reading(history, run.plain_config, references, factor)
 
 
+def _choices(configs: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    """What was chosen for a component in each run, where all tell of it."""
+    told = [(config.get("command") or {}).get("choices") or {} for config in configs]
+    names = [one.get(key.replace(".", "/")) for one in told]
+    known = key.partition(".")[0] in COMPONENTS and all(isinstance(one, str) for one in names)
+    return [str(one) for one in names] if known else []
+
+
 def _name_choices(table: "pd.DataFrame", configs: Sequence[Mapping[str, Any]]) -> None:
     """Call components by what was chosen, `momentum` or `lstm`, where all runs tell of it.
 
@@ -418,9 +438,12 @@ def split(table: "pd.DataFrame", keys: Sequence[str]) -> Iterator[tuple[str, "pd
 def _label(values: Mapping[str, Any]) -> str:
     """In short: words alone, numbers by the last part of their key."""
     shown = {key: _shown(value) for key, value in values.items()}
+    last = [key.rpartition(".")[2] for key in values]
     parts = [
-        value if isinstance(value, str) else f"{key.rpartition('.')[2]} = {number(value)}"
-        for key, value in shown.items()
+        value
+        if isinstance(value, str)
+        else f"{name if last.count(name) < 2 else key} = {number(value)}"
+        for name, (key, value) in zip(last, shown.items(), strict=True)
         if not pd.isna(value)  # a key that this task or model does not have
     ]
     return ", ".join(parts) or f"no {' nor '.join(values)}"
@@ -448,7 +471,7 @@ def _named(column: "pd.Series[Any]", names: set[str]) -> "pd.Series[bool]":
 
 def _name(value: Any) -> str:
     """A value as it is compared: of a class, `PowerLaw`, that of its file, `power_law`."""
-    return snake(str(value)).replace("_", "")
+    return snake(str(int(value) if isinstance(value, bool) else value)).replace("_", "")
 
 
 def plain(value: Any) -> Any:
