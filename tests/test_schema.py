@@ -481,6 +481,18 @@ def test_what_composing_lets_through_is_refused(overrides, message):
         (["callbacks.checkpoints.every_n_steps=0"], "callbacks.checkpoints.every_n_steps"),
         (["trainer.max_time=5"], "trainer.max_time must be a text 'DD:HH:MM:SS' or a mapping"),
         (["trainer.accelerator=abacus"], "trainer: You selected an invalid accelerator"),
+        (
+            ["task=shift", "refuted_if=[{quantity: test/accuracy, above: 0.5}]"],
+            "refuted_if[0].quantity is test/accuracy, which these runs do not have; ",
+        ),
+        (
+            [
+                "task=parity",
+                "callbacks.generalisation.values=[64,128]",
+                "refuted_if=[{quantity: generalisation/accuracy/length_182, above: 0.5}]",
+            ],
+            "which these runs do not have; did you mean 'generalisation/accuracy/length_128'?",
+        ),
     ],
 )
 def test_the_constructors_own_rules_are_told_in_one_line(overrides, message):

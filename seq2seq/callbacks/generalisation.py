@@ -105,9 +105,16 @@ class Generalisation(Callback):
         if trainer.is_global_zero:
             write_arrays(Path(trainer.default_root_dir) / "generalisation.npz", self._arrays())
 
+    def names(self, metrics: Sequence[str]) -> list[str]:
+        """Under what the task's metrics are logged."""
+        return [self._name(metric, value) for value in self.values for metric in metrics]
+
+    def _name(self, metric: str, value: Any) -> str:
+        return f"generalisation/{metric}/{self.key}_{_text(value)}"
+
     def _named(self, found: Sequence[Mapping[str, float]]) -> dict[str, float]:
         return {
-            f"generalisation/{name.partition('/')[2]}/{self.key}_{_text(value)}": measured
+            self._name(name.partition("/")[2], value): measured
             for value, one in zip(self.values, found, strict=True)
             for name, measured in one.items()
         }

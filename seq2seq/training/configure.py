@@ -31,6 +31,7 @@ from seq2seq import checks, schema
 from seq2seq.build import build, build_task, refusing
 from seq2seq.callbacks import Checkpoints, Generalisation, StopAtTarget
 from seq2seq.compose import compose
+from seq2seq.errors import nearest
 from seq2seq.footprint import check_memory
 from seq2seq.module import SequenceModule
 from seq2seq.runs import own
@@ -113,6 +114,7 @@ def check(cfg: DictConfig) -> None:
     trainer, callbacks = _shared(json.dumps(plain))
     _check_course(cfg, module)
     _check_callbacks(callbacks, task)
+    _check_criteria(cfg.get("refuted_if") or (), callbacks, task)
     if trainer.precision != "32-true":
         _check_precision(trainer, task, module)
     with refusing("task"):
@@ -214,6 +216,28 @@ def _check_callbacks(callbacks: Mapping[str, lightning.Callback], task: Any) -> 
         if isinstance(callback, StopAtTarget | Generalisation):
             with refusing(f"callbacks.{key}"):
                 callback.check(task)
+
+
+def _check_criteria(
+    criteria: Sequence[Mapping[str, Any]], callbacks: Mapping[str, lightning.Callback], task: Any
+) -> None:
+    """Refuse metrics that neither the task has nor a callback tests.
+
+    A criterion that selects runs by their task may be about another one's.
+    """
+    known = [f"{stage}/{name}" for stage in ("test", "val") for name in task.metric_names]
+    for callback in callbacks.values():
+        if isinstance(callback, Generalisation):
+            known += callback.names(task.metric_names)
+    stages = {name.partition("/")[0] for name in known}
+    for index, condition in enumerate(criteria):
+        quantity, chosen = condition["quantity"], condition.get("where") or {}
+        told = quantity.partition("/")[0] in stages and "/" in quantity
+        if told and quantity not in known and not any(k.startswith("task") for k in chosen):
+            raise ConfigError(
+                f"refuted_if[{index}].quantity is {quantity}, which these runs do not have"
+                f"{nearest(quantity, known)}"
+            )
 
 
 def _check_pairs(task: Any) -> None:
