@@ -82,7 +82,7 @@ def checkout(*left_out: str) -> tuple[str | None, bool | None]:
     commit = re.search(r"^# branch\.oid (\w+)$", told.stdout, re.MULTILINE)
     if commit is None:
         return None, None
-    changed = r"^(?:[^#?]|\? (?:configs|seq2seq)/)"
+    changed = r'^(?:[^#?]|\? "?(?:configs|hydra_plugins|seq2seq)/)'
     return commit[1], not re.search(changed, told.stdout, re.MULTILINE)
 
 

@@ -162,7 +162,7 @@ def _meant(error: OmegaConfBaseException, arguments: Sequence[str]) -> str:
         return f"; write +{full}=<value>, which adds it"
     if full == f"callbacks.{key}" and (target := _callback(key)):
         return f"; write +{full}._target_={target}, which adds it"
-    if others := settable().get(full):
+    if full.count(".") == 1 and (others := settable().get(full)):
         return f"; it is a key of {', '.join(others[:3])}{' and others' * (len(others) > 3)}"
     added = {name: f"+{full.removesuffix(key)}{name}" for name in further}
     close = difflib.get_close_matches(key, [*_siblings(error), *further], n=1)

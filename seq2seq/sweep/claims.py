@@ -61,7 +61,8 @@ def _absent(
         for part in ("where", "over", "less"):
             for key, wanted in (condition.get(part) or {}).items():
                 found = [one[key] for one in told if key in one]
-                names = {_name(value) for value in found}
+                lacking = any(key not in dict(flatten(nodes)) for nodes in jobs)
+                names = {_name(value) for value in [*found, *[None] * lacking]}
                 of_results = key in QUANTITIES or key.partition("/")[0] in BEGINNINGS
                 for value in wanted if isinstance(wanted, list) else [wanted]:
                     if not of_results and _name(value) not in names:

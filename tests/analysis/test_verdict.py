@@ -1,5 +1,6 @@
 """What a page begins with: the verdict on a claim, a comparison, or what a search found."""
 
+import copy
 import csv
 import itertools
 import json
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from scipy import stats
-from test_report import Page, write_run
+from test_report import ROOT, Page, write_run
 
 from seq2seq.analysis import laws, plateau
 from seq2seq.analysis.report import (
@@ -428,48 +429,72 @@ def test_a_set_that_is_stored_from_elsewhere_is_kept(tmp_path, monkeypatch, late
     assert drawn[0] == drawn[1] > {"plateau_lengths.svg", "replication_plateau_lengths.svg"}
 
 
+def of_set(content, name, **changes):
+    """What is stored of one of the two sets."""
+    lists = {
+        key: [one for one in content[key] if one["set"] == name] for key in ("sets", "rows", "laws")
+    }
+    return copy.deepcopy(content | lists | changes)
+
+
 def test_a_set_that_is_no_replication_is_neither_kept_nor_lost(tmp_path, monkeypatch):
     monkeypatch.setattr(page, "figures", lambda *of: itertools.islice(figures(*of), 1))
     write_replication(tmp_path / "both")
     report(tmp_path / "both", store=(stored := tmp_path / "stored.json"))
-    before = stored.read_text()
-    for folder in [*(tmp_path / "both").glob("shift*")]:
-        config = Run(folder).plain_config
-        if config["seed"] >= 100 or config["task"]["k"] == 10:
-            shutil.rmtree(folder)
-    held_out = r"stored\.json holds seeds 100 to 102 of"
-    with pytest.raises(ValueError, match=held_out + r" other settings \(k = 10 is only there\)"):
-        report(tmp_path / "both", store=stored)
-    for file in (tmp_path / "both").glob("*/config.yaml"):
-        file.write_text(file.read_text().replace("nothing <else>", "more"))
-    with pytest.raises(ValueError, match=held_out + " another claim; store this one under"):
-        report(tmp_path / "both", store=stored)
-    assert stored.read_text() == before
-    written = json.loads(before)
-    first, _ = written["sets"]
-    rows = [row for row in written["rows"] if row["set"] == "first"]
-    own = written | {"sets": [first], "rows": rows}
-    two = first | {"seeds": [0, 1], "title": "First (seeds 0 to 1)"}
-    changed = {
-        "seeds 0 to 2, and these runs are of seeds 0 to 1 alone": {"sets": [two]},
-        "seeds 100 to 102 of runs of k = 10 with max_steps=None, and these have 9": {
-            "rows": [*rows[:-1], rows[-1] | {"max_steps": 9}]
-        },
-    }
-    for said, change in changed.items():
-        with pytest.raises(ValueError, match=rf"holds {said}; store this one"):
-            joined(own | change, {}, stored)
-    others = {
-        "{": r"no result of a sweep \(.*\); store this one under another name",
-        "[1, 2]": r"no result of a sweep \(list indices",
-        '{"rows": []}': r"no result of a sweep \(it has none of the lists",
-        json.dumps(written | {"name": "of_another"}): "the result of of_another; store this",
-    }
-    for text, said in others.items():
+    both = json.loads(stored.read_text())
+    first, replication = (of_set(both, name) for name in ("first", "replication"))
+    two = copy.deepcopy(first)
+    two["sets"][0] |= {"seeds": [0, 1], "title": "First (seeds 0 to 1)"}
+    other = copy.deepcopy(first)
+    other["sets"][0]["claims"][0]["conditions"][0]["condition"] = "steps lies above 1"
+    *fewer, last = first["rows"]
+    lacks, judged = "holds seeds 100 to 102 of ", "another claim, or judged by other criteria"
+    refused = [
+        (both, two, "holds seeds 0 to 2, and these runs are of seeds 0 to 1; store this one under"),
+        (both, first | {"rows": fewer}, "holds k = 10, which no run here has; store this one"),
+        (both, first | {"name": "another"}, "holds the result of plateau_shift; store this one"),
+        (replication, first | {"rows": fewer}, rf"{lacks}other settings \(k = 10 is only there\)"),
+        (replication, first | {"claim": "More."}, lacks + judged),
+        (replication, other, lacks + judged),
+    ]
+    for key, value in (("max_steps", 9), ("target", ["val/nmse", 0.1])):
+        theirs = of_set(replication, "replication")
+        theirs["rows"][-1][key] = None
+        changed = first | {"rows": [*fewer, last | {key: value}]}
+        refused.append((theirs, changed, rf"{lacks}runs of k = 10 with {key}=None, and these have"))
+    for old, new, said in refused:
+        stored.write_text(before := json.dumps(old))
+        with pytest.raises(ValueError, match=rf"stored\.json {said}"):
+            joined(new, {}, stored)
+        assert stored.read_text() == before
+    for text, said in {"{": r"\(Expect", "[1]": r"\(list ind", "{}": r"\(it has none of"}.items():
         stored.write_text(text)
-        with pytest.raises(ValueError, match=rf"stored\.json holds {said}"):
+        with pytest.raises(ValueError, match=rf"stored\.json holds no result of a sweep {said}"):
             report(tmp_path / "both", store=stored)
         assert stored.read_text() == text
+
+
+def test_sets_of_one_seed_keep_their_titles(tmp_path):
+    write_run(tmp_path / "first", 4, 0, 50.0, 100)
+    write_run(tmp_path / "replication", 4, 100, 50.0, 100)
+    for name in ("first", "replication"):
+        report(tmp_path / name, store=tmp_path / "n.json")
+    told = json.loads((tmp_path / "n.json").read_text())["sets"]
+    assert [one["title"] for one in told] == ["First (seed 0)", "Replication (seed 100)"]
+
+
+def test_sweeps_that_looked_for_a_boundary_need_not_have_met_the_same_settings(tmp_path):
+    """Of phase_shift each set has cells of its own; what both have must be alike."""
+    content = json.loads((ROOT / "results" / "phase_shift.json").read_text())
+    first, replication = (of_set(content, name) for name in ("first", "replication"))
+    for one, name in ((first, "first"), (replication, "replication")):
+        one["phases"] = [entry for entry in content["phases"] if entry["set"] == name]
+    (stored := tmp_path / "n.json").write_text(json.dumps(first))
+    told, _ = joined(replication, {}, stored)
+    assert told["agreement"] == content["agreement"]
+    assert [len(told[key]) for key in ("rows", "phases")] == [
+        len(content[key]) for key in ("rows", "phases")
+    ]
 
 
 def test_rates_of_growth_are_compared_by_their_difference_and_slope(tmp_path):

@@ -18,17 +18,22 @@ CURVES = 7
 
 
 def figures(sweep: Sweep) -> Iterator[Panel]:
-    """A curve for each setting over the values tested at; a map of many settings, or of bounds."""
+    """A curve for each setting over the values tested at; a map of many settings, or of bounds.
+
+    Each key that was changed has a figure.
+    """
     for metric in METRICS:
         start = f"generalisation/{metric}/"
         columns = [str(one) for one in sweep.table if str(one).startswith(start)]
+        for rank, key in enumerate(_keys(sweep, columns)):
+            own = [one for one in columns if one.startswith(f"{start}{key}_")]
+            name = f"generalisation_{key}" if rank else "generalisation"
+            yield _panel(sweep, metric, key, own, name)
         if columns:
-            yield _panel(sweep, metric, columns)
             return
 
 
-def _panel(sweep: Sweep, metric: str, columns: list[str]) -> Panel:
-    key = _key(sweep, columns)
+def _panel(sweep: Sweep, metric: str, key: str, columns: list[str], name: str) -> Panel:
     by_value = {column.rpartition("/")[2].removeprefix(f"{key}_"): column for column in columns}
     numeric = all(value.replace(".", "", 1).isdigit() for value in by_value)
     if numeric:
@@ -55,7 +60,7 @@ def _panel(sweep: Sweep, metric: str, columns: list[str]) -> Panel:
         values = [float(value) for value in by_value]
         chance = (values, [guess] * len(values)) if share else None
         figure = sweeps.generalisation(lines, key, unit, chance)
-        return Panel("generalisation", figure, f"{caption} and 95% intervals.", pd.DataFrame(data))
+        return Panel(name, figure, f"{caption} and 95% intervals.", pd.DataFrame(data))
     means = [[ends.get(value, [np.nan])[0] for value in by_value] for ends in found.values()]
     figure = sweeps.heat_map(
         np.array(means),
@@ -64,13 +69,15 @@ def _panel(sweep: Sweep, metric: str, columns: list[str]) -> Panel:
         unit,
         limits=(0.0, 1.0) if share else None,
     )
-    return Panel("generalisation", figure, f"{caption}.", pd.DataFrame(data))
+    return Panel(name, figure, f"{caption}.", pd.DataFrame(data))
 
 
-def _key(sweep: Sweep, columns: list[str]) -> str:
-    """The key of the task that was changed: what all names begin with, or what a run says it is."""
-    for run in sweep.runs:
-        asked = (run.plain_config.get("callbacks") or {}).get("generalisation") or {}
-        if asked.get("values"):
-            return str(asked.get("key", "length"))
-    return columns[0].rpartition("/")[2].rpartition("_")[0]
+def _keys(sweep: Sweep, columns: list[str]) -> list[str]:
+    """The keys of tasks that were changed, as the runs say, or else as the names of metrics do."""
+    told = [(run.plain_config.get("callbacks") or {}).get("generalisation") for run in sweep.runs]
+    keys = dict.fromkeys(one.get("key", "length") for one in told if one and one.get("values"))
+    parts = [column.rpartition("/")[2] for column in columns]
+    for part in parts:
+        if not any(part.startswith(f"{key}_") for key in keys):
+            keys[part.rpartition("_")[0]] = None
+    return [key for key in keys if any(part.startswith(f"{key}_") for part in parts)]

@@ -48,7 +48,7 @@ def write(
         drawings: SVG by name.
 
     Raises:
-        ValueError: what would be kept is of another claim or of other settings.
+        ValueError: what is stored would be lost, or is no replication; see `joined`.
     """
     first, file = every[0], place(path)
     config = first.sweep.runs[0].plain_config

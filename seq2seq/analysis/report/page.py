@@ -48,7 +48,8 @@ def report(
             first seeds, that these runs are not of is kept.
 
     Raises:
-        ValueError: no runs below `root`, or `store` holds a replication of something else.
+        ValueError: no runs below `root`, or `store` holds what would be lost, as in
+            `replication.joined`; the page is written.
     """
     every = [*parts(Sweep(root, allow))]
     sweep, fits = every[0].sweep, every[0].fits

@@ -18,7 +18,7 @@ LISTS = ("sets", "rows", "laws", "phases")
 MADE = ("provenance", "runs")
 
 #: Numbers of a setting that are no matter of seeds.
-ALIKE = ("parameters", "max_steps")
+ALIKE = ("parameters", "max_steps", "target")
 
 #: What to do about a file that must stay as it is.
 REMEDY = "store this one under another name, or remove the file"
@@ -57,8 +57,8 @@ def joined(
             looked at.
 
     Raises:
-        ValueError: the file holds something else, more seeds, or a set that is no replication: of
-            another claim, other settings or budgets.
+        ValueError: the file holds something else, seeds or settings that these runs lack, or a set
+            that is no replication: of another claim or criteria, other settings or budgets.
     """
     if not file.is_file():
         return dict(new), dict(drawings)
@@ -102,16 +102,30 @@ def _read(file: Path) -> Content:
 
 
 def _check_place(new: Content, old: Content, file: Path) -> None:
-    """Refuse to take the place of something else, or of more."""
+    """Refuse to take the place of something else, or of what this lacks."""
     if old.get("name") != new["name"]:
         raise ValueError(f"{file} holds the result of {old.get('name')}; {REMEDY}")
-    for ours in new["sets"]:
-        for theirs in old["sets"]:
-            if {*ours["seeds"]} < {*theirs["seeds"]}:
+    for theirs in old["sets"]:
+        for ours in new["sets"]:
+            if _called(ours) != _called(theirs):
+                continue
+            if not {*ours["seeds"]} >= {*theirs["seeds"]}:
                 raise ValueError(
-                    f"{file} holds {_seeds(theirs)}, and these runs are of {_seeds(ours)} alone; "
-                    f"{REMEDY}"
+                    f"{file} holds {_seeds(theirs)}, and these runs are of {_seeds(ours)}; {REMEDY}"
                 )
+            lost = _settings(old, theirs).keys() - _settings(new, ours).keys()
+            if lost and not _is_adaptive(new, old):
+                raise ValueError(f"{file} holds {min(lost)}, which no run here has; {REMEDY}")
+
+
+def _settings(content: Content, found: Content) -> dict[str, dict[str, Any]]:
+    """The rows of a set by their settings."""
+    return {row["setting"]: row for row in _of(content, "rows", found)}
+
+
+def _is_adaptive(*every: Content) -> bool:
+    """Whether sweeps looked for a boundary, so that each has settings of its own."""
+    return all("phases" in content for content in every)
 
 
 def _seeds(found: Content) -> str:
@@ -129,8 +143,8 @@ def _of(content: Content, key: str, found: Content) -> list[dict[str, Any]]:
     name = _called(found)
     entries = [one | {"set": name} for one in content.get(key, ()) if one["set"] == found["set"]]
     if key == "sets":
-        _, seeds, told = found["title"].partition(" (seeds ")
-        entries[0]["title"] = f"{name.capitalize()}{seeds}{told}"
+        _, bracket, seeds = found["title"].partition(" (")
+        entries[0]["title"] = f"{name.capitalize()}{bracket}{seeds}"
     return entries
 
 
@@ -149,24 +163,29 @@ def _drawn(drawings: Mapping[str, str], found: Content) -> dict[str, str]:
 
 def _check(new: Content, old: Content, kept: Content, file: Path) -> None:
     """Refuse a set that this one is no replication of."""
-    told = f"{file} holds {_seeds(kept)} of"
-    claims = [[one["claim"] for one in found["claims"]] for found in (new["sets"][0], kept)]
-    if claims[0] != claims[1]:
-        raise ValueError(f"{told} another claim; {REMEDY}")
-    ours, theirs = (
-        {row["setting"]: row for row in _of(content, "rows", found)}
-        for content, found in ((new, new["sets"][0]), (old, kept))
-    )
-    if ours.keys() != theirs.keys():
+    told, own = f"{file} holds {_seeds(kept)} of", new["sets"][0]
+    if _judged_by(new, own) != _judged_by(old, kept):
+        raise ValueError(f"{told} another claim, or judged by other criteria; {REMEDY}")
+    ours, theirs = _settings(new, own), _settings(old, kept)
+    if ours.keys() != theirs.keys() and not _is_adaptive(new, old):
         other = min(ours.keys() ^ theirs.keys())
         where = "only there" if other in theirs else "only here"
         raise ValueError(f"{told} other settings ({other or 'one alone'} is {where}); {REMEDY}")
     alike = (*ALIKE, *["budget"] * (new["event"] == "success"))
-    for setting, row in ours.items():
+    for setting in ours.keys() & theirs.keys():
+        here, there = ours[setting], theirs[setting]
         for key in alike:
-            there = theirs[setting]
-            if key in row and key in there and row[key] != there[key]:
+            if here.get(key, there.get(key)) != there.get(key, here.get(key)):
                 at = f" of {setting}" * bool(setting)
                 raise ValueError(
-                    f"{told} runs{at} with {key}={there[key]}, and these have {row[key]}; {REMEDY}"
+                    f"{told} runs{at} with {key}={there[key]}, and these have {here[key]}; {REMEDY}"
                 )
+
+
+def _judged_by(content: Content, found: Content) -> Any:
+    """The claim, and the conditions of each claim without the numbers that were found."""
+    conditions = [
+        {(one["condition"].partition(" (")[0]) for one in claim["conditions"]}
+        for claim in found["claims"]
+    ]
+    return content["claim"], [claim["claim"] for claim in found["claims"]], conditions
