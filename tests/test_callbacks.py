@@ -84,6 +84,7 @@ def test_a_resumed_run_looks_for_its_escape_when_the_whole_one_would(escape, ext
     assert escape < whole < escape + 500
     for resumed_at in range(whole - 400, whole, 25):
         assert stopping_step(resumed_at, losses, extra) == whole
+    assert stopping_step(whole, losses, extra) == whole  # it had only no result yet
 
 
 def test_what_stops_a_run_belongs_to_its_identity():
@@ -102,6 +103,19 @@ def test_a_run_ends_at_the_first_validation_that_meets_its_target(tmp_path, targ
     often = ["trainer.max_steps=30", "trainer.val_check_interval=10"]
     result = run(tmp_path, *often, f"callbacks.stop_at_target.target={target}").result
     assert (result["status"], result["steps"]) == ("finished", steps)
+
+
+def test_a_run_that_has_met_its_target_trains_no_further_when_it_goes_on(tmp_path):
+    """Killed before its result was written, or asked for again with more steps."""
+    often = ["trainer.val_check_interval=10", "callbacks.stop_at_target.target=9.0"]
+    first = run(tmp_path, *often, "trainer.max_steps=30")
+    result = first.result
+    (first.folder / "result.json").unlink()
+    again = run(tmp_path, *often, "trainer.max_steps=30").result
+    longer = run(tmp_path, *often, "trainer.max_steps=50").result
+    for other in (again, longer):
+        for key in ("steps", "success/step", "val/nmse", "test/nmse"):
+            assert other[key] == result[key], key
 
 
 PARITY = [

@@ -196,6 +196,8 @@ def test_the_longest_of_the_shorter_runs_is_continued(tmp_path):
         checkpoint = tmp_path / name / "checkpoints" / "step=9.ckpt"
         checkpoint.parent.mkdir(parents=True)
         checkpoint.touch()
+        (tmp_path / name / "config.yaml").touch()
+        Run(tmp_path / name).write_result({"status": "finished"})
     (tmp_path / "k=8-steps=25-0123abcd").mkdir()  # without a checkpoint
     for steps, shorter in ((40, 20), (20, 9), (9, None)):
         found = Run(tmp_path / f"k=8-steps={steps}-0123abcd").shorter()

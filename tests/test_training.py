@@ -1,8 +1,10 @@
 """What runs, whole and interrupted, leave in TensorBoard."""
 
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from seq2seq import train
+from seq2seq.runs import Run
 from seq2seq.tasks import Shift
 
 SMALL = [
@@ -47,6 +49,30 @@ def test_pictures_are_drawn_after_every_nth_validation_and_at_the_end(tmp_path):
         own = [f"trainer.max_steps={steps}", f"paths.outputs={tmp_path}/{steps}"]
         events = EventAccumulator(str(train([*arguments, *own]).folder)).Reload()
         assert [event.step for event in events.Images("view/predictions")] == drawn
+
+
+def test_a_longer_run_counts_and_tells_what_the_shorter_one_took(tmp_path):
+    """Time and provenance; `force` begins anew and has neither."""
+    arguments = [*SMALL, "logger=none", f"paths.outputs={tmp_path}"]
+    shorter = train([*arguments, "trainer.max_steps=20"])
+    checkpoint = torch.load(shorter.checkpoints[0], weights_only=True)
+    assert 0 < checkpoint["taken"]["seconds"] <= shorter.result["seconds"]
+    provenance = shorter.provenance
+    longer = train([*arguments, "trainer.max_steps=40"])
+    assert longer.result["seconds"] > checkpoint["taken"]["seconds"]
+    assert longer.provenance["before"] == [{k: v for k, v in provenance.items() if k != "before"}]
+    anew = train([*arguments, "trainer.max_steps=40", "force=true"])
+    assert anew.provenance["before"] == []
+    assert anew.history["loss"].tolist() == longer.history["loss"].tolist()
+
+
+def test_a_shorter_run_that_is_not_at_its_end_is_left_alone(tmp_path):
+    arguments = [*SMALL, "logger=none", f"paths.outputs={tmp_path}"]
+    shorter = train([*arguments, "trainer.max_steps=20"])
+    longer = Run(str(shorter.folder).replace("steps=20", "steps=40"))
+    assert longer.shorter().folder == shorter.folder
+    (shorter.folder / "result.json").unlink()
+    assert longer.shorter() is None
 
 
 def test_a_run_in_double_precision_goes_on_without_rounding(tmp_path):

@@ -116,7 +116,7 @@ class Chunk:
             name: self.values[:, span].view(len(members), *p.shape).detach().requires_grad_()
             for (name, p), span in zip(named.items(), self.spans, strict=True)
         }
-        self.buffers = _shared_and_stacked([dict(m.module.model.named_buffers()) for m in members])
+        self.buffers = _shared_and_stacked([_held(m.module.model) for m in members])
         optimizers = [member.optimizer for member in members]
         self.optimizer = optimizer.Stacked(
             optimizers, self.values, self.slopes, self.spans, self.step
@@ -327,7 +327,8 @@ class Chunk:
 
     def save(self, members: Sequence[Member] | None = None) -> None:
         """Write the checkpoints of `members` (all) at this step."""
-        self._saved = (self.step, time.monotonic())
+        if members is None:
+            self._saved = (self.step, time.monotonic())
 
         def save(member: Member) -> None:
             self.optimizer.export(self.rows[member])
@@ -374,10 +375,16 @@ def _layout(parameters: Sequence[Tensor]) -> tuple[list[slice], int]:
     return spans, start
 
 
+def _held(model: nn.Module) -> dict[str, Tensor]:
+    """What a model holds beside the parameters that are trained."""
+    frozen = {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
+    return frozen | dict(model.named_buffers())
+
+
 def _shared_and_stacked(
     members: Sequence[dict[str, Tensor]],
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The buffers that all members agree on, and the others stacked."""
+    """The tensors that all members agree on, and the others stacked."""
     shared, stacked = {}, {}
     for name, first in members[0].items():
         own = [buffers[name] for buffers in members]

@@ -142,6 +142,7 @@ def shape(member: Member) -> str:
         "scheduler": scheduler,
         "trainer": {k: v for k, v in plain["trainer"].items() if k not in OWN_TRAINER},
         "checkpoints": plain["callbacks"].get("checkpoints"),
+        "callbacks": sorted(one["_target_"] for one in plain["callbacks"].values() if one),
         "threads": plain["threads"],
     }
     return json.dumps(common, sort_keys=True, default=str)

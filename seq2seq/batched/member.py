@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from seq2seq.build import build
-from seq2seq.callbacks import Checkpoints, ProgressReport
+from seq2seq.callbacks import Checkpoints, Clock, ProgressReport
 from seq2seq.runs import Run, checkpoint_step, load_checkpoint
 from seq2seq.times import Taken
 from seq2seq.training import (
@@ -74,11 +74,12 @@ class Member:
         self.source: Path | None = None
         self.step = 0
         self.cost = Taken()
+        self.clock = Clock(self.cost)
         self.loggers: list[Logger] = []
 
     def find_checkpoint(self) -> None:
         """Go on from the run's newest readable checkpoint, if there is one."""
-        self.source = find_checkpoint(self.run, self.module)
+        self.source = find_checkpoint(self.run, self.module, self.cfg.force)
         self.step = checkpoint_step(self.source) if self.source else 0
 
     # ------------------------------------------------------------------------ start and resume
@@ -97,7 +98,7 @@ class Member:
         self.trainer: lightning.Trainer = instantiate(
             self.cfg.trainer,
             logger=self.loggers or False,
-            callbacks=[*callbacks, LambdaCallback(on_save_checkpoint=copy_parameters)],
+            callbacks=[*callbacks, LambdaCallback(on_save_checkpoint=copy_parameters), self.clock],
             default_root_dir=str(self.run.folder),
         )
         heard = [c for c in callbacks if not isinstance(c, (Checkpoints, ProgressReport))]
@@ -141,6 +142,7 @@ class Member:
         ):
             config.scheduler.load_state_dict(state)
         self.call("on_load_checkpoint", stored)
+        self.clock.on_load_checkpoint(self.trainer, self.module, stored)
 
     # ------------------------------------------------------------------------------ the course
 
@@ -236,8 +238,9 @@ class Member:
         note_failure(self.run, error, self.cost)
 
     def close(self, good: bool = False) -> None:
-        """Let the loggers write what they hold."""
+        """Let the loggers write what they hold, and give up the data."""
         close_loggers(self.loggers, good)
+        self.task.release()
 
 
 def overrides(callback: Callback, hook: str) -> bool:

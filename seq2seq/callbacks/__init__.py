@@ -6,6 +6,7 @@ did.
 """
 
 from seq2seq.callbacks.checkpoints import Checkpoints as Checkpoints
+from seq2seq.callbacks.checkpoints import Clock as Clock
 from seq2seq.callbacks.generalisation import Generalisation as Generalisation
 from seq2seq.callbacks.pictures import Figures as Figures
 from seq2seq.callbacks.pictures import References as References

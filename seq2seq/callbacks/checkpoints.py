@@ -3,6 +3,7 @@
 import io
 import time
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lightning import Callback
 
 from seq2seq import checks
 from seq2seq.runs import Run, replacing, seal, write_atomically
+from seq2seq.times import Taken
 
 
 class Checkpoints(Callback):
@@ -69,6 +71,40 @@ class Checkpoints(Callback):
         if writes:
             for old in Run(folder).checkpoints[2:]:
                 old.unlink()
+
+
+class Clock(Callback):
+    """What a run has taken in all its parts: a checkpoint keeps what it was by then.
+
+    Args:
+        cost: what it is counted in, of a run that shares its process; None counts from now on.
+    """
+
+    changes_course = False
+
+    def __init__(self, cost: Taken | None = None) -> None:
+        self._begun = Taken.now() if cost is None else None
+        self._cost = Taken() if cost is None else cost
+
+    @property
+    def taken(self) -> Taken:
+        """All until now."""
+        total = Taken(self._cost.seconds, self._cost.cpu_seconds)
+        if self._begun is not None:
+            total.add(Taken.now() - self._begun)
+        return total
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        """Count what the parts before have taken."""
+        self._cost.add(Taken(**checkpoint.get("taken", {})))
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep it."""
+        checkpoint["taken"] = asdict(self.taken)
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -185,6 +185,10 @@ class Figures(Callback):
         self._count = 0
         self._drawn = -1
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Count the validations that there have been."""
+        self._count = trainer.global_step // int(trainer.val_check_interval)
+
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Draw every n-th time."""
         if trainer.state.fn == "fit":

@@ -145,6 +145,10 @@ class StopAtTarget(Callback):
         if self.reached is not None:
             checkpoint["success"] = self.reached
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """A run that has succeeded, and was interrupted before its result, is at its end."""
+        trainer.should_stop |= self.stop and self.reached is not None
+
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Compare the metric with the target."""
         if trainer.state.fn == "fit" and self._succeeds(trainer, trainer.callback_metrics):
@@ -279,6 +283,7 @@ class StopAfterEscape(Callback):
         while self._next <= trainer.global_step:
             last, self._next = self._next, self._after(self._next)
         self._look(pl_module.history, last)
+        self._stop_if_due(trainer)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
         """Look, and stop if it is time."""
@@ -286,7 +291,12 @@ class StopAfterEscape(Callback):
         if step == self._next:
             self._next = self._after(step)
             self._look(pl_module.history, step)
-        if step % READ_EVERY == 0 and self._escape is not None:
+        if step % READ_EVERY == 0:
+            self._stop_if_due(trainer)
+
+    def _stop_if_due(self, trainer: lightning.Trainer) -> None:
+        if self._escape is not None:
+            step = trainer.global_step // READ_EVERY * READ_EVERY
             trainer.should_stop |= step >= (1 + self.extra) * self._escape
 
     def _after(self, step: int) -> int:

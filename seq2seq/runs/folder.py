@@ -176,13 +176,15 @@ class Run:
     def write_provenance(self, cfg: DictConfig) -> None:
         """Write `provenance.json`: the code, the machine and the command of this training.
 
-        Where it goes on from a checkpoint, those of the former parts stand under `before`.
+        Where it goes on from a checkpoint, its own or a shorter run's, those of the former parts
+        stand under `before`.
         """
-        former = self.provenance
-        told = former.pop("before", [])
-        before = told if isinstance(told, list) else []
-        if former and self.checkpoints:
-            before = [*before, former][-MOST_PARTS:]
+        shorter = None if self.checkpoints or cfg.get("force") else self.shorter()
+        source = shorter or self
+        former, before = source.provenance, []
+        if former and source.checkpoints:
+            told = former.pop("before", [])
+            before = [*(told if isinstance(told, list) else []), former][-MOST_PARTS:]
         data = json.dumps(provenance(cfg) | {"before": before}, indent=1).encode()
         write_atomically(self.folder / "provenance.json", data)
 
@@ -231,8 +233,10 @@ class Run:
         found: list[tuple[int, Run]] = []
         for folder in self.folder.parent.glob(f"*-{digest}"):
             other = re.search(r"-steps=(\d+)-", folder.name)
-            if other and int(other.group(1)) < steps and Run(folder).checkpoints:
-                found.append((int(other.group(1)), Run(folder)))
+            if other and int(other.group(1)) < steps:
+                run = Run(folder)
+                if run.status in FINAL and run.checkpoints:
+                    found.append((int(other.group(1)), run))
         return max(found, key=lambda pair: pair[0])[1] if found else None
 
 

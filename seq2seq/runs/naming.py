@@ -24,7 +24,7 @@ from seq2seq.runs.identity import (
 #: Most letters of a run's name, and of a value in it.
 LONGEST, LONGEST_VALUE = 60, 24
 #: The file that lists the runs a folder is to hold, and most bytes of it.
-PLAN, LARGEST = "jobs.txt", 2**24
+PLAN, LARGEST = "jobs.txt", 2**26
 
 
 def not_shared(jobs: Sequence[Sequence[str]]) -> list[list[str]]:

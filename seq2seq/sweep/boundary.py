@@ -177,7 +177,7 @@ class Boundary:
                 f"got {n_runs}; raise it, or sweep fewer settings beside the two keys"
             )
         if self.config.dry_run:
-            return self._estimate(rounds, n_runs, every), 0
+            return self._estimate(rounds, n_runs, every, as_json), 0
         told = sys.stderr if as_json or not shell else sys.stdout
         if shell:
             print(f"at most {n_runs} of the grid's {every} runs, {least} first", file=told)
@@ -235,14 +235,17 @@ class Boundary:
             rounds.append(contour.next(share) if share else [])
         return rounds
 
-    def _estimate(self, rounds: Sequence[Sequence[int]], n_runs: int, every: int) -> list[Run]:
+    def _estimate(
+        self, rounds: Sequence[Sequence[int]], n_runs: int, every: int, as_json: bool
+    ) -> list[Run]:
         from seq2seq.sweep.estimate import show_estimate
 
         pairs = zip(self.contours, rounds, strict=True)
         jobs = [contour.jobs[index] for contour, indices in pairs for index in indices]
-        show_estimate(jobs)
-        most = min(n_runs, every)
-        print(f"these are the first round; then more, to at most {most} of the grid's {every} runs")
+        show_estimate(jobs, as_json)
+        more = f"to at most {min(n_runs, every)} of the grid's {every} runs"
+        told = sys.stderr if as_json else sys.stdout
+        print(f"these are the first round; then more, {more}", file=told)
         return [job.run for job in jobs]
 
     def _said(self) -> str:

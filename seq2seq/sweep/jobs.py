@@ -165,13 +165,19 @@ def what_is_built(nodes: Mapping[str, Any]) -> str:
     """What constructors have rules for, one with the other, as text.
 
     No rule asks for the seed that jobs differ in. A step in another precision than float32 is tried
-    out, and so needs the rest of the config too.
+    out, and so needs the rest of the config too, as do an objective that has rules for the
+    optimizer and weights to begin with.
     """
     kept = {key: node for key, node in nodes.items() if key in BUILT}
     if (task := nodes["task"]).get("seed") == nodes["seed"]:
         kept["task"] = {key: value for key, value in task.items() if key != "seed"}
     kept["trainer"] = {key: value for key, value in nodes["trainer"].items() if key != "max_steps"}
-    further = nodes["trainer"].get("precision", "32-true") != "32-true"
+    objective = str(nodes["objective"].get("_target_"))
+    further = (
+        nodes["trainer"].get("precision", "32-true") != "32-true"
+        or nodes.get("init_from")
+        or schema.class_attribute(objective, "takes_whole_steps", False)
+    )
     return _text([kept, _course(nodes) if further else ""])
 
 

@@ -21,7 +21,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from seq2seq.runs import Run, ending
+from seq2seq.runs import Run, ending, score
 from seq2seq.runs.locks import Claims
 from seq2seq.schema import ConfigError
 from seq2seq.sweep.jobs import Job, make_parent, plan, reserve
@@ -88,6 +88,12 @@ class Search:
         """
         self._told = sys.stderr if as_json else sys.stdout
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        if self.config.dry_run:
+            from seq2seq.sweep.estimate import show_estimate
+
+            show_estimate([self.base], as_json)
+            print(f"one of {n_trials} runs, with the values that are not searched", file=self._told)
+            return [], 0
         make_parent(self.base)
         with Claims() as claims:
             if not claims.claim(self.folder):
@@ -148,9 +154,11 @@ class Search:
             trial.set_user_attr("folder", str(job.folder))
         for trial, job, value in zip(valid, jobs, launch_jobs(jobs, self.launch), strict=True):
             run = job.run
+            if value is None and run.status == "finished":
+                value = score(run.result)  # the launcher ended before it could tell
             if run.result.get("pruned"):
                 study.tell(trial, state=TrialState.PRUNED)
-            elif run.status == "stopped":
+            elif run.status in ("stopped", "killed"):
                 pass  # it is begun, and goes on when the search is asked for again
             elif run.status == "diverged":
                 study.tell(trial, math.inf)

@@ -94,7 +94,7 @@ def read(root: Path) -> list[Entry]:
         label = plans(run.folder.parent).get(run.name, "")
         entries.append(Entry(run.folder, str(result.get("status") or run.status), result, label))
     begun = {entry.folder for entry in entries}
-    for plan in (root / PLAN, *sorted(root.glob(f"*/{PLAN}"))):
+    for plan in sorted(root.rglob(PLAN)):
         for name, label in plans(plan.parent).items():
             folder = plan.parent / name
             if folder not in begun:

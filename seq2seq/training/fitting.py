@@ -39,7 +39,7 @@ def fit(
     warn_of_short_sight(task, module.model)
     if cfg.trainer.get("precision") == "64-true":
         module.double()  # Lightning would do so only after it has read the checkpoint in float32
-    checkpoint = find_checkpoint(the_run, module)
+    checkpoint = find_checkpoint(the_run, module, cfg.force)
     step = checkpoint_step(checkpoint) if checkpoint else 0
     loggers = build_loggers(cfg, the_run.folder, step)
     good = False
@@ -79,16 +79,19 @@ def warn_of_short_sight(task: Any, model: torch.nn.Module) -> None:
         )
 
 
-def find_checkpoint(the_run: Run, module: SequenceModule) -> Path | None:
-    """The newest readable checkpoint of this run, or else of a shorter one that it continues."""
-    shorter = the_run.shorter()
+def find_checkpoint(the_run: Run, module: SequenceModule, force: bool = False) -> Path | None:
+    """The newest readable checkpoint of this run, or else of a shorter one that it continues.
+
+    With `force`, which trains from the start, none of the other.
+    """
+    shorter = None if force else the_run.shorter()
     for source in [the_run] + ([shorter] if shorter else []):
         for path in source.checkpoints:
             try:
                 stored = load_checkpoint(path)
                 arrays = stored.get("history") or source.history
                 module.history.restore(arrays, checkpoint_step(path))
-            except ValueError as error:
+            except (ValueError, OSError) as error:
                 log.warning("%s; falling back to an earlier one", error)
                 continue
             log.info("continuing from step %d of %s", checkpoint_step(path), source.folder)

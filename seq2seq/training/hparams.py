@@ -5,7 +5,7 @@ the first five hyperparameters and the first five metrics, and hides the others:
 differ in come first.
 """
 
-import time
+import functools
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from seq2seq.analysis import plateau
-from seq2seq.runs import Run, choices, flatten, read_plan, replacing, tells, varied
+from seq2seq.runs import PLAN, Run, choices, flatten, read_plan, replacing, tells, varied
 
 #: What is compared even where no run of a folder sets it.
 USUAL = (
@@ -47,7 +47,7 @@ def tabulate(run: Run) -> None:
     )
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-    ended, columns = time.time(), _columns(run, nodes)
+    ended, columns = (run.folder / "result.json").stat().st_mtime, _columns(run, nodes)
     begun = ended - (result.get("seconds") or 0.0)
     values = {key: _shown(value) for key, value in settings(nodes).items() if key in columns}
     experiment = api_pb2.Experiment(
@@ -141,9 +141,24 @@ def worked(run: Run, nodes: Mapping[str, Any], result: Mapping[str, Any]) -> dic
 def _columns(run: Run, nodes: Mapping[str, Any]) -> dict[str, list[str]]:
     """The keys that are shown, and the values that runs of the folder are known to take."""
     typed = (nodes.get("command") or {}).get("overrides") or []
-    taken = varied(read_plan(run.folder.parent).values() or [" ".join(typed)])
+    taken = _planned(run.folder.parent) or varied([" ".join(typed)])
     told = {key: values for key, values in taken.items() if key in USUAL or tells(key, nodes)}
     return {key: told.get(key, []) for key in sorted({*USUAL, *told})}
+
+
+def _planned(parent: Path) -> dict[str, list[str]]:
+    """The keys that the wanted runs of a folder were told apart by, as its plan stands now."""
+    try:
+        stat = (parent / PLAN).stat()
+    except OSError:
+        return {}
+    return _varied(parent, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _varied(parent: Path, *state: int) -> dict[str, list[str]]:
+    """Every run that ends asks: a plan of thousands is read once for each state of the file."""
+    return varied(read_plan(parent).values())
 
 
 def _info(api: Any, key: str, value: str | float | None, taken: list[str]) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from seq2seq.callbacks import Interruption, TimeUp
+from seq2seq.callbacks import Clock, Interruption, TimeUp
 from seq2seq.errors import unwritable
 from seq2seq.files import place, remove_leftovers
 from seq2seq.runs import FINAL, LostLease, Run, run_folder, write_atomically
@@ -82,17 +82,17 @@ def claim(claims: Claims, the_run: Run) -> bool:
 
 def _train(cfg: DictConfig, the_run: Run, interruption: Interruption) -> None:
     begin(cfg, the_run)
-    start = Taken.now()
+    clock = Clock()
     try:
-        result = fit(cfg, the_run, [interruption])
-        the_run.write_result(result | (Taken.now() - start).result)
+        result = fit(cfg, the_run, [interruption, clock])
+        the_run.write_result(result | clock.taken.result)
         tabulate(the_run)
     except (KeyboardInterrupt, SystemExit, TimeUp) as end:
-        the_run.write_result({"status": "stopped"} | (Taken.now() - start).result)
+        the_run.write_result({"status": "stopped"} | clock.taken.result)
         if not isinstance(end, TimeUp):
             raise KeyboardInterrupt from None
     except Exception as error:
-        note_failure(the_run, error, Taken.now() - start)
+        note_failure(the_run, error, clock.taken)
 
 
 def begin(cfg: DictConfig, the_run: Run) -> None:

@@ -22,7 +22,7 @@ from seq2seq import memory
 from seq2seq.analysis.report import Sweep, growth
 from seq2seq.batched import batches, chunk, grouping, train_all, workers
 from seq2seq.batched.member import Member
-from seq2seq.build import load_model
+from seq2seq.build import build, load_model
 from seq2seq.callbacks import StopAtTarget
 from seq2seq.history import READ_EVERY
 from seq2seq.runs import Run, run_folder
@@ -469,6 +469,21 @@ def test_a_complete_run_is_left_alone(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------- grouping
 
 
+def test_parameters_that_are_not_trained_are_each_members_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def frozen(*arguments: Any, **options: Any) -> Any:
+        task, module = build(*arguments, **options)
+        next(module.model.parameters()).requires_grad_(False)
+        return task, module
+
+    for place in ("seq2seq.batched.member.build", "seq2seq.training.fitting.build"):
+        monkeypatch.setattr(place, frozen)
+    members = [{"task.k": 4, "seed": seed} for seed in range(3)]
+    for a, b in both(tmp_path, "model=rnn", members=members):
+        assert_equal(a, b)
+
+
 def test_shapes_part_and_values_do_not(tmp_path: Path) -> None:
     def groups(*members: dict[str, Any]) -> int:
         return len(grouping.grouped(configs(tmp_path, "model=rnn", members=members)))
@@ -482,6 +497,8 @@ def test_shapes_part_and_values_do_not(tmp_path: Path) -> None:
         "task.val_size": 21,
     }.items():
         assert groups({}, {key: value}) == 2, key
+    # A callback may have hooks that are not called: each class of them is looked at.
+    assert groups({}, {"callbacks.references": None}) == 2
 
 
 @pytest.mark.parametrize(

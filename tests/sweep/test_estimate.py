@@ -39,6 +39,15 @@ def jobs(tmp_path, *choices):
             [("seed=0", "seed=1"), ("trainer.precision=32-true", "trainer.precision=7")],
             "precision",
         ),
+        (
+            [
+                ("model=esn", "task=shift"),
+                ("optimizer.lr=1",),
+                ("objective=sampled", "objective=ridge"),
+                ("optimizer=sgd", "optimizer=adam"),
+            ],
+            "objective=ridge needs plain steps",
+        ),
         ([("seed=0",), ("gradient_clip_val=1", "gradient_clip_val=-1")], "gradient_clip_val"),
         ([("seed=0",), ("trainer.max_steps=9", "trainer.max_steps=0")], "trainer.max_steps"),
         ([("seed=0", "seed=-1")], "seed must not be negative"),

@@ -81,6 +81,11 @@ def test_it_searches_for_the_lowest_error_and_ends_the_others(tmp_path):
     assert refused.returncode == 2
     assert "nothing to search" in refused.stderr
 
+    dry = call(tmp_path, *SPACE, *arguments, "dry_run=true")
+    assert dry.returncode == 0, dry.stderr
+    assert "one of 6 runs, with the values that are not searched" in dry.stdout
+    assert not (tmp_path / "outputs").exists()
+
     done = call(tmp_path, *SPACE, *arguments)
     assert done.returncode == 0, done.stderr
     trials = study(tmp_path).trials

@@ -91,10 +91,13 @@ def test_a_folder_of_sweeps_is_read_as_a_whole(tmp_path):
     make_run(tmp_path / "a" / "k=1", status="finished")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "jobs.txt").write_text("k=2\ttask.k=2\n")
+    (tmp_path / "atlas" / "shift").mkdir(parents=True)
+    (tmp_path / "atlas" / "shift" / "jobs.txt").write_text("k=3\ttask.k=3\n")
     done = call(tmp_path)
     assert done.returncode == 0
     assert "a/k=1" in done.stdout
     assert "b/k=2" in done.stdout
+    assert "atlas/shift/k=3" in done.stdout
     assert call(tmp_path / "typo").returncode == 2
 
 
