@@ -405,28 +405,33 @@ def test_a_replication_is_judged_beside_the_first_seeds(tmp_path):
     assert not drawn & {"losses", "definition"}
 
 
-@pytest.mark.parametrize("later", ["first", "replication"])
-def test_a_set_that_is_stored_from_elsewhere_is_kept(tmp_path, monkeypatch, later):
+def drawings(file):
+    names = json.loads(file.read_text())["figures"]
+    return {name: (file.with_suffix("") / f"{name}.svg").read_text() for name in names}
+
+
+def test_a_set_that_is_stored_from_elsewhere_is_kept(tmp_path, monkeypatch):
     """One after the other, from folders of their own, they come to what both at once do."""
     monkeypatch.setattr(page, "figures", lambda *of: itertools.islice(figures(*of), 2))
     write_replication(tmp_path / "both")
     for folder in [*(tmp_path / "both").glob("shift*")]:
         name = "replication" if Run(folder).plain_config["seed"] >= 100 else "first"
         shutil.copytree(folder, tmp_path / name / folder.name)
-    at_once, stored = tmp_path / "at_once.json", tmp_path / "stored.json"
-    report(tmp_path / "both", store=at_once)
-    earlier = "first" if later == "replication" else "replication"
-    for name in (earlier, later, later):  # once more changes nothing
-        report(tmp_path / name, store=stored)
-    told, expected = (json.loads(file.read_text()) for file in (stored, at_once))
-    (kept,) = (one for one in told["sets"] if one["set"] == earlier)
-    made = kept.pop("stored")
-    assert made["provenance"]["commit"] == told.pop("provenance")["commit"]
-    assert made["runs"] == told["runs"]
-    del expected["provenance"]
-    assert told == expected
-    drawn = [{p.name for p in file.with_suffix("").iterdir()} for file in (stored, at_once)]
-    assert drawn[0] == drawn[1] > {"plateau_lengths.svg", "replication_plateau_lengths.svg"}
+    for name in ("both", "first", "replication"):
+        report(tmp_path / name, store=tmp_path / f"{name}.json")
+    told = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
+    for earlier, later in (("first", "replication"), ("replication", "first")):
+        drawn = drawings(tmp_path / f"{later}.json")
+        found, shown = joined(told[later], drawn, tmp_path / f"{earlier}.json")
+        (kept,) = (one for one in found["sets"] if one["set"] == earlier)
+        assert kept.pop("stored") == {key: told[earlier][key] for key in ("provenance", "runs")}
+        assert found | {"provenance": ""} == told["both"] | {"provenance": ""}
+        assert shown.keys() == drawings(tmp_path / "both.json").keys()
+        assert {"plateau_lengths", "replication_plateau_lengths"} < shown.keys()
+    report(tmp_path / "replication", store=tmp_path / "first.json")
+    (kept, own) = json.loads((tmp_path / "first.json").read_text())["sets"]
+    assert (kept["title"], "stored" in kept) == ("First (seeds 0 to 2)", True)
+    assert (own["title"], "stored" in own) == ("Replication (seeds 100 to 102)", False)
 
 
 def of_set(content, name, **changes):
