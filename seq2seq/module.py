@@ -111,6 +111,10 @@ class SequenceModule(LightningModule):
         self._clock = (time.perf_counter(), self.global_step)
         self._carried = move_data_to_device(self._carried, self.device)
 
+    def on_train_start(self) -> None:
+        """A run that had diverged when it was interrupted is at its end."""
+        self._stop_if_diverged(self.global_step // READ_EVERY * READ_EVERY)
+
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One optimisation step."""
         step = self.global_step
@@ -164,7 +168,12 @@ class SequenceModule(LightningModule):
     def read_losses(self) -> None:
         """Read the block of losses since the last call, and ask to stop if they diverge."""
         self.history.flush()
-        if self.diverges(self.history.losses[-READ_EVERY:], self.history.first):
+        self._stop_if_diverged(len(self.history.losses))
+
+    def _stop_if_diverged(self, step: int) -> None:
+        """Look at the block of losses that ends with a step."""
+        block = self.history.losses[max(0, step - READ_EVERY) : step]
+        if block and self.diverges(block, self.history.first):
             self.trainer.should_stop = True
 
     def _log_training(self, step: int, lr: float, norm: Tensor | None) -> None:

@@ -118,6 +118,17 @@ def test_a_run_that_has_met_its_target_trains_no_further_when_it_goes_on(tmp_pat
             assert other[key] == result[key], key
 
 
+def test_a_run_that_has_diverged_trains_no_further_when_it_goes_on(tmp_path):
+    wild = ["model=linear_rnn", "optimizer=sgd", "optimizer.lr=1e4"]
+    first = run(tmp_path, *wild, "trainer.max_steps=150")
+    result = first.result
+    assert result["status"] == "diverged"
+    (first.folder / "result.json").unlink()
+    for steps in (150, 200):
+        again = run(tmp_path, *wild, f"trainer.max_steps={steps}").result
+        assert (again["status"], again["steps"]) == ("diverged", result["steps"])
+
+
 PARITY = [
     *("task=parity", "task.length=4", "task.supervise=all", "task.val_size=64"),
     *("task.test_size=64", "task.batch_size=32", "model=rnn", "model.hidden_size=16"),

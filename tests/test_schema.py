@@ -487,6 +487,17 @@ def test_what_composing_lets_through_is_refused(overrides, message):
         ),
         (
             [
+                *("task=shift", "task.k=2"),
+                "refuted_if=[{quantity: test/accuracy, where: {task.k: [2.0, 3]}, above: 0.5}]",
+            ],
+            "refuted_if[0].quantity is test/accuracy, which these runs do not have; ",
+        ),
+        (
+            ["task=shift", "refuted_if=[{quantity: steps, above: test/accuracy}]"],
+            "refuted_if[0].above is test/accuracy, which these runs do not have; ",
+        ),
+        (
+            [
                 "task=parity",
                 "callbacks.generalisation.values=[64,128]",
                 "refuted_if=[{quantity: generalisation/accuracy/length_182, above: 0.5}]",
@@ -500,3 +511,9 @@ def test_the_constructors_own_rules_are_told_in_one_line(overrides, message):
         training.check(composed(*overrides))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("where", ["{task: parity}", "{task.k: 7}", "{model: [lstm, gru]}"])
+def test_criteria_about_other_runs_are_left_to_these(where):
+    told = f"refuted_if=[{{quantity: test/accuracy, where: {where}, above: 0.5}}]"
+    training.check(composed("task=shift", "task.k=2", "model=rnn", told))

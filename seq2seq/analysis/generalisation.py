@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from seq2seq.analysis.figures import files, number
 from seq2seq.analysis.figures.sweeps import Line, generalisation, heat_map
-from seq2seq.analysis.intervals import interval
+from seq2seq.analysis.intervals import average, interval, named
 from seq2seq.analysis.report.sweep import Sweep, plain, split
 from seq2seq.results import store
 
@@ -100,14 +100,15 @@ class Grid:
             yield label, self.table[self.table["group"] == label]
 
     def cells(self) -> Iterator[dict[str, Any]]:
-        """Of each group and setting the mean over runs, with its 95% interval."""
+        """Of each group and setting the mean over runs, with its 95% interval.
+
+        The mean is geometric, but of shares or where a value is not positive.
+        """
         for label, rows in self.groups():
             for values, cell in rows.groupby(self.keys, sort=False, dropna=False):
-                mean, low, high = interval(cell[self.metric].tolist())
+                ends = average(cell[self.metric].tolist(), self.metric)
                 told = dict(zip(self.keys, map(plain, values), strict=True))
-                yield {"group": label, **told, "runs": len(cell), "mean": mean} | (
-                    {"low": low, "high": high}
-                )
+                yield {"group": label, **told, "runs": len(cell)} | named(ends, len(cell))
 
     def scores(self) -> dict[int, Score]:
         """Of each run that was tested beyond what it was trained on.
@@ -168,7 +169,10 @@ class Grid:
             lines = {}
             for label, rows in groups:
                 ends = np.array(
-                    [interval(cell.tolist()) for _, cell in rows.groupby(self.keys[0])[self.metric]]
+                    [
+                        average(cell.tolist(), self.metric)
+                        for _, cell in rows.groupby(self.keys[0])[self.metric]
+                    ]
                 )
                 known = [self.trained[run] for run in rows["run"].unique()]
                 trained = None if None in known else max(float(one or 0) for one in known)
@@ -180,7 +184,8 @@ class Grid:
         columns = self.keys
         if len(groups) == 1 and len(self.keys) > 1:
             rows, columns = self.keys[:1], self.keys[1:]
-        means = self.table.groupby([*rows, *columns], sort=False, dropna=False)[self.metric].mean()
+        cells = self.table.groupby([*rows, *columns], sort=False, dropna=False)[self.metric]
+        means = cells.apply(lambda cell: average(cell.tolist(), self.metric)[0])
         table = means.unstack(columns, sort=False)
         if rows == ["group"]:
             table = table.reindex(self._order)  # their names are in this order

@@ -130,6 +130,7 @@ class Member:
         self.reach(self.step)
         self.task.setup("fit")
         module.on_fit_start()
+        module.on_train_start()
         self.cost.add(Taken.now() - begun)
 
     def _load(self, path: Path) -> None:

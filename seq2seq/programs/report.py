@@ -23,9 +23,8 @@ def main(
         sweeps: folders that hold run folders, each with a page of its own
         allow: packages
         latex: also write tables.tex, with the rules of booktabs
-        json: also write the numbers to this file, and the figures into a folder beside it; of
-            several sweeps, a folder with a file for each. What it holds of first seeds, or of a
-            replication, that a sweep has no runs of is kept
+        json: also write the numbers to this file, or of several sweeps into this folder, and the
+            figures into a folder beside it, keeping what it holds of seeds that have no runs here
     """
     if not sweeps:
         raise ConfigError("no sweep given; add <sweep>")

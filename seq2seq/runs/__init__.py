@@ -33,7 +33,14 @@ from seq2seq.runs.naming import (
     tells,
     varied,
 )
-from seq2seq.runs.table import collect, find, flatten, natural
+from seq2seq.runs.table import (
+    collect,
+    comparable,
+    comparable_values,
+    find,
+    flatten,
+    natural,
+)
 
 __all__ = [
     "FINAL",
@@ -45,6 +52,8 @@ __all__ = [
     "choices",
     "chosen",
     "collect",
+    "comparable",
+    "comparable_values",
     "ending",
     "ends",
     "find",

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from seq2seq.files import place
 from seq2seq.runs import reading
 from seq2seq.runs.folder import Run
+from seq2seq.runs.identity import snake
+from seq2seq.runs.naming import choices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +91,20 @@ def _differing(rows: Collection[Mapping[str, Any]]) -> list[str]:
         alike = {name for name in alike if row.get(name, row) is first[name]}
     names = dict.fromkeys(itertools.chain(*rows))
     return [name for name in names if name not in alike or name in ALWAYS]
+
+
+def comparable(value: Any) -> str:
+    """A value as criteria name it: of a class that of its file, of 16.0 that of 16."""
+    whole = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
+    return snake(str(int(value) if whole else value)).replace("_", "")
+
+
+def comparable_values(nodes: Mapping[str, Any]) -> dict[str, set[str]]:
+    """What criteria may call the values of a config by its dotted keys: choices and classes."""
+    found = {key: {comparable(value)} for key, value in flatten(nodes)}
+    for group, name in choices(nodes).items():
+        found.setdefault(group.replace("/", "."), set()).add(comparable(name))
+    return found
 
 
 def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -243,9 +243,10 @@ class Boundary:
         pairs = zip(self.contours, rounds, strict=True)
         jobs = [contour.jobs[index] for contour, indices in pairs for index in indices]
         show_estimate(jobs, as_json)
-        more = f"to at most {min(n_runs, every)} of the grid's {every} runs"
+        most = f"at most {min(n_runs, every)} of the grid's {every} runs"
+        more = f"these are the first round; then more, to {most}"
         told = sys.stderr if as_json else sys.stdout
-        print(f"these are the first round; then more, {more}", file=told)
+        print(more if len(jobs) < n_runs else f"these are all, {most}", file=told)
         return [job.run for job in jobs]
 
     def _said(self) -> str:

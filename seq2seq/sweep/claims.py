@@ -1,12 +1,13 @@
 """What a command says of the claims of its jobs, by which a report will judge them."""
 
+import itertools
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from seq2seq.errors import nearest
-from seq2seq.runs import choices, flatten, snake
+from seq2seq.runs import comparable, comparable_values
 from seq2seq.schema.catalogue import choices as known_choices
 from seq2seq.schema.criteria import BEGINNINGS, QUANTITIES
 from seq2seq.sweep.jobs import Job
@@ -56,34 +57,28 @@ def _absent(
     criteria: Sequence[Mapping[str, Any]], jobs: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
     """Each value in `where`, `over` and `less` that none of the jobs has, with the nearest."""
-    told = [one for nodes in jobs for one in (_chosen(nodes), dict(flatten(nodes)))]
+    known: dict[str, set[str]] = {}
+    every = [comparable_values(nodes) for nodes in jobs]
+    for key, names in itertools.chain(*(one.items() for one in every)):
+        known.setdefault(key, set()).update(names)
     for condition in criteria:
         for part in ("where", "over", "less"):
             for key, wanted in (condition.get(part) or {}).items():
-                found = [one[key] for one in told if key in one]
-                lacking = any(key not in dict(flatten(nodes)) for nodes in jobs)
-                names = {_name(value) for value in [*found, *[None] * lacking]}
-                of_results = key in QUANTITIES or key.partition("/")[0] in BEGINNINGS
+                if key in QUANTITIES or key.partition("/")[0] in BEGINNINGS:
+                    continue  # of results
+                names = known.get(key, set())
+                if any(key not in one for one in every):
+                    names = names | {comparable(None)}
                 for value in wanted if isinstance(wanted, list) else [wanted]:
-                    if not of_results and _name(value) not in names:
+                    if comparable(value) not in names:
                         shown = "null" if value is None else value
-                        yield f"{key}={shown}{_near(key, value, found)}"
+                        yield f"{key}={shown}{_near(key, value, names)}"
 
 
-def _near(key: str, value: Any, found: Sequence[Any]) -> str:
+def _near(key: str, value: Any, found: Iterable[str]) -> str:
     """The name that was meant, in brackets, where `value` is none that exists."""
     known = known_choices().get(key.replace(".", "/"), [])
     if not isinstance(value, str) or value in known:
         return ""
     meant = nearest(value, [*found, *known], "").removeprefix("; ")
     return f" ({meant})" * bool(meant)
-
-
-def _chosen(nodes: Mapping[str, Any]) -> dict[str, str]:
-    return {group.replace("/", "."): name for group, name in choices(nodes).items()}
-
-
-def _name(value: Any) -> str:
-    """A value as the report compares it: of a class that of its file, of 16.0 that of 16."""
-    whole = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
-    return snake(str(int(value) if whole else value)).replace("_", "")

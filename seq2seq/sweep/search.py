@@ -92,7 +92,8 @@ class Search:
             from seq2seq.sweep.estimate import show_estimate
 
             show_estimate([self.base], as_json)
-            print(f"one of {n_trials} runs, with the values that are not searched", file=self._told)
+            told = f"{n_trials} runs as this one, but for {', '.join(self.space)}"
+            print(told, file=self._told)
             return [], 0
         make_parent(self.base)
         with Claims() as claims:
@@ -115,7 +116,8 @@ class Search:
         tried = study.get_trials(deepcopy=False)
         show_json(tried) if as_json else self.show(study)
         runs = [Run(t.user_attrs["folder"]) for t in tried if "folder" in t.user_attrs]
-        return runs, sum(trial.state == TrialState.FAIL for trial in tried)
+        unended = (TrialState.FAIL, TrialState.RUNNING)
+        return runs, sum(trial.state in unended for trial in tried)
 
     def _study(self, startup_trials: int, parallel: int) -> optuna.Study:
         storage = JournalStorage(JournalFileBackend(str(self.folder / JOURNAL)))

@@ -34,8 +34,9 @@ from seq2seq.compose import compose
 from seq2seq.errors import nearest
 from seq2seq.footprint import check_memory
 from seq2seq.module import SequenceModule
-from seq2seq.runs import own
+from seq2seq.runs import comparable, comparable_values, own, resolved
 from seq2seq.schema import ConfigError
+from seq2seq.schema.criteria import COMPARISONS
 from seq2seq.seeds import generator
 
 #: Held while a thread composes, trains or sweeps, the others wait: Hydra's state, torch's global
@@ -114,7 +115,8 @@ def check(cfg: DictConfig) -> None:
     trainer, callbacks = _shared(json.dumps(plain))
     _check_course(cfg, module)
     _check_callbacks(callbacks, task)
-    _check_criteria(cfg.get("refuted_if") or (), callbacks, task)
+    if cfg.get("refuted_if"):
+        _check_criteria(resolved(cfg), callbacks, task)
     if trainer.precision != "32-true":
         _check_precision(trainer, task, module)
     with refusing("task"):
@@ -219,25 +221,30 @@ def _check_callbacks(callbacks: Mapping[str, lightning.Callback], task: Any) -> 
 
 
 def _check_criteria(
-    criteria: Sequence[Mapping[str, Any]], callbacks: Mapping[str, lightning.Callback], task: Any
+    nodes: Mapping[str, Any], callbacks: Mapping[str, lightning.Callback], task: Any
 ) -> None:
     """Refuse metrics that neither the task has nor a callback tests.
 
-    A criterion that selects runs by their task may be about another one's.
+    A criterion that selects other runs, as of another task, is left to these.
     """
     known = [f"{stage}/{name}" for stage in ("test", "val") for name in task.metric_names]
     for callback in callbacks.values():
         if isinstance(callback, Generalisation):
             known += callback.names(task.metric_names)
-    stages = {name.partition("/")[0] for name in known}
-    for index, condition in enumerate(criteria):
-        quantity, chosen = condition["quantity"], condition.get("where") or {}
-        told = quantity.partition("/")[0] in stages and "/" in quantity
-        if told and quantity not in known and not any(k.startswith("task") for k in chosen):
-            raise ConfigError(
-                f"refuted_if[{index}].quantity is {quantity}, which these runs do not have"
-                f"{nearest(quantity, known)}"
-            )
+    stages, own = {name.partition("/")[0] for name in known}, comparable_values(nodes)
+    for index, condition in enumerate(nodes.get("refuted_if") or ()):
+        for key, wanted in (condition.get("where") or {}).items():
+            names = map(comparable, wanted if isinstance(wanted, list) else [wanted])
+            if key in own and own[key].isdisjoint(names):
+                break
+        else:
+            for part in ("quantity", *COMPARISONS):
+                name = str(condition.get(part))
+                if "/" in name and name.partition("/")[0] in stages and name not in known:
+                    raise ConfigError(
+                        f"refuted_if[{index}].{part} is {name}, which these runs do not have"
+                        f"{nearest(name, known)}"
+                    )
 
 
 def _check_pairs(task: Any) -> None:

@@ -1,5 +1,7 @@
 """What is drawn of trained models on other data than they were trained on."""
 
+import numpy as np
+import pytest
 from test_report import write_run
 
 from seq2seq.analysis import generalisation
@@ -19,8 +21,10 @@ def test_a_key_that_may_be_null_is_a_column(tmp_path):
     ]
     grid = generalisation.Grid(tested, sweep, [None, None])
     found = {(cell["group"][-1], cell["task.window"]): cell["mean"] for cell in grid.cells()}
-    assert found == {("4", None): 0.1, ("4", 8): 0.2, ("8", None): 1.1, ("8", 8): 1.2}
-    assert grid.figure().axes[0].images[0].get_array().tolist() == [[0.1, 0.2], [1.1, 1.2]]
+    expected = {("4", None): 0.1, ("4", 8): 0.2, ("8", None): 1.1, ("8", 8): 1.2}
+    assert found == pytest.approx(expected)
+    drawn = grid.figure().axes[0].images[0].get_array()
+    np.testing.assert_allclose(drawn, [[0.1, 0.2], [1.1, 1.2]])
 
 
 def test_values_that_look_alike_in_short_have_a_column_each(tmp_path):
@@ -55,4 +59,17 @@ def test_each_row_of_a_map_is_named_after_its_runs(tmp_path):
     assert names != [*grid.table["group"].unique()]  # in the order of the runs
     for name in names:
         run = grid.table[grid.table["group"] == name]["run"].iloc[0]
-        assert drawn[name].tolist() == [run + 8, run + 16]
+        np.testing.assert_allclose(drawn[name], [run + 8, run + 16])
+
+
+def test_errors_have_geometric_means_and_lone_runs_no_interval(tmp_path):
+    for seed in (0, 1):
+        write_run(tmp_path, 4, seed, 50.0, steps=100)
+    tested = [
+        generalisation.Tested(run, {"task.length": length}, {"test/nmse": error}, None)
+        for length, run, error in ((8, 0, 0.01), (8, 1, 0.04), (16, 0, 0.5))
+    ]
+    several, alone = generalisation.Grid(tested, Sweep(tmp_path), [None] * 2).cells()
+    assert several["mean"] == pytest.approx(0.02)
+    assert 0 < several["low"] < 0.02 < several["high"]
+    assert (alone["mean"], alone["low"], alone["high"]) == (pytest.approx(0.5), None, None)

@@ -456,11 +456,16 @@ def test_a_set_that_is_no_replication_is_neither_kept_nor_lost(tmp_path, monkeyp
     lacks, judged = "holds seeds 100 to 102 of ", "another claim, or judged by other criteria"
     refused = [
         (both, two, "holds seeds 0 to 2, and these runs are of seeds 0 to 1; store this one under"),
-        (both, first | {"rows": fewer}, "holds k = 10, which no run here has; store this one"),
+        (
+            both,
+            first | {"rows": fewer},
+            "holds 3 settings of seeds 0 to 2, and these runs are of 2; st",
+        ),
         (both, first | {"name": "another"}, "holds the result of plateau_shift; store this one"),
         (replication, first | {"rows": fewer}, rf"{lacks}other settings \(k = 10 is only there\)"),
         (replication, first | {"claim": "More."}, lacks + judged),
         (replication, other, lacks + judged),
+        (replication, first | {"refuted_if": [{"quantity": "steps", "above": 1}]}, lacks + judged),
     ]
     for key, value in (("max_steps", 9), ("target", ["val/nmse", 0.1])):
         theirs = of_set(replication, "replication")
@@ -477,6 +482,17 @@ def test_a_set_that_is_no_replication_is_neither_kept_nor_lost(tmp_path, monkeyp
         with pytest.raises(ValueError, match=rf"stored\.json holds no result of a sweep {said}"):
             report(tmp_path / "both", store=stored)
         assert stored.read_text() == text
+
+
+def test_a_sweep_with_a_further_axis_takes_the_place_of_the_smaller_one(tmp_path):
+    """All its settings are called otherwise."""
+    for k in (4, 6):
+        write_run(tmp_path / "sweep", k, 0, 50.0, 100)
+    report(tmp_path / "sweep", store=tmp_path / "n.json")
+    for k in (4, 6):
+        write_run(tmp_path / "sweep", k, 0, 50.0, 100, hidden_size=8)
+    report(tmp_path / "sweep", store=tmp_path / "n.json")
+    assert len(json.loads((tmp_path / "n.json").read_text())["rows"]) == 4
 
 
 def test_sets_of_one_seed_keep_their_titles(tmp_path):

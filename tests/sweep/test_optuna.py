@@ -83,7 +83,7 @@ def test_it_searches_for_the_lowest_error_and_ends_the_others(tmp_path):
 
     dry = call(tmp_path, *SPACE, *arguments, "dry_run=true")
     assert dry.returncode == 0, dry.stderr
-    assert "one of 6 runs, with the values that are not searched" in dry.stdout
+    assert "6 runs as this one, but for optimizer.lr" in dry.stdout
     assert not (tmp_path / "outputs").exists()
 
     done = call(tmp_path, *SPACE, *arguments)

@@ -73,6 +73,7 @@ def write(
     result = {
         "name": config.get("name") or first.sweep.root.name,
         "claim": config.get("claim"),
+        "refuted_if": config.get("refuted_if") or [],
         "verdict": first.word,
         "event": first.sweep.event,
         "agreement": agreement(judgements),

@@ -113,9 +113,13 @@ def _check_place(new: Content, old: Content, file: Path) -> None:
                 raise ValueError(
                     f"{file} holds {_seeds(theirs)}, and these runs are of {_seeds(ours)}; {REMEDY}"
                 )
-            lost = _settings(old, theirs).keys() - _settings(new, ours).keys()
-            if lost and not _is_adaptive(new, old):
-                raise ValueError(f"{file} holds {min(lost)}, which no run here has; {REMEDY}")
+            # With a further axis all settings have other labels, and there are no fewer of them.
+            were, are = len(_settings(old, theirs)), len(_settings(new, ours))
+            if are < were:
+                raise ValueError(
+                    f"{file} holds {were} settings of {_seeds(theirs)}, and these runs are of "
+                    f"{are}; {REMEDY}"
+                )
 
 
 def _settings(content: Content, found: Content) -> dict[str, dict[str, Any]]:
@@ -164,7 +168,9 @@ def _drawn(drawings: Mapping[str, str], found: Content) -> dict[str, str]:
 def _check(new: Content, old: Content, kept: Content, file: Path) -> None:
     """Refuse a set that this one is no replication of."""
     told, own = f"{file} holds {_seeds(kept)} of", new["sets"][0]
-    if _judged_by(new, own) != _judged_by(old, kept):
+    criteria = new.get("refuted_if"), old.get("refuted_if")
+    other = None not in criteria and criteria[0] != criteria[1]
+    if other or _judged_by(new, own) != _judged_by(old, kept):
         raise ValueError(f"{told} another claim, or judged by other criteria; {REMEDY}")
     ours, theirs = _settings(new, own), _settings(old, kept)
     if ours.keys() != theirs.keys() and not _is_adaptive(new, old):
@@ -183,7 +189,10 @@ def _check(new: Content, old: Content, kept: Content, file: Path) -> None:
 
 
 def _judged_by(content: Content, found: Content) -> Any:
-    """The claim, and the conditions of each claim without the numbers that were found."""
+    """The claim, and the conditions of each claim without the numbers that were found.
+
+    Results of earlier versions say no more of the criteria.
+    """
     conditions = [
         {(one["condition"].partition(" (")[0]) for one in claim["conditions"]}
         for claim in found["claims"]

@@ -29,7 +29,7 @@ from seq2seq.analysis.plateau import Plateau
 from seq2seq.build import build_task
 from seq2seq.errors import printable
 from seq2seq.files import place
-from seq2seq.runs import Run, collect, flatten, snake, tells
+from seq2seq.runs import Run, collect, comparable, flatten, tells
 
 Arrays = dict[str, np.ndarray]
 
@@ -239,15 +239,15 @@ class Sweep:
         for key, wanted in where.items():
             found = pd.Series(False, index=self.table.index)
             for one in wanted if isinstance(wanted, list) else [wanted]:
-                found |= self._is(key, plain(one))
+                found |= self._is(key, one)
             kept &= found
         return kept
 
     def _is(self, key: str, wanted: Any) -> "pd.Series[bool]":
-        found = _named(self.column(key), {_name(wanted)})
+        found = _named(self.column(key), {comparable(wanted)})
         if not found.any():
             classes = pd.Series([config.get(key) for config in self._configs], dtype=object)
-            found = _named(classes, {_name(wanted)})
+            found = _named(classes, {comparable(wanted)})
         return found
 
     @property
@@ -466,12 +466,7 @@ def _shown(value: Any) -> Any:
 
 
 def _named(column: "pd.Series[Any]", names: set[str]) -> "pd.Series[bool]":
-    return column.map(lambda value: _name(plain(value))).isin(names)
-
-
-def _name(value: Any) -> str:
-    """A value as it is compared: of a class, `PowerLaw`, that of its file, `power_law`."""
-    return snake(str(int(value) if isinstance(value, bool) else value)).replace("_", "")
+    return column.map(lambda value: comparable(plain(value))).isin(names)
 
 
 def plain(value: Any) -> Any:
