@@ -459,7 +459,7 @@ def test_a_set_that_is_no_replication_is_neither_kept_nor_lost(tmp_path, monkeyp
         (
             both,
             first | {"rows": fewer},
-            "holds 3 settings of seeds 0 to 2, and these runs are of 2; st",
+            "holds 3 settings of seeds 0 to 2, and these runs are of 2",
         ),
         (both, first | {"name": "another"}, "holds the result of plateau_shift; store this one"),
         (replication, first | {"rows": fewer}, rf"{lacks}other settings \(k = 10 is only there\)"),
