@@ -48,7 +48,7 @@ BAD = {
     "task=shfit": "did you mean 'shift'",
     "model=tnc": "did you mean 'tcn'",
     "model.hiden_size=8": "did you mean 'hidden_size'",
-    "model.kernel_size=8": "unknown key model.kernel_size; it is a key of model=tcn, ",
+    "model.cell=gru": "unknown key model.cell; it is a key of model=gru, ",
     "task.k=abc": "task.k must be a whole number, got abc",
     "optimizer.lr=abc": "optimizer.lr must be a number, got abc",
     "+task.foo=1": "unknown key task.foo",
