@@ -66,6 +66,13 @@ class Contour:
         spent = len(self.launched) == len(self.points)
         self.over = alike or spent or (half_width is not None and self.width() <= half_width)
 
+    def told(self, memory: float) -> str:
+        """A memory of the contour, of which nothing is known beyond those of the grid."""
+        memories = [point.memory for point in self.points]
+        if memory < min(memories):
+            return f"<{min(memories):g}"
+        return f">{max(memories):g}" if memory > max(memories) else f"{memory:.3g}"
+
     def width(self) -> float:
         """Half the interval of the contour, the mean over its sizes."""
         low, high = self.law().interval(self.sizes)
@@ -271,7 +278,8 @@ class Boundary:
             for size, at, low, high in zip(
                 contour.sizes, law.contour(contour.sizes), *law.interval(contour.sizes), strict=True
             ):
-                rows.append((contour.name, f"{size:g}", *(f"{v:.3g}" for v in (at, low, high))))
+                told = (contour.told(memory) for memory in (at, low, high))
+                rows.append((contour.name, f"{size:g}", *told))
         columns = ("setting", self.size, f"{self.memory} of half", "from", "to")
         if rows:
             print("\n".join(lines(columns, rows, columns[1:])))

@@ -7,6 +7,8 @@ import pytest
 import shell
 
 from seq2seq.runs import Run
+from seq2seq.sweep.boundary import Contour
+from seq2seq.sweep.design import Point
 
 #: Runs of a few steps, whose targets lie so that k decides: all of k = 1 succeed, of 8 none.
 TINY = [
@@ -91,6 +93,12 @@ def test_the_same_command_goes_through_its_rounds_again_and_trains_what_is_missi
     assert again.returncode == 0, again.stderr
     assert again.stdout == more.stdout
     assert len(ran(tmp_path)) == 30
+
+
+def test_of_a_contour_beyond_the_grid_nothing_is_said_but_that():
+    contour = Contour("", [Point(memory, 4, 0) for memory in (2, 4, 8)])
+    told = [contour.told(memory) for memory in (-7.6e14, 3.14159, 8.0, 9.0)]
+    assert told == ["<2", "3.14", "8", ">8"]
 
 
 def test_that_there_is_no_boundary_is_said_once(tmp_path):
