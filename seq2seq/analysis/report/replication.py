@@ -179,12 +179,12 @@ def _check(new: Content, old: Content, kept: Content, file: Path) -> None:
         raise ValueError(f"{told} other settings ({other or 'one alone'} is {where}); {REMEDY}")
     alike = (*ALIKE, *["budget"] * (new["event"] == "success"))
     for setting in ours.keys() & theirs.keys():
-        here, there = ours[setting], theirs[setting]
         for key in alike:
-            if here.get(key, there.get(key)) != there.get(key, here.get(key)):
+            here, there = ours[setting].get(key), theirs[setting].get(key)
+            if None not in (here, there) and here != there:  # known of runs that have ended
                 at = f" of {setting}" * bool(setting)
                 raise ValueError(
-                    f"{told} runs{at} with {key}={there[key]}, and these have {here[key]}; {REMEDY}"
+                    f"{told} runs{at} with {key}={there}, and these have {here}; {REMEDY}"
                 )
 
 
