@@ -41,8 +41,8 @@ def show_unmatched(jobs: Sequence[Job]) -> None:
     """
     claims: dict[str, list[Mapping[str, Any]]] = {}
     for job in jobs:
-        criteria = json.dumps(job.nodes.get("refuted_if") or [], default=str)
-        claims.setdefault(criteria, []).append(job.nodes)
+        if criteria := job.nodes.get("refuted_if"):
+            claims.setdefault(json.dumps(criteria, default=str), []).append(job.nodes)
     for criteria, nodes in claims.items():
         if absent := [*_absent(json.loads(criteria), nodes)]:
             listed = ", ".join(dict.fromkeys(absent))
