@@ -38,6 +38,7 @@ from seq2seq.runs.table import (
     comparable,
     comparable_values,
     find,
+    find_plans,
     flatten,
     natural,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "ending",
     "ends",
     "find",
+    "find_plans",
     "flatten",
     "identity",
     "label",

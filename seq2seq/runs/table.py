@@ -12,7 +12,7 @@ from seq2seq.files import place
 from seq2seq.runs import reading
 from seq2seq.runs.folder import Run
 from seq2seq.runs.identity import snake
-from seq2seq.runs.naming import choices
+from seq2seq.runs.naming import PLAN, choices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,27 +23,42 @@ ALWAYS = ("task", "model", "seed")
 
 def find(root: str | Path, allow: Iterable[str] = ()) -> Iterator[Run]:
     """Every run folder below `root`, in the order of their names; `allow` as in `Run`."""
+    found = [
+        Run(folder, allow)
+        for folder, names in _walk(root)
+        if names is None or "config.yaml" in names
+    ]
+    return iter(sorted(found, key=lambda run: natural(run.name)))
+
+
+def find_plans(root: str | Path) -> list[Path]:
+    """The lists of wanted runs below `root`."""
+    return sorted(Path(folder, PLAN) for folder, names in _walk(root) if names and PLAN in names)
+
+
+def _walk(root: str | Path) -> Iterator[tuple[str, Mapping[str, "os.DirEntry[str]"] | None]]:
+    """The folders below `root` and what is in them, but nothing further below that of a run.
+
+    None stands for one that may not be looked into, or is nested too deep.
+    """
     stack = [os.fspath(place(root))]
-    found = []
     while stack:
         folder = stack.pop()
         try:
             with os.scandir(folder) as entries:
                 names = {entry.name: entry for entry in entries}
-        except OSError:  # it may not be looked into, or is nested too deep
+        except OSError:
             if folder == os.fspath(root):
                 raise
-            found.append(Run(folder, allow))
+            yield folder, None
             continue
-        if "config.yaml" in names:
-            found.append(Run(folder, allow))
-        else:
+        yield folder, names
+        if "config.yaml" not in names:
             stack += [
                 entry.path
                 for name, entry in names.items()
                 if not name.startswith(".") and entry.is_dir(follow_symlinks=False)
             ]
-    return iter(sorted(found, key=lambda run: natural(run.name)))
 
 
 def natural(name: str) -> list[Any]:

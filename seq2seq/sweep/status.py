@@ -13,10 +13,10 @@ from seq2seq.errors import printable
 from seq2seq.files import read as read_bounded
 from seq2seq.runs import (
     FINAL,
-    PLAN,
     Run,
     checkpoint_step,
     find,
+    find_plans,
     natural,
     read_plan,
     score,
@@ -94,7 +94,7 @@ def read(root: Path) -> list[Entry]:
         label = plans(run.folder.parent).get(run.name, "")
         entries.append(Entry(run.folder, str(result.get("status") or run.status), result, label))
     begun = {entry.folder for entry in entries}
-    for plan in sorted(root.rglob(PLAN)):
+    for plan in find_plans(root):
         for name, label in plans(plan.parent).items():
             folder = plan.parent / name
             if folder not in begun:
