@@ -15,7 +15,7 @@ from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.parts import Part
 from seq2seq.analysis.report.replication import agreement, joined
 from seq2seq.analysis.report.successes import successes
-from seq2seq.analysis.report.sweep import Sweep, plain, timed
+from seq2seq.analysis.report.sweep import Sweep, plain, short, timed
 from seq2seq.analysis.report.verdict import quantity
 from seq2seq.files import place
 from seq2seq.results import store, store_drawings
@@ -138,7 +138,7 @@ def _setting(sweep: Sweep, label: str, rows: Any, measured: pd.DataFrame) -> dic
     return {
         "setting": label,
         "model": first.get("model"),
-        **{sweep.short(key): plain(first[key]) for key in sweep.keys},
+        **{name: plain(first[key]) for key, name in short(sweep.keys).items()},
         "max_steps": _most_steps(sweep, rows),
         "runs": len(rows),
         "timed": len(seen),

@@ -14,7 +14,7 @@ the first success take its place: of a run that ended without one, they are a lo
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -277,17 +277,9 @@ class Sweep:
 
     def label(self, key: str) -> str:
         """How an axis is named."""
-        return NAMES.get(key, self.short(key, "task.", "model."))
-
-    def short(self, key: str, *prefixes: str) -> str:
-        """A key without these prefixes, or by its last part; whole where others are called so."""
-
-        def shortened(one: str) -> str:
-            found = next((one.removeprefix(p) for p in prefixes if one.startswith(p)), one)
-            return found if prefixes else one.rpartition(".")[2]
-
-        name = shortened(key)
-        return name if [shortened(one) for one in self.keys].count(name) < 2 else key
+        brief = [_without_component(one) for one in self.keys]
+        name = _without_component(key)
+        return NAMES.get(key, name if brief.count(name) < 2 else key)
 
     @property
     def memory_word(self) -> str:
@@ -438,15 +430,24 @@ def split(table: "pd.DataFrame", keys: Sequence[str]) -> Iterator[tuple[str, "pd
 def _label(values: Mapping[str, Any]) -> str:
     """In short: words alone, numbers by the last part of their key."""
     shown = {key: _shown(value) for key, value in values.items()}
-    last = [key.rpartition(".")[2] for key in values]
+    names = short(values)
     parts = [
-        value
-        if isinstance(value, str)
-        else f"{name if last.count(name) < 2 else key} = {number(value)}"
-        for name, (key, value) in zip(last, shown.items(), strict=True)
+        value if isinstance(value, str) else f"{names[key]} = {number(value)}"
+        for key, value in shown.items()
         if not pd.isna(value)  # a key that this task or model does not have
     ]
     return ", ".join(parts) or f"no {' nor '.join(values)}"
+
+
+def short(keys: Iterable[str]) -> dict[str, str]:
+    """Each key by its last part, or whole where others end alike."""
+    last = {key: key.rpartition(".")[2] for key in keys}
+    names = [*last.values()]
+    return {key: name if names.count(name) < 2 else key for key, name in last.items()}
+
+
+def _without_component(key: str) -> str:
+    return key.removeprefix("task.").removeprefix("model.")
 
 
 def _full_label(values: Mapping[str, Any]) -> str:
