@@ -231,11 +231,11 @@ def _check_criteria(
     for callback in callbacks.values():
         if isinstance(callback, Generalisation):
             known += callback.names(task.metric_names)
-    stages, own = {name.partition("/")[0] for name in known}, comparable_values(nodes)
+    stages, values = {name.partition("/")[0] for name in known}, comparable_values(nodes)
     for index, condition in enumerate(nodes.get("refuted_if") or ()):
         for key, wanted in (condition.get("where") or {}).items():
             names = map(comparable, wanted if isinstance(wanted, list) else [wanted])
-            if key in own and own[key].isdisjoint(names):
+            if key in values and values[key].isdisjoint(names):
                 break
         else:
             for part in ("quantity", *COMPARISONS):

@@ -105,21 +105,22 @@ def _check_place(new: Content, old: Content, file: Path) -> None:
     """Refuse to take the place of something else, or of what this lacks."""
     if old.get("name") != new["name"]:
         raise ValueError(f"{file} holds the result of {old.get('name')}; {REMEDY}")
+    sets = {_called(one): one for one in new["sets"]}
     for theirs in old["sets"]:
-        for ours in new["sets"]:
-            if _called(ours) != _called(theirs):
-                continue
-            if not {*ours["seeds"]} >= {*theirs["seeds"]}:
-                raise ValueError(
-                    f"{file} holds {_seeds(theirs)}, and these runs are of {_seeds(ours)}; {REMEDY}"
-                )
-            # With a further axis all settings have other labels, and there are no fewer of them.
-            were, are = len(_settings(old, theirs)), len(_settings(new, ours))
-            if are < were:
-                raise ValueError(
-                    f"{file} holds {were} settings of {_seeds(theirs)}, and these runs are of "
-                    f"{are}; {REMEDY}"
-                )
+        ours = sets.get(_called(theirs))
+        if ours is None:
+            continue
+        if not {*ours["seeds"]} >= {*theirs["seeds"]}:
+            raise ValueError(
+                f"{file} holds {_seeds(theirs)}, and these runs are of {_seeds(ours)}; {REMEDY}"
+            )
+        # With a further axis all settings have other labels, and there are no fewer of them.
+        were, are = len(_settings(old, theirs)), len(_settings(new, ours))
+        if are < were:
+            raise ValueError(
+                f"{file} holds {were} settings of {_seeds(theirs)}, and these runs are of {are}; "
+                f"{REMEDY}"
+            )
 
 
 def _settings(content: Content, found: Content) -> dict[str, dict[str, Any]]:
@@ -169,8 +170,8 @@ def _check(new: Content, old: Content, kept: Content, file: Path) -> None:
     """Refuse a set that this one is no replication of."""
     told, own = f"{file} holds {_seeds(kept)} of", new["sets"][0]
     criteria = new.get("refuted_if"), old.get("refuted_if")
-    other = None not in criteria and criteria[0] != criteria[1]
-    if other or _judged_by(new, own) != _judged_by(old, kept):
+    changed = None not in criteria and criteria[0] != criteria[1]
+    if changed or _judged_by(new, own) != _judged_by(old, kept):
         raise ValueError(f"{told} another claim, or judged by other criteria; {REMEDY}")
     ours, theirs = _settings(new, own), _settings(old, kept)
     if ours.keys() != theirs.keys() and not _is_adaptive(new, old):
