@@ -84,6 +84,7 @@ def build(
         restarts=task.restarts if task.contiguous else None,
         counts=task.counts,
         scores=task.scores,
+        ignorance=task.ignorance,
     )
     return task, module
 

@@ -40,8 +40,10 @@ class SequenceModule(LightningModule):
         restarts: for recurrent models whose batches continue one another: whether the batch of a
             step does not. In between the state is carried, without its gradient (truncated
             backpropagation through time), and kept in checkpoints. None: every batch stands alone.
-        divergence_factor: a loss that is not finite, or this many times the first one, stops the
-            run with the status `diverged`.
+        divergence_factor: a loss that is not finite, or this many times the first one and that of
+            `ignorance`, stops the run with the status `diverged`.
+        ignorance: tells the loss of a model that knows nothing, which a run that starts near a
+            solution may reach again without having diverged.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class SequenceModule(LightningModule):
         divergence_factor: float = 1e4,
         counts: Callable[[Tensor, Tensor], Tensor] | None = None,
         scores: Callable[[Sequence[float]], dict[str, float]] | None = None,
+        ignorance: Callable[[], float] = lambda: 0.0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -73,6 +76,7 @@ class SequenceModule(LightningModule):
         self.seed = seed
         self.restarts = restarts
         self.divergence_factor = divergence_factor
+        self.ignorance = ignorance
         self._carried: Any = None
         self.history = History()
         self._plateau: ReduceLROnPlateau | None = None
@@ -190,9 +194,13 @@ class SequenceModule(LightningModule):
             logger.log_metrics(metrics, step=step)
 
     def diverges(self, losses: Iterable[float], first: float) -> bool:
-        """Whether one of `losses` is not finite or far above the `first` loss of the run."""
-        bound = self.divergence_factor * first
-        return not all(math.isfinite(value) and value <= bound for value in losses)
+        """Whether one of `losses` is not finite, or far above the `first` loss and ignorance."""
+        high = max(losses, key=lambda value: value if math.isfinite(value) else math.inf)
+        if high <= (bound := self.divergence_factor * first):
+            return False
+        return not (
+            math.isfinite(high) and high <= max(bound, self.divergence_factor * self.ignorance())
+        )
 
     # ------------------------------------------------------------------------ validation, test
 

@@ -8,6 +8,7 @@ value up to which the accuracy is 0.9 at every one that was tested.
 """
 
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,13 +142,18 @@ class Grid:
         return found
 
     def scored(self) -> Iterator[dict[str, Any]]:
-        """Of each group the mean score over its runs, with its 95% interval, and the reach."""
+        """Of each group the mean score over its runs, with its 95% interval, and the median reach.
+
+        A run that is right at no length reaches less than any.
+        """
         scores = self.scores()
         for label, rows in self.groups():
             own = [scores[run] for run in rows["run"].unique() if run in scores]
             if own:
                 mean, low, high = interval([one.accuracy for one in own])
-                reach = [one.reach for one in own if not math.isnan(one.reach)]
+                reach = statistics.median_low(
+                    -math.inf if math.isnan(one.reach) else one.reach for one in own
+                )
                 yield {
                     "group": label,
                     "runs": len(own),
@@ -156,7 +162,7 @@ class Grid:
                     "high": high,
                     "scaled": float(np.mean([one.scaled for one in own])),
                     "solved": sum(one.accuracy >= SOLVED for one in own),
-                    "reach": float(np.median(reach)) if reach else None,
+                    "reach": reach if math.isfinite(reach) else None,
                 }
 
     def figure(self) -> Figure:

@@ -57,8 +57,14 @@ def is_share(metric: str) -> bool:
 
 
 def average(values: Sequence[float], metric: str) -> tuple[float, float, float]:
-    """Mean of a metric with its interval: geometric unless it is a share or not all positive."""
-    return (log_interval if min(values) > 0 and not is_share(metric) else interval)(values)
+    """Mean of a metric with its interval: geometric unless it is a share or not all positive.
+
+    The interval of a share ends at 0 and 1.
+    """
+    if is_share(metric):
+        mean, low, high = interval(values)
+        return mean, max(low, 0.0), min(high, 1.0)
+    return (log_interval if min(values) > 0 else interval)(values)
 
 
 def median(values: Sequence[float]) -> tuple[float, float, float]:

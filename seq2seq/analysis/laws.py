@@ -19,7 +19,7 @@ model identification", IEEE Trans. Automatic Control 19 (1974)) compares their l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -45,7 +45,7 @@ class Law:
         a, b, sigma: maximum likelihood estimates; log τ in natural logarithms.
         interval_a, interval_b: 95% confidence intervals; infinite if there is one seed only.
         aic: Akaike's criterion, 6 − 2·log-likelihood.
-        draws: (resamples, 2), a and b of each bootstrap resample.
+        draws: (resamples, 2), a and b of each bootstrap resample; NaN where it saw one k only.
         seeds: number of seeds.
     """
 
@@ -76,6 +76,12 @@ class Law:
         half = half_width(logs, self.seeds)
         centre = self.a + self.b * x
         return np.exp(centre - half), np.exp(centre + half)
+
+    def faster(self, by: float) -> "Law":
+        """The same law with a rate that is larger by so much."""
+        low, high = self.interval_b
+        draws = self.draws + np.array([0.0, by])
+        return replace(self, b=self.b + by, interval_b=(low + by, high + by), draws=draws)
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,15 @@ class Comparison:
     def best(self) -> Law:
         """The law of the lower AIC, decisive or not."""
         return self.exponential if self.difference >= 0 else self.power
+
+    def moved(self, start: "Comparison", end: "Comparison") -> "Comparison":
+        """This, with the rates and the difference changed as they do from `start` to `end`."""
+        return Comparison(
+            self.exponential.faster(end.exponential.b - start.exponential.b),
+            self.power.faster(end.power.b - start.power.b),
+            self.difference + end.difference - start.difference,
+            self.support,
+        )
 
 
 def compare(
@@ -149,11 +164,11 @@ def compare(
     weights = resampled(seed, resamples, random)
     # A resample that saw one k only says nothing about growth.
     seen = np.stack([weights[:, (k == value) & ~censored].sum(1) > 0 for value in np.unique(k)], 1)
-    weights = weights[seen.sum(1) >= 2]
+    told = seen.sum(1) >= 2
     seeds = len(np.unique(seed))
-    exponential, exponential_fits = _fit("exponential", k, tau, censored, weights, seeds)
-    power, power_fits = _fit("power", k, tau, censored, weights, seeds)
-    support = float((exponential_fits > power_fits).mean()) if len(weights) else float("nan")
+    exponential, exponential_fits = _fit("exponential", k, tau, censored, weights, told, seeds)
+    power, power_fits = _fit("power", k, tau, censored, weights, told, seeds)
+    support = float((exponential_fits > power_fits).mean()) if told.any() else float("nan")
     return Comparison(exponential, power, power.aic - exponential.aic, support)
 
 
@@ -164,7 +179,7 @@ def combined(rates: Sequence[Law], weights: ArrayLike) -> tuple[float, float, fl
     """
     w = np.asarray(weights, dtype=np.float64)
     value = float(w @ [law.b for law in rates])
-    count = min(len(law.draws) for law in rates)
+    count = min(len(law.draws) for law in rates)  # none of one seed
     draws = np.stack([law.draws[:count, 1] for law in rates], 1) @ w
     half = float(half_width(draws, min(law.seeds for law in rates)))
     return value, value - half, value + half
@@ -202,7 +217,8 @@ def resampled(seed: NDArray[np.generic], resamples: int, random: int) -> Array:
 
 
 def half_width(draws: Array, seeds: int) -> Array:
-    """Half the 95% interval of each column of bootstrap draws (resamples, …)."""
+    """Half the 95% interval of each column of bootstrap draws (resamples, …), finite ones alone."""
+    draws = draws[np.isfinite(draws).reshape(len(draws), -1).all(1)] if len(draws) else draws
     if seeds < 2 or len(draws) < 2:
         return np.full(draws.shape[1:], np.inf)
     widen = np.sqrt(seeds / (seeds - 1))
@@ -210,12 +226,19 @@ def half_width(draws: Array, seeds: int) -> Array:
 
 
 def _fit(
-    kind: Kind, k: Array, tau: Array, censored: NDArray[np.bool_], weights: Array, seeds: int
+    kind: Kind,
+    k: Array,
+    tau: Array,
+    censored: NDArray[np.bool_],
+    weights: Array,
+    told: NDArray[np.bool_],
+    seeds: int,
 ) -> tuple[Law, Array]:
-    """The law, and the log-likelihood of each resample."""
-    every = np.vstack([np.ones((1, len(k))), weights])
+    """The law, and the log-likelihood of each resample of which it can be `told`."""
+    every = np.vstack([np.ones((1, len(k))), weights[told]])
     a, b, sigma, likelihood = maximise(feature(kind, k), np.log(tau), censored, every)
-    draws = np.stack([a[1:], b[1:]], axis=1)
+    draws = np.full((len(weights), 2), np.nan)
+    draws[told] = np.stack([a[1:], b[1:]], axis=1)
     half = half_width(draws, seeds)
     law = Law(
         kind,

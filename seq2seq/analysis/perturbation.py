@@ -58,8 +58,9 @@ class Perturbed:
     def tolerated(self, limit: float) -> float:
         """The size β* at which the envelope passes `limit`, log-linear between the sizes tried.
 
-        It is the smallest size where that one passes already, the largest where none does, and
-        NaN where the loss lies above `limit` without noise.
+        It is the smallest size where that one passes already, so that less is tolerated, the
+        largest where none does, so that more is, and NaN where the loss lies above `limit` without
+        noise.
         """
         if not self.clean <= limit:
             return math.nan
@@ -172,12 +173,17 @@ class Stability:
         return "unstable" if high < 0 else "cannot tell"
 
 
-def stability(widths: ArrayLike, tolerated: ArrayLike) -> Stability:
+def stability(
+    widths: ArrayLike, tolerated: ArrayLike, tried: tuple[float, float] = (0.0, math.inf)
+) -> Stability:
     """Whether the tolerated noise shrinks with the width.
 
     Args:
         widths: m of each model, (models,); several seeds per width make the interval meaningful.
         tolerated: β* of each; models where it is NaN are left out.
+        tried: the smallest and the largest noise. A β* that is one of them is only known to lie
+            there or beyond, so that the interval has no end on the side to which that may turn the
+            slope.
 
     Raises:
         ValueError: fewer than three models, or fewer than two widths, are left.
@@ -193,4 +199,8 @@ def stability(widths: ArrayLike, tolerated: ArrayLike) -> Stability:
     fit = linregress(x, y)
     error = fit.stderr if np.ptp(y) else 0.0  # NaN for a constant, whose correlation is undefined
     half = float(t.ppf(0.975, len(x) - 2) * error)
-    return Stability(float(fit.slope), (float(fit.slope - half), float(fit.slope + half)))
+    beyond = (size[kept] >= tried[1]).astype(int) - (size[kept] <= tried[0])
+    turns = beyond * (x - x.mean())
+    low = -math.inf if (turns < 0).any() else float(fit.slope - half)
+    high = math.inf if (turns > 0).any() else float(fit.slope + half)
+    return Stability(float(fit.slope), (low, high))

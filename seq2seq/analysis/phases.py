@@ -66,7 +66,8 @@ class Success:
         likelihood: the penalised log-likelihood, up to a constant of the two kinds.
         seeds, runs, successes: how many.
         covariance: (3, 3), the inverse of the information at the maximum.
-        draws: (resamples, 3), a, b and c of each bootstrap resample.
+        draws: (resamples, 3), a, b and c of each bootstrap resample; NaN where it saw too few
+            cells.
     """
 
     kind: laws.Kind
@@ -176,8 +177,8 @@ def fit(
     found, information, values = maximise(x, (every * success) @ one_of, every @ one_of)
     theta, covariance = np.zeros((len(every), 3)), np.zeros((3, 3))
     theta[:, kept], covariance[np.ix_(kept, kept)] = found, np.linalg.inv(information[0])
-    # A resample of seeds that saw too few cells says nothing: there the law of all runs stays.
-    draws = np.where(np.isfinite(values[1:, None]), theta[1:], theta[0])
+    # A resample of seeds that saw too few cells says nothing.
+    draws = np.where(np.isfinite(values[1:, None]), theta[1:], np.nan)
     seeds = len(np.unique(seed))
     half = _no_less(laws.half_width(draws, seeds), NORMAL * np.sqrt(np.diag(covariance)))
     a, b, c = theta[0].tolist()
@@ -382,8 +383,7 @@ def _beside(
     law: Success, kind: laws.Kind, sizes: Array, contour: Array, drawn: Array, budget: float
 ) -> Agreement:
     """The two contours, with what differs between them in the same resamples."""
-    kept = np.isfinite(drawn).all(1)
-    drawn, own = drawn[kept], law.drawn(sizes)[kept]
+    own = law.drawn(sizes)
     half = laws.half_width(drawn, law.seeds)
     apart, known = contour - law.contour(sizes), _half_interval(law, sizes)
     between = _no_less(laws.half_width(drawn - own, law.seeds), known)

@@ -121,7 +121,11 @@ def by_length(group: Sequence[Member]) -> list[list[Member]]:
 
 
 def shape(member: Member) -> str:
-    """What members of one group have in common, as text."""
+    """What members of one group have in common, as text.
+
+    A chunk takes the loss and the counts of its first member for all, so that members may differ
+    in nothing that these depend on.
+    """
     plain = resolved(member.cfg)
     task, model = member.task, member.module.model
     optimizer = {k: v for k, v in plain["optimizer"].items() if k not in OWN_OPTIMIZER}
@@ -129,8 +133,7 @@ def shape(member: Member) -> str:
     length = None if may_be_padded(member) else task.length
     data = [type(task).__name__, length, task.batch_size, task.sizes["val"]]
     data += [task.sizes["test"], task.input_dim, task.output_dim]
-    special = type(task).loss is not SequenceTask.loss or not task.uses_samples
-    if special or task.curriculum is not None:
+    if not counts_every_step(task) or not task.uses_samples or task.curriculum is not None:
         # What is minimised may depend on the task's arguments, and so may the length of a batch.
         data += [{k: v for k, v in plain["task"].items() if k != "seed"}]
     common = {
@@ -152,8 +155,14 @@ def may_be_padded(member: Member) -> bool:
     """Whether a mean over all times of an error that vanishes at zero is minimised."""
     objective = member.module.objective
     mean = type(objective) is Sampled and objective.horizon == "average"
-    task = member.task
-    return mean and type(task).loss is SequenceTask.loss and task.curriculum is None
+    return mean and counts_every_step(member.task) and member.task.curriculum is None
+
+
+def counts_every_step(task: SequenceTask) -> bool:
+    """Whether the loss is the mean squared error of all steps, whatever the task's arguments."""
+    own = type(task)
+    every = own.loss is SequenceTask.loss and own.counted is SequenceTask.counted
+    return every and not task.skip
 
 
 def plan_chunks(members: Sequence[Member], size: int) -> list[list[Member]]:

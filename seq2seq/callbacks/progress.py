@@ -38,14 +38,15 @@ class Pace:
         """Steps per second."""
         return (step - self.first) / max(time.monotonic() - self._start, 1e-9)
 
-    def left(self, step: int) -> float:
-        """Seconds until the last step."""
-        return (self.of - step) / max(self.speed(step), 1e-9)
+    def left(self, step: int) -> float | None:
+        """Seconds until the last step; None before the first one has been taken."""
+        return (self.of - step) / self.speed(step) if step > self.first else None
 
     def line(self, step: int, told: str) -> str:
         """All of this as text, and what else is to be told."""
-        speed, left = self.speed(step), self.left(step)
-        return f"step {step}/{self.of}  {told}  {speed:.0f} steps/s  {left:.0f} s left"
+        left = self.left(step)
+        rest = "" if left is None else f"  {self.speed(step):.0f} steps/s  {left:.0f} s left"
+        return f"step {step}/{self.of}  {told}{rest}"
 
     def note(self, step: int, runs: Iterable[tuple[Path, Any]]) -> None:
         """Note it, where that is due.

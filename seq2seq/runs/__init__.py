@@ -30,6 +30,7 @@ from seq2seq.runs.naming import (
     not_shared,
     own,
     read_plan,
+    short,
     tells,
     varied,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "score",
     "score_name",
     "seal",
+    "short",
     "snake",
     "tells",
     "trajectory_hash",

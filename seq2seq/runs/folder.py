@@ -194,16 +194,19 @@ class Run:
         write_atomically(self.folder / "result.json", data)
         (self.folder / reading.NOTE).unlink(missing_ok=True)
 
-    def note_progress(self, step: int, of: int, first: int, left: float, loss: float) -> None:
+    def note_progress(
+        self, step: int, of: int, first: int, left: float | None, loss: float
+    ) -> None:
         """Note for others how far the training has come; gone when there is a result.
 
         Args:
             step: that has been taken, of `of`.
             first: step that this process went on from.
-            left: seconds until the last one.
+            left: seconds until the last one, where that is known.
             loss: of the step.
         """
         note = {"step": step, "of": of, "first": first, "left": left, "loss": loss}
+        note = {key: value for key, value in note.items() if value is not None}
         write_atomically(self.folder / reading.NOTE, json.dumps(note).encode())
 
     @property

@@ -1,7 +1,7 @@
 """What a run is called: what its sweep varies, or what was typed of a single one, and no more."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,13 @@ def not_shared(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
     ]
 
 
+def short(keys: Iterable[str]) -> dict[str, str]:
+    """Each key by its last part, or whole where others end alike."""
+    last = {key: key.rpartition(".")[2] for key in keys}
+    names = [*last.values()]
+    return {key: name if names.count(name) < 2 else key for key, name in last.items()}
+
+
 def label(overrides: Sequence[str], nodes: Mapping[str, Any]) -> str:
     """The name of a run, as `lstm-k=4-seed=0`.
 
@@ -52,13 +59,9 @@ def label(overrides: Sequence[str], nodes: Mapping[str, Any]) -> str:
         chosen = "/" in key or ("." not in key and isinstance(nodes.get(key), Mapping))
         if equals and tells(key, nodes) and not (chosen and value == group_name(nodes)):
             told[key.replace("/", ".")] = (_brief(value), chosen)
-    last = [key.rpartition(".")[2] for key in told]
     groups = [value for value, chosen in told.values() if chosen]
-    values = [
-        f"{name if last.count(name) == 1 else key}={value}"
-        for name, (key, (value, chosen)) in zip(last, told.items(), strict=True)
-        if not chosen
-    ]
+    names = short(told)
+    values = [f"{names[key]}={value}" for key, (value, chosen) in told.items() if not chosen]
     words = [*groups, *values] or [choices(nodes)["model"]]
     text = words[0]
     for word in words[1:]:

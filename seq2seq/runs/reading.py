@@ -232,7 +232,7 @@ def provenance(folder: Path) -> dict[str, Any]:
 
 
 def progress(folder: Path) -> dict[str, float]:
-    """What a training run has noted of its progress, the seconds left as of now.
+    """What a training run has noted of its progress, the seconds left as of now where known.
 
     Raises:
         FileNotFoundError, ValueError: see `reading`.
@@ -240,10 +240,12 @@ def progress(folder: Path) -> dict[str, float]:
     path = folder / NOTE
     with reading(path):
         loaded = _mapping(path, "progress")
-        note = {key: float(loaded[key]) for key in ("step", "of", "first", "left", "loss")}
+        note = {key: float(loaded[key]) for key in ("step", "of", "first", "loss")}
         if not all(0 <= note[key] < 2**53 for key in ("step", "of", "first")):
             raise ValueError("its steps are no counts")
-        note["left"] = max(0.0, note["left"] - max(0.0, time.time() - path.stat().st_mtime))
+        if "left" in loaded:
+            since = max(0.0, time.time() - path.stat().st_mtime)
+            note["left"] = max(0.0, float(loaded["left"]) - since)
         return note
 
 

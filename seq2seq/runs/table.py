@@ -41,14 +41,14 @@ def _walk(root: str | Path) -> Iterator[tuple[str, Mapping[str, "os.DirEntry[str
 
     None stands for one that may not be looked into, or is nested too deep.
     """
-    stack = [os.fspath(place(root))]
+    stack = [top := os.fspath(place(root))]
     while stack:
         folder = stack.pop()
         try:
             with os.scandir(folder) as entries:
                 names = {entry.name: entry for entry in entries}
         except OSError:
-            if folder == os.fspath(root):
+            if folder == top:
                 raise
             yield folder, None
             continue

@@ -12,7 +12,6 @@ from seq2seq import checks
 from seq2seq.errors import ConfigError
 from seq2seq.schema.signatures import signature
 
-EPOCHS = "trainer.max_steps or trainer.max_epochs, as every epoch goes on in the next"
 CALLBACKS = "callbacks.stop_at_target or callbacks.stop_after_escape, which alone end a run early"
 
 #: The arguments of `lightning.Trainer`: None for one that is heeded as it is written; for another

@@ -21,7 +21,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from seq2seq.runs import Run, ending, score
+from seq2seq.runs import Run, ending, score, short
 from seq2seq.runs.locks import Claims
 from seq2seq.schema import ConfigError
 from seq2seq.sweep.jobs import Job, make_parent, plan, reserve
@@ -210,9 +210,8 @@ def show_json(trials: Sequence[FrozenTrial]) -> None:
 
 
 def _shown(params: dict[str, Any]) -> str:
-    """The values, each after the last part of its key where these differ."""
-    last = {key: key.rpartition(".")[2] for key in params}
-    names = last if len({*last.values()}) == len(last) else dict(zip(params, params, strict=True))
+    """The values, each after its key in short."""
+    names = short(params)
     return " ".join(
         f"{names[key]}={value:.4g}" if isinstance(value, float) else f"{names[key]}={value}"
         for key, value in params.items()

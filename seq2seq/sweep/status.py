@@ -48,13 +48,14 @@ class Entry:
     def told(self) -> dict[str, Any]:
         """The result, and of a run without one the step that it has reached.
 
-        Of a running one that is `step` of `of`, and `left` seconds; of one that has stopped in
+        Of a running one that is `step` of `of`, and soon `left` seconds; of one that has stopped in
         whatever way, the `step` of its last checkpoint.
         """
         if self.status in (*FINAL, "missing"):
             return self.result
         if self.status == "running" and (note := Run(self.folder).progress):
-            return {key: round(note[key]) for key in ("step", "of")} | {"left": note["left"]}
+            left = {"left": note["left"]} if "left" in note else {}
+            return {key: round(note[key]) for key in ("step", "of")} | left
         saved = Run(self.folder).checkpoints
         return self.result | ({"step": checkpoint_step(saved[0])} if saved else {})
 

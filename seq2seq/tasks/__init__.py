@@ -3,7 +3,9 @@
 A task brings Lightning, whose import takes seconds, and is imported when it is asked for.
 """
 
+import re
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from seq2seq.tasks.inputs import AR1 as AR1
@@ -47,44 +49,19 @@ if TYPE_CHECKING:
     from seq2seq.tasks.token import TokenTask as TokenTask
     from seq2seq.tasks.volterra import Volterra as Volterra
 
-_FILES = (
-    "task",
-    "adding",
-    "arrays",
-    "bucket_sort",
-    "convolution",
-    "copy_memory",
-    "cycle_navigation",
-    "delayed_parity",
-    "duplicate_string",
-    "dyck",
-    "even_pairs",
-    "forecast",
-    "group_word",
-    "induction",
-    "labels",
-    "linear_functional",
-    "lorenz96",
-    "mackey_glass",
-    "modular_arithmetic",
-    "mqar",
-    "narma",
-    "ngram_lookup",
-    "parity",
-    "reconstruct",
-    "reverse_string",
-    "selective_copy",
-    "lorenz96_published",
-    "shift",
-    "text",
-    "token",
-    "volterra",
-)
+#: The classes that are not in the file of their name.
+_ELSEWHERE = {
+    "DrivenTask": "task",
+    "Lorenz96Forecast": "forecast",
+    "SequenceTask": "task",
+    "TokenTask": "token",
+}
 
 
 def __getattr__(name: str) -> Any:
-    for file in _FILES if name[:1].isupper() else ():
-        found = getattr(import_module(f"seq2seq.tasks.{file}"), name, None)
+    file = _ELSEWHERE.get(name) or re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    if name[:1].isupper() and find_spec(home := f"seq2seq.tasks.{file}"):
+        found = getattr(import_module(home), name, None)
         if found is not None:
             return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -354,6 +354,11 @@ class SequenceTask(LightningDataModule):
         units = {"reference": losses, "reference_nmse": shares}
         return {f"{unit}/{k}": v for unit, values in units.items() for k, v in values.items()}
 
+    def ignorance(self) -> float:
+        """The largest finite reference loss, that of the predictor that knows least; 0 of none."""
+        told = [v for k, v in self.references().items() if k.startswith("reference/")]
+        return max((value for value in told if math.isfinite(value)), default=0.0)
+
     def memoryless_prediction(self, x: Tensor) -> Tensor:
         """ŷ_t = Wᵀx_t (+ c), the best answer of its kind to x (batch, time, input_dim)."""
         weights = predictors.tap_weights(self._data_moments("train", 1), taps=1)
@@ -444,11 +449,12 @@ class SequenceTask(LightningDataModule):
         return self.batch_size // world_size
 
     def _positions(self, start: int, count: int) -> Tensor:
-        epoch, offset = divmod(start, self.train_size)
-        index = self._order(epoch)[offset : offset + count]
-        if len(index) == count:
-            return index
-        return torch.cat([index, self._positions(start + len(index), count - len(index))])
+        first, offset = divmod(start, self.train_size)
+        last = (start + count - 1) // self.train_size
+        if first == last:
+            return self._order(first)[offset : offset + count]
+        orders = [self._order(epoch) for epoch in range(first, last + 1)]
+        return torch.cat(orders)[offset : offset + count]
 
     def _order(self, epoch: int) -> Tensor:
         known, order = self._current_order

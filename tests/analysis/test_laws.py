@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import norm, sem, t
 
-from seq2seq.analysis.laws import compare, maximise
+from seq2seq.analysis.laws import combined, compare, half_width, maximise
 
 KS = np.arange(4, 21, 2)
 
@@ -138,8 +138,38 @@ def test_resamples_that_saw_one_k_say_nothing_of_growth():
     k, seed = np.repeat([4, 8], 3), np.repeat([0, 1], 3)
     tau = np.exp(1 + 0.25 * k + np.tile([-0.1, 0.0, 0.1], 2))
     law = compare(k, tau, np.zeros(6, bool), seed, resamples=100).exponential
-    assert 30 < len(law.draws) < 70
-    assert law.draws[:, 1] == pytest.approx(0.25)
+    told = np.isfinite(law.draws).all(1)
+    assert 30 < told.sum() < 70
+    assert law.draws[told, 1] == pytest.approx(0.25)
+    assert np.isfinite(law.interval_b).all()
+
+
+def test_what_laws_of_the_same_seeds_share_cancels_in_their_difference():
+    """Also where some resamples tell nothing of one law, whose later times are censored."""
+    rng = np.random.default_rng(0)
+    k, seed = np.tile([4.0, 8.0, 12.0], 6), np.repeat(np.arange(6), 3)
+    shared = np.exp(1 + (0.3 + 0.1 * rng.normal(size=6))[seed] * k)
+    late = (k > 4) & (seed > 1)
+    first = compare(k, shared, np.zeros(18, bool), seed).exponential
+    other = compare(k, np.where(late, 9.0, shared), late, seed).exponential
+    told = np.isfinite(other.draws[:, 1])
+    assert 0.5 < told.mean() < 0.99
+    apart = first.draws[told, 1] - other.draws[told, 1]
+    _, low, high = combined([first, other], [1.0, -1.0])
+    assert (high - low) / 2 == pytest.approx(float(half_width(apart, 6)))
+
+
+def test_a_comparison_moves_as_two_others_lie_apart():
+    one, two, three = (
+        compare(*simulate("exponential", 3.0, rate, 0.1, np.inf), resamples=50)
+        for rate in (0.2, 0.25, 0.3)
+    )
+    moved = one.moved(two, three)
+    by = three.exponential.b - two.exponential.b
+    assert moved.exponential.b == pytest.approx(one.exponential.b + by)
+    assert moved.exponential.interval_b == pytest.approx(np.add(one.exponential.interval_b, by))
+    assert moved.exponential.draws[:, 1] == pytest.approx(one.exponential.draws[:, 1] + by)
+    assert moved.difference == pytest.approx(one.difference + three.difference - two.difference)
 
 
 def test_the_same_data_give_the_same_answer():

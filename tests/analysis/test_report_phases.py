@@ -10,6 +10,7 @@ import yaml
 from seq2seq.analysis.report import Sweep, figures, growth, report, verdicts
 from seq2seq.analysis.report.phases import read
 from seq2seq.analysis.report.power import power
+from seq2seq.analysis.report.verdict import findings
 
 MEMORIES = (2, 4, 8, 12, 16, 20, 24, 32)
 SIZES = (8, 16, 32)
@@ -137,3 +138,24 @@ def test_runs_that_all_succeed_have_a_diagram_without_contours(tmp_path):
     assert "all 9 runs succeeded" in one.sentence(own)
     panel = next(p for p in figures(own, growth(own)) if p.name == "phases")
     assert not panel.figure.axes[0].lines
+
+
+def test_a_setting_without_a_contour_leaves_the_claim_undecided(tmp_path):
+    """All runs of one rate fail, and one at another rate has a single memory."""
+    rng = np.random.default_rng(0)
+    for seed, k, width in [(s, k, w) for s in range(4) for k in MEMORIES for w in SIZES]:
+        tau = np.exp(3 + 0.25 * k - 0.9 * np.log(width) + 0.3 * rng.normal())
+        write(tmp_path / f"a-{k}-{width}-{seed}", k, width, seed, 0.02, tau)
+        write(tmp_path / f"b-{k}-{width}-{seed}", k, width, seed, 0.2, np.inf)
+    write(tmp_path / "c", 4, 8, 0, 2.0, 10.0)
+    own = Sweep(tmp_path)
+    low = {"quantity": "contour", "below": 2.0}
+    found = [*findings(own, own.table, growth(own), low)]
+    assert [one.holds for one in found] == [False, None, None]
+    assert "all 96 runs failed" in found[1].estimate.reason
+    assert found[2].estimate.reason == "a boundary needs 3 memories and 2 sizes"
+    against = low | {"where": {"optimizer.lr": 0.02}, "less": {"optimizer.lr": 0.2}}
+    (one,) = findings(own, own.table, growth(own), against)
+    assert one.holds is None
+    assert one.estimate.setting == "lr = 0.02 less lr = 0.2"
+    assert "all 96 runs failed" in one.estimate.reason

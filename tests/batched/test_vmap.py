@@ -485,8 +485,8 @@ def test_parameters_that_are_not_trained_are_each_members_own(
 
 
 def test_shapes_part_and_values_do_not(tmp_path: Path) -> None:
-    def groups(*members: dict[str, Any]) -> int:
-        return len(grouping.grouped(configs(tmp_path, "model=rnn", members=members)))
+    def groups(*members: dict[str, Any], base: Sequence[str] = ()) -> int:
+        return len(grouping.grouped(configs(tmp_path, "model=rnn", *base, members=members)))
 
     assert groups(*MEMBERS) == 1
     assert groups({"task.input.scale": 1.0}, {"task.input.scale": 2.0}) == 1
@@ -497,6 +497,10 @@ def test_shapes_part_and_values_do_not(tmp_path: Path) -> None:
         "task.val_size": 21,
     }.items():
         assert groups({}, {key: value}) == 2, key
+    paths = ["task=lorenz96_published", "task.length=30"]
+    assert groups({"task.skip": 0, "seed": 1}, {"task.skip": 0}, base=paths) == 1
+    assert groups({"task.skip": 0}, {"task.skip": 20}, base=paths) == 2
+    assert groups({"task.skip": 5}, {"task.skip": 5, "task.length": 31}, base=paths) == 2
     # A callback may have hooks that are not called: each class of them is looked at.
     assert groups({}, {"callbacks.references": None}) == 2
 

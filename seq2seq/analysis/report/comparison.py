@@ -66,7 +66,8 @@ class Comparison:
         second = others[0]
         by = f"{self.how_far(second)} {second.label}"
         if math.isnan(second.p):
-            said += f", {by}; one seed tells nothing of chance"
+            one = "one seed" if 1 in (best.seeds, second.seeds) else "without seeds in common they"
+            said += f", {by}; {one} tell{'s' * (one == 'one seed')} nothing of chance"
         elif second.p < LEVEL:
             said += f", {by} ({self.test}, p = {number(second.p)})"
         else:
@@ -142,13 +143,18 @@ def _contenders(
         mean, low, high = interval(pairs.tolist()) if len(pairs) else (math.nan,) * 3
         apart[label] = (10**mean, 10**low, 10**high) if relative else (mean, low, high)
         several = len(pairs) > 1 and label != order[0]
-        p[label] = float(stats.ttest_1samp(pairs, 0).pvalue) if several else math.nan
+        p[label] = _chance(pairs) if several else math.nan
     p |= _holm({label: value for label, value in p.items() if not math.isnan(value)})
     for label in order:
         group, own = groups[label], errors[label].tolist()
         error = log_interval([10**value for value in own]) if relative else interval(own)
         costs = [_mean(group, key) for key in ("parameters", "steps", "seconds")]
         yield Contender(label, len(group), len(own), error, apart[label], p[label], *costs)
+
+
+def _chance(pairs: "pd.Series[float]") -> float:
+    """How probable differences this far from zero are by chance; all zero tell of none."""
+    return float(stats.ttest_1samp(pairs, 0).pvalue) if pairs.any() else 1.0
 
 
 def _mean(rows: "pd.DataFrame", key: str) -> float:

@@ -46,7 +46,9 @@ def _panel(sweep: Sweep, metric: str, key: str, columns: list[str], name: str) -
         if ends:
             found[label] = ends
         for value, end in ends.items():
-            data.append({"group": label, key: value, "runs": len(own[value])} | named(end))
+            data.append(
+                {"group": label, key: value, "runs": len(own[value])} | named(end, len(own[value]))
+            )
     caption = (
         f"What trained models achieve where {key} is another than they were trained with: means "
         "over seeds"

@@ -94,7 +94,8 @@ def growth(sweep: Sweep) -> list[Growth]:
     if sweep.memory is None:
         return []
     asks = sweep.is_study and sweep.event == "plateau"
-    tables = {factor: sweep.read(factor) for factor in FACTORS if asks}
+    most = max(rule.drop for rule in sweep.rules)
+    tables = {by: sweep.read(by) for by in FACTORS if asks and by * most < 1}
     found = []
     for label, rows in sweep.groups():
         fit = _fitted(sweep.memory, label, rows)
@@ -110,6 +111,7 @@ def simulated(sweep: Sweep, fit: Growth, kind: laws.Kind, random: np.random.Gene
     """What the group's runs would have given if its law of this kind were true.
 
     The memories, the seeds and the steps that each run had for its plateau are those of the sweep.
+    By another fall that counts as an escape the laws differ as much as they do in the sweep.
     """
     if fit.laws is None or sweep.memory is None:
         return fit
@@ -117,8 +119,12 @@ def simulated(sweep: Sweep, fit: Growth, kind: laws.Kind, random: np.random.Gene
     seen = timed(fit.rows)
     budget = [sweep.budget(index) for index in seen.index]
     tau, censored = laws.simulated(law, seen[sweep.memory], budget, random)
-    drawn = {"plateau/length": tau, "plateau/censored": censored}
-    return _fitted(sweep.memory, fit.group, seen.assign(**drawn), SIMULATED)
+    drawn = seen.assign(**{"plateau/length": tau, "plateau/censored": censored})
+    found = _fitted(sweep.memory, fit.group, drawn, SIMULATED)
+    if found.laws is None:
+        return found
+    moved = {drop: found.laws.moved(fit.laws, other) for drop, other in fit.by_drop.items()}
+    return replace(found, by_drop=moved)
 
 
 def _fitted(memory: str, label: str, rows: "pd.DataFrame", resamples: int = 2000) -> Growth:

@@ -15,10 +15,11 @@ from seq2seq.analysis.report.growth import Growth
 from seq2seq.analysis.report.parts import Part
 from seq2seq.analysis.report.replication import agreement, joined
 from seq2seq.analysis.report.successes import successes
-from seq2seq.analysis.report.sweep import Sweep, plain, short, timed
+from seq2seq.analysis.report.sweep import Sweep, plain, timed
 from seq2seq.analysis.report.verdict import quantity
 from seq2seq.files import place
 from seq2seq.results import store, store_drawings
+from seq2seq.runs import short
 
 #: What a row gives means of, where claims are about it.
 METRIC = re.compile("(test|val|generalisation)/|(resting|tolerated_noise|gap|order_bound)$")

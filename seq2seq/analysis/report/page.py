@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment
 
 from seq2seq.analysis.figures import files, number
-from seq2seq.analysis.intervals import interval, log_interval
+from seq2seq.analysis.intervals import average
 from seq2seq.analysis.report import numbers, phases, tables
 from seq2seq.analysis.report.comparison import bracketed, comparisons
 from seq2seq.analysis.report.growth import Growth
@@ -175,14 +175,13 @@ def _error(sweep: Sweep) -> str:
         return "No run has been evaluated."
     label, rows = min(
         (cell for cell in sweep.cells() if cell[1][sweep.metric].notna().any()),
-        key=lambda cell: float(cell[1][sweep.metric].mean()),
+        key=lambda cell: average(cell[1][sweep.metric].dropna().tolist(), sweep.metric)[0],
     )
     errors = rows[sweep.metric].dropna()
-    average = log_interval if (errors > 0).all() else interval
     lowest = f"; the lowest of the settings, that of {label}" if label else ""
     seeds = f"{len(errors)} seed{'s' if len(errors) > 1 else ''}"
     name = f"{sweep.metric_name[0].upper()}{sweep.metric_name[1:]}"
-    return f"{name} {bracketed(average(errors.tolist()))} over {seeds}{lowest}."
+    return f"{name} {bracketed(average(errors.tolist(), sweep.metric))} over {seeds}{lowest}."
 
 
 def _unended(count: int) -> str:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from seq2seq.analysis import laws, memory
 from seq2seq.analysis.figures import canvas, curves, sweeps, theory
 from seq2seq.analysis.intervals import interval, log_interval
-from seq2seq.analysis.perturbation import stability
+from seq2seq.analysis.perturbation import SIZES, stability
 from seq2seq.analysis.plateau import smoothed
 from seq2seq.analysis.report import generalised, linear, phases
 from seq2seq.analysis.report.growth import Growth
@@ -463,7 +463,8 @@ def _perturbation(sweep: Sweep) -> Iterator[Panel]:
         found = [(int(m), sweep.perturbed[index]) for index, m in rows[width].items()]
         panels[title] = dict(reversed(found))  # of each width the first seed
         try:
-            law = stability([m for m, _ in found], [one.tolerated(LIMIT) for _, one in found])
+            tolerated = [one.tolerated(LIMIT) for _, one in found]
+            law = stability([m for m, _ in found], tolerated, (SIZES[0], SIZES[-1]))
         except ValueError as error:
             verdicts.append(f"{title}: no verdict ({error})")
             continue

@@ -18,6 +18,9 @@ from seq2seq.runs import FINAL
 #: Fewest memories and sizes that make a diagram.
 FEWEST = 3, 2
 
+#: The value and the interval of what cannot be estimated.
+UNKNOWN = math.nan, math.nan, math.nan
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -117,13 +120,17 @@ def read(sweep: Sweep) -> list[Phase]:
     if axes is None:
         return []
     told = [key for key in sweep.keys if key not in axes]
-    ended = sweep.table[sweep.table["success"].notna() & sweep.table["status"].isin(FINAL)]
-    ended = ended.assign(success=ended["success"].astype(bool))
     return [
         _read(sweep, label, *axes, rows)
-        for label, rows in split(ended, told)
+        for label, rows in split(_ended(sweep), told)
         if all(rows[key].nunique() >= least for key, least in zip(axes, FEWEST, strict=True))
     ]
+
+
+def _ended(sweep: Sweep) -> "pd.DataFrame":
+    """The runs of which it is known whether they succeeded."""
+    ended = sweep.table[sweep.table["success"].notna() & sweep.table["status"].isin(FINAL)]
+    return ended.assign(success=ended["success"].astype(bool))
 
 
 def _axes(sweep: Sweep) -> tuple[str, str] | None:
@@ -165,8 +172,11 @@ def _read(sweep: Sweep, label: str, memory: str, size: str, rows: "pd.DataFrame"
 
 def estimates(
     sweep: Sweep, table: "pd.DataFrame", condition: Mapping[str, Any]
-) -> Iterator[tuple[str, "pd.DataFrame", tuple[float, float, float]]]:
-    """The contour of each setting, the mean over its sizes, or by how much times put it further."""
+) -> Iterator[tuple[str, "pd.DataFrame", tuple[float, float, float], str]]:
+    """The contour of each setting, the mean over its sizes, or by how much times put it further.
+
+    Where a setting has none, NaN and the reason.
+    """
     where, less = condition.get("where") or {}, condition.get("less") or {}
     every = [one for one in read(sweep) if one.rows.index.isin(table.index).any()]
     own, others = (
@@ -174,19 +184,24 @@ def estimates(
         for wanted in (where, {**where, **less})
     )
     for one in own:
-        if one.law is None:
-            continue
         if condition["quantity"] == "contour/times":
-            if one.times is not None:
-                yield one.group, one.rows, one.times.mean
-        elif not less:
-            yield one.group, one.rows, phases.mean_contour(one.law, one.sizes)
-        else:
-            for other in others:
-                if other.law is not None and _alike(one, other, sweep, less):
-                    label = f"{one.group} less {other.group}"
-                    rows = pd.concat([one.rows, other.rows])
-                    yield label, rows, phases.mean_contour(one.law, one.sizes, other.law)
+            ends = one.times.mean if one.times else UNKNOWN
+            yield one.group, one.rows, ends, one.reason
+            continue
+        for other in [o for o in others if _alike(one, o, sweep, less)] if less else [None]:
+            both = [one, other] if other else [one]
+            reason = next((phase.reason for phase in both if phase.law is None), "")
+            ends = UNKNOWN
+            if one.law and not reason:
+                ends = phases.mean_contour(one.law, one.sizes, other.law if other else None)
+            label = " less ".join(phase.group for phase in both)
+            yield label, pd.concat([phase.rows for phase in both]), ends, reason
+    told = {index for one in every for index in one.rows.index}
+    left = [i for i in _ended(sweep).index if i not in told and i in table.index]
+    few = table.loc[left][sweep.chosen(where).loc[left]]
+    if len(few):
+        reason = "a boundary needs {} memories and {} sizes".format(*FEWEST)
+        yield "other settings", few, UNKNOWN, reason
 
 
 def _alike(one: Phase, other: Phase, sweep: Sweep, less: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from seq2seq.analysis.report.comparison import bracketed
 from seq2seq.analysis.report.sweep import Sweep, plain
 from seq2seq.analysis.report.tables import Table, shown
 from seq2seq.errors import ConfigError, nearest
-from seq2seq.runs import natural
+from seq2seq.runs import natural, short
 
 #: Of some keys, one each.
 Values = tuple[Any, ...]
@@ -82,6 +83,10 @@ class Pivot:
     columns: Sequence[str]
     cells: Mapping[tuple[Values, Values], Cell]
 
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return short([*self.rows, *self.columns])
+
     @property
     def table(self) -> Table:
         """As text; cells that no run has are empty, and counts are told where they differ."""
@@ -99,7 +104,7 @@ class Pivot:
         return Table(
             self.metric.replace("/", "-"),
             f"{self.metric}: {MEANS.get(self.metric, usual)}, of 95%; runs: {number}.",
-            (*map(_last, self.rows), *(self._head(top) for top in tops)),
+            (*(self._names[key] for key in self.rows), *(self._head(top) for top in tops)),
             lines,
         )
 
@@ -117,7 +122,7 @@ class Pivot:
         if not top:
             return self.metric
         parts = (
-            value if isinstance(value, str) else f"{_last(key)} = {shown(value)}"
+            value if isinstance(value, str) else f"{self._names[key]} = {shown(value)}"
             for key, value in zip(self.columns, top, strict=True)
             if value is not None  # a key that these runs do not have
         )
@@ -218,10 +223,6 @@ def _steps(rows: pd.DataFrame) -> Cell | None:
     if censored:
         value, low, _ = median(reached.fillna(asked["steps"]).tolist())
     return Cell(value, low, high, len(rows), len(asked), censored)
-
-
-def _last(key: str) -> str:
-    return key.rpartition(".")[2]
 
 
 def _ordered(values: Iterable[Values]) -> list[Values]:

@@ -38,7 +38,7 @@ def successes(sweep: Sweep, rows: "pd.DataFrame") -> dict[str, Any]:
         },
         "target": [aim.get("monitor"), aim.get("target")],
         "budget": max(map(sweep.budget, asked.index)),
-        **({measured: named(average(tested, measured))} if tested else {}),
+        **({measured: named(average(tested, measured), len(tested))} if tested else {}),
         "curve": curve(sweep, asked),
     }
 

@@ -14,7 +14,7 @@ the first success take its place: of a run that ended without one, they are a lo
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from seq2seq.analysis.plateau import Plateau
 from seq2seq.build import build_task
 from seq2seq.errors import printable
 from seq2seq.files import place
-from seq2seq.runs import Run, collect, comparable, flatten, tells
+from seq2seq.runs import Run, collect, comparable, flatten, short, tells
 
 Arrays = dict[str, np.ndarray]
 
@@ -437,13 +437,6 @@ def _label(values: Mapping[str, Any]) -> str:
         if not pd.isna(value)  # a key that this task or model does not have
     ]
     return ", ".join(parts) or f"no {' nor '.join(values)}"
-
-
-def short(keys: Iterable[str]) -> dict[str, str]:
-    """Each key by its last part, or whole where others end alike."""
-    last = {key: key.rpartition(".")[2] for key in keys}
-    names = [*last.values()]
-    return {key: name if names.count(name) < 2 else key for key, name in last.items()}
 
 
 def _without_component(key: str) -> str:

@@ -222,8 +222,8 @@ def findings(
         estimates = list(_growths_by_drop(sweep, table, fits, condition))
     elif name.partition("/")[0] == "contour":
         estimates = [
-            Estimate(label, rows, *ends, len(rows))
-            for label, rows, ends in phases.estimates(sweep, table, condition)
+            Estimate(label, rows, *ends, len(rows), reason=reason)
+            for label, rows, ends, reason in phases.estimates(sweep, table, condition)
         ]
     else:
         estimates = list(_estimates(sweep, table, chosen, condition))
