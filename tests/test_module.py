@@ -56,3 +56,11 @@ def test_a_step_is_no_longer_than_the_clipped_gradient(tmp_path, norm, clipped):
 def test_a_loss_far_above_the_first_diverges(last, diverges):
     _, module = build(configure(ONE_BATCH))
     assert module.diverges([2.0, 2.0 * last, 1.0], first=2.0) == bool(diverges)
+
+
+def test_a_run_that_starts_at_a_solution_diverges_where_others_do():
+    task, module = build(configure(ONE_BATCH))
+    zero = task.references()["reference/zero"]
+    assert not module.diverges([0.0, 9_999 * zero], first=0.0)
+    assert module.diverges([0.0, 10_001 * zero], first=0.0)
+    assert module.diverges([0.0, np.nan], first=0.0)

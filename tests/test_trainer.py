@@ -92,6 +92,11 @@ def test_epochs_are_steps_in_which_every_sequence_is_seen_that_often(epochs, siz
     assert shown.min() == epochs
 
 
+def test_a_batch_may_hold_the_training_set_many_times():
+    task, _ = build(config("task.train_size=1", "task.batch_size=2048"))
+    assert len(task.batch(1)[0]) == 2048
+
+
 def test_a_run_goes_on_by_epochs_where_one_by_steps_does(tmp_path):
     run(tmp_path, "trainer.max_epochs=1")
     longer = run(tmp_path, "trainer.max_epochs=2")

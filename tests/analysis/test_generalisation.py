@@ -5,6 +5,7 @@ import pytest
 from test_report import write_run
 
 from seq2seq.analysis import generalisation
+from seq2seq.analysis.intervals import average
 from seq2seq.analysis.report import Sweep
 from seq2seq.programs import evaluate as program
 
@@ -73,3 +74,22 @@ def test_errors_have_geometric_means_and_lone_runs_no_interval(tmp_path):
     assert several["mean"] == pytest.approx(0.02)
     assert 0 < several["low"] < 0.02 < several["high"]
     assert (alone["mean"], alone["low"], alone["high"]) == (pytest.approx(0.5), None, None)
+
+
+def test_the_reach_of_a_group_counts_the_runs_that_are_right_nowhere(tmp_path):
+    for seed in range(3):
+        write_run(tmp_path, 4, seed, 50.0, steps=100)
+    accuracy = {0: (1.0, 1.0), 1: (0.5, 0.5), 2: (0.5, 0.5)}
+    tested = [
+        generalisation.Tested(run, {"task.length": 8 * (i + 1)}, {"test/accuracy": right}, 0.5)
+        for run, both in accuracy.items()
+        for i, right in enumerate(both)
+    ]
+    (told,) = generalisation.Grid(tested, Sweep(tmp_path), [None] * 3).scored()
+    assert (told["solved"], told["reach"]) == (1, None)
+
+
+def test_the_interval_of_a_share_ends_at_one():
+    mean, low, high = average([0.9, 1.0, 1.0], "test/accuracy")
+    assert low < 0.9 < mean < high == 1.0
+    assert average([0.9, 1.0, 1.0], "test/nmse")[2] > 1

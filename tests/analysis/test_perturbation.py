@@ -97,6 +97,15 @@ def test_models_above_the_limit_are_left_out():
         stability(widths, [math.nan, math.nan, 0.1, 0.1])
 
 
+def test_noise_beyond_what_was_tried_bounds_the_slope_from_one_side_only():
+    widths, tried = [8, 16, 32], (1e-3, 0.3)
+    assert stability(widths, [0.3, 0.3, 0.3], tried).interval == (-math.inf, math.inf)
+    assert stability(widths, [0.1, 0.1, 0.3], tried).interval[1] == math.inf
+    assert stability(widths, [0.3, 0.1, 0.01], tried).interval[0] == -math.inf
+    assert stability(widths, [0.1, 0.01, 1e-3], tried).interval[0] == -math.inf
+    assert np.isfinite(stability(widths, [0.1, 0.2, 0.15], tried).interval).all()
+
+
 def test_sizes_and_draws_that_make_no_sense_are_refused():
     model = nn.Linear(1, 1)
     for sizes in ((0.0, 0.1), (0.1, 0.1), ()):

@@ -32,7 +32,7 @@ def sweep(tmp_path_factory):
     root = tmp_path_factory.mktemp("outputs") / "a_sweep"
     for (model, k), steps in STEPS.items():
         for seed, step in enumerate(steps):
-            told = {"success": step is not None, "success/step": step, "val/accuracy": seed / 3}
+            told = {"success": step is not None, "success/step": step, "val/accuracy": 0.4 + seed / 10}
             write_run(root, k, seed, 20.0, steps=30, model=model, **told)
     return root
 
@@ -62,9 +62,9 @@ def test_json_holds_the_numbers_in_full(sweep, tmp_path):
     assert told["metric"] == "val/accuracy"
     cells = {(row["task.k"], row["model"]): row for row in told["rows"]}
     assert [*cells] == [(4, "RNN"), (4, "TCN"), (8, "RNN")]
-    # 0, 1/3, 2/3, 1: mean 1/2, standard error √(5/27 / 4), t of 3 degrees 3.1824
-    half = 3.182446 * math.sqrt(5 / 27 / 4)
-    expected = {"value": 0.5, "low": 0.5 - half, "high": 0.5 + half}
+    # 0.4, 0.5, 0.6, 0.7: mean 0.55, standard error √(0.05/3 / 4), t of 3 degrees 3.1824
+    half = 3.182446 * math.sqrt(0.05 / 3 / 4)
+    expected = {"value": 0.55, "low": 0.55 - half, "high": 0.55 + half}
     for row in cells.values():
         assert {key: row[key] for key in expected} == pytest.approx(expected, rel=1e-6)
         assert (row["n"], row["runs"], row["censored"]) == (4, 4, False)
@@ -191,17 +191,17 @@ def test_means_are_geometric_where_all_values_are_positive_and_none_is_a_share()
 
 
 def test_means_of_accuracies_are_arithmetic_with_students_interval_and_said_to_be(tmp_path):
-    values = [0.2, 0.5, 0.9]
+    values = [0.5, 0.6, 0.7]
     for seed, value in enumerate(values):
         told = {"test/accuracy": value, "test/loss": value}
         write_run(tmp_path / "a", 4, seed, 20.0, steps=30, **told)
     found = pivot([tmp_path / "a"], ["model"], [], "test/accuracy")
     (cell,) = found.cells.values()
     ends = ttest_1samp(values, 0).confidence_interval()
-    assert (cell.value, cell.low, cell.high) == pytest.approx((1.6 / 3, ends.low, ends.high))
+    assert (cell.value, cell.low, cell.high) == pytest.approx((0.6, ends.low, ends.high))
     assert "arithmetic means, with Student" in found.table.caption
     losses = pivot([tmp_path / "a"], ["model"], [], "test/loss")
-    assert next(iter(losses.cells.values())).value == pytest.approx(0.09 ** (1 / 3))
+    assert next(iter(losses.cells.values())).value == pytest.approx(0.21 ** (1 / 3))
     assert "geometric means" in losses.table.caption
 
 

@@ -491,6 +491,31 @@ def test_errors_that_are_zero_are_compared_by_differences_and_said_to_be(tmp_pat
     assert "above the best" in table.columns
 
 
+def test_models_without_any_difference_are_not_told_apart(tmp_path):
+    """Also where nobody has a seed that another one has."""
+    for model in ("RNN", "GRU"):
+        for seed in range(3):
+            write_run(tmp_path / "same", 4, seed, 20.0, 30, model=model, **{"test/nmse": 0.0})
+            seed += 3 * (model == "RNN")
+            write_run(tmp_path / "apart", 4, seed, 20.0, 30, model=model, **{"test/nmse": 0.1})
+    (same,) = comparisons(Sweep(tmp_path / "same"))
+    assert same.contenders[1].p == 1.0
+    assert "cannot be told from it" in same.sentence
+    (apart,) = comparisons(Sweep(tmp_path / "apart"))
+    assert "without seeds in common they tell nothing of chance" in apart.sentence
+
+
+def test_the_lowest_setting_is_the_one_whose_mean_is_shown(tmp_path):
+    for k, errors in ((4, (1e-6, 1.0)), (6, (0.1, 0.1))):
+        for seed, error in enumerate(errors):
+            folder = write_run(tmp_path, k, seed, 20.0, 30, **{"test/nmse": error})
+            text = (folder / "config.yaml").read_text()
+            (folder / "config.yaml").write_text(text.replace("stop_after_escape", "other"))
+    words = Page(report(tmp_path).read_text(encoding="utf-8")).words
+    assert "Test NMSE 1.0e-3" in words
+    assert "that of k = 4" in words
+
+
 def test_keys_that_end_alike_are_told_apart(tmp_path):
     for order in (1, 2):
         for scale in (0.5, 1.5):

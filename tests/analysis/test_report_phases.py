@@ -1,6 +1,7 @@
 """The phase diagram of a report, from run folders written by hand whose law is known."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -145,8 +146,8 @@ def test_a_setting_without_a_contour_leaves_the_claim_undecided(tmp_path):
     rng = np.random.default_rng(0)
     for seed, k, width in [(s, k, w) for s in range(4) for k in MEMORIES for w in SIZES]:
         tau = np.exp(3 + 0.25 * k - 0.9 * np.log(width) + 0.3 * rng.normal())
-        write(tmp_path / f"a-{k}-{width}-{seed}", k, width, seed, 0.02, tau)
-        write(tmp_path / f"b-{k}-{width}-{seed}", k, width, seed, 0.2, np.inf)
+        write(tmp_path / f"a-{k}-{width}-{seed}", k, width, seed, 0.02, float(tau))
+        write(tmp_path / f"b-{k}-{width}-{seed}", k, width, seed, 0.2, math.inf)
     write(tmp_path / "c", 4, 8, 0, 2.0, 10.0)
     own = Sweep(tmp_path)
     low = {"quantity": "contour", "below": 2.0}

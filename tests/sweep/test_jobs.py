@@ -111,6 +111,8 @@ def test_what_is_noted_of_progress_may_be_damaged(tmp_path):
     (job,) = some_jobs(tmp_path, 1)
     job.folder.mkdir()
     watch = progress.Watch([job])
+    (job.folder / ".progress").write_text('{"step": 0, "of": 9, "first": 0, "loss": 1}')
+    assert "left" not in watch.line()
     for text in ("", "{", "[]", '{"step": 1}', '{"step": NaN, "of": 1, "first": 0, "left": 1}'):
         (job.folder / ".progress").write_text(text)
         assert watch.line() == ""
