@@ -32,7 +32,11 @@ def sweep(tmp_path_factory):
     root = tmp_path_factory.mktemp("outputs") / "a_sweep"
     for (model, k), steps in STEPS.items():
         for seed, step in enumerate(steps):
-            told = {"success": step is not None, "success/step": step, "val/accuracy": 0.4 + seed / 10}
+            told = {
+                "success": step is not None,
+                "success/step": step,
+                "val/accuracy": 0.4 + seed / 10,
+            }
             write_run(root, k, seed, 20.0, steps=30, model=model, **told)
     return root
 

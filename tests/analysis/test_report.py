@@ -506,14 +506,13 @@ def test_models_without_any_difference_are_not_told_apart(tmp_path):
 
 
 def test_the_lowest_setting_is_the_one_whose_mean_is_shown(tmp_path):
-    for k, errors in ((4, (1e-6, 1.0)), (6, (0.1, 0.1))):
+    for scale, errors in ((0.5, (1e-6, 1.0)), (1.5, (0.1, 0.1))):
         for seed, error in enumerate(errors):
-            folder = write_run(tmp_path, k, seed, 20.0, 30, **{"test/nmse": error})
-            text = (folder / "config.yaml").read_text()
-            (folder / "config.yaml").write_text(text.replace("stop_after_escape", "other"))
+            folder = write_run(tmp_path / f"{scale}", 4, seed, 20.0, 30, **{"test/nmse": error})
+            edit(folder, task__input__scale=scale, callbacks={})
     words = Page(report(tmp_path).read_text(encoding="utf-8")).words
     assert "Test NMSE 1.0e-3" in words
-    assert "that of k = 4" in words
+    assert "that of scale = 0.5" in words
 
 
 def test_keys_that_end_alike_are_told_apart(tmp_path):
