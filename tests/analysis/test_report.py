@@ -508,7 +508,7 @@ def test_models_without_any_difference_are_not_told_apart(tmp_path):
 def test_the_lowest_setting_is_the_one_whose_mean_is_shown(tmp_path):
     for scale, errors in ((0.5, (1e-6, 1.0)), (1.5, (0.1, 0.1))):
         for seed, error in enumerate(errors):
-            folder = write_run(tmp_path / f"{scale}", 4, seed, 20.0, 30, **{"test/nmse": error})
+            folder = write_run(tmp_path / f"{scale}", 4, seed, 1.0, 300, **{"test/nmse": error})
             edit(folder, task__input__scale=scale, callbacks={})
     words = Page(report(tmp_path).read_text(encoding="utf-8")).words
     assert "Test NMSE 1.0e-3" in words
