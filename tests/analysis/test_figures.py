@@ -150,12 +150,42 @@ def test_escape_times_tell_observed_from_censored():
     assert any("exponential" in label for label in lines)
 
 
+def test_bounds_have_the_colour_of_the_largest_and_alone_no_scale():
+    """Which run was waited for longest says nothing of how long it would have taken."""
+    values, known = np.array([[500.0, 783.0, 3000.0]]), np.array([[True, True, False]])
+    axes = ("a", [1]), ("b", [4, 8, 16])
+    some = figures.heat_map(values, *axes, "steps", known)
+    assert np.ptp(some.axes[0].images[0].get_array()) == 0
+    assert len(figures.heat_map(values, *axes, "steps", known & False).axes) == 2
+    assert len(figures.heat_map(values, *axes, "steps", known | True).axes) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "form"),
+    [("delay $k$ (steps)", r"e^{0.25\,k}"), ("length", r"\mathrm{length}^{\,"), ("T", r"T^{\,")],
+)
+def test_formulas_call_the_memory_as_its_axis_does(key, form):
+    k, seed = np.tile(np.arange(4.0, 13, 2), 3), np.repeat(np.arange(3), 5)
+    tau = np.exp(3 + 0.25 * k)
+    found = compare(k, tau, k > 99, seed, resamples=20)
+    figure = figures.escape_times({"": figures.Times(k, tau, k > 99, found)}, key)
+    assert any(form in text.get_text() for text in figure.axes[0].texts)
+
+
+def test_a_legend_lies_within_its_figure():
+    groups = {f"a long name of a setting, {i}": ([1], [0.5], [[0.4, 0.6]]) for i in range(7)}
+    figure = figures.means(groups, "x", "y")
+    FigureCanvasAgg(figure).draw()
+    box = figure.legends[0].get_window_extent()
+    assert box.x1 <= figure.bbox.x1
+
+
 def test_heat_map_writes_each_number_and_marks_bounds():
     values = np.array([[1.0, 20.0], [np.nan, 4000.0]])
     figure = figures.heat_map(
         values, ("width", [8, 16]), ("k", [4, 8]), "steps", lower_bounds=values == 4000
     )
-    assert [text.get_text() for text in figure.axes[0].texts] == ["1", "20", "≥4,000"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1", "20", "–", "≥4,000"]
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["4", "8"]
 
 

@@ -17,7 +17,9 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
@@ -148,11 +150,14 @@ def legend(figure: Figure, columns: int, *entries: Line2D) -> None:
         for handle, label in zip(handles, labels, strict=True)
     }
     shown: dict[Any, Any] = {entry.get_label(): entry for entry in entries} or labelled
+    letters = FontProperties(size=mpl.rcParams["legend.fontsize"]).get_size_in_points()
+    widths = [TextPath((0, 0), label, size=letters).get_extents().width for label in shown]
+    fits = 72 * figure.get_figwidth() // (max(widths) + 4.5 * letters)  # and its line and gaps
     figure.legend(
         list(shown.values()),
         list(shown),
         loc="outside upper left",
-        ncols=max(1, min(columns, len(shown))),
+        ncols=int(max(1, min(columns, len(shown), fits))),
     )
 
 

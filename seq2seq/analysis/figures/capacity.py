@@ -108,7 +108,7 @@ def _limits(ax: Axes, lines: Mapping[str, Line], source: float) -> float:
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: canvas.number(value)))
         axis.set_minor_formatter(NullFormatter())
-    canvas.plain_ticks(ax.yaxis)
+        canvas.plain_ticks(axis)
     return bottom
 
 

@@ -81,14 +81,8 @@ def hankel(panels: Mapping[str, Spectrum]) -> Figure:
             below.plot(steps, line, color=colour, lw=1.3 if used else 0.7, ls=look)
         top = float(values.max())
         below.set(xscale="log", yscale="log", xlabel="step", ylim=(top * 1e-5, top * 2))
-        below.text(
-            0.03,
-            0.06,
-            f"{one.used} states used",
-            transform=below.transAxes,
-            fontsize=8,
-            backgroundcolor="white",
-        )
+        told = f"{one.used} state{'s' * (one.used != 1)} used, the others dashed"
+        below.set_title(told, loc="right", fontsize=8)
         below.tick_params(labelbottom=True)
         if column == 0:
             above.set_ylabel("training loss")

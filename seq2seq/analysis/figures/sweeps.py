@@ -121,7 +121,7 @@ def escape_times(
     unit, *labels = TIMES[event]
     figure, axes = canvas.grid(groups, 3.4, key, unit)
     for ax, times in zip(axes, groups.values(), strict=True):
-        _draw_times(ax, times, *labels)
+        _draw_times(ax, times, _symbol(key), *labels)
         ax.set_yscale("log")
         canvas.ticks_at(ax, array(times.k))
     every = np.concatenate([array(times.tau) for times in groups.values()])
@@ -131,26 +131,38 @@ def escape_times(
     return figure
 
 
-def _draw_times(ax: Axes, times: Times, ended: str, going: str) -> None:
+def _symbol(key: str) -> str:
+    """What a formula calls the memory that an axis is labelled with: `k` of `delay $k$ (steps)`."""
+    name = key.partition(" (")[0].split()[-1]
+    if name.startswith("$"):
+        name = name.strip("$")
+        return f"({name})" if "/" in name else name
+    return name if len(name) == 1 else f"\\mathrm{{{name}}}".replace("_", "\\_")
+
+
+def _draw_times(ax: Axes, times: Times, symbol: str, ended: str, going: str) -> None:
     k, tau = array(times.k), array(times.tau)
     censored = np.asarray(times.censored, dtype=bool)
     values, counts = np.unique(k, return_counts=True)
     # Runs of one k stand side by side, so that equal times stay apart.
-    width = 0.3 * (np.diff(values).min() if len(values) > 1 else 1.0)
+    width = 0.2 * (np.diff(values).min() if len(values) > 1 else 1.0)
     rank = np.array([np.sum(k[:index] == value) for index, value in enumerate(k)])
     x = k + width * ((rank + 0.5) / counts.max(initial=1) - 0.5)
     if times.laws is not None:
         span = np.linspace(values[0], values[-1], 200)
         best = times.laws.best
-        for law, color, ink, height, rate in (
-            (times.laws.exponential, canvas.BLUE, canvas.BLUE, 0.11, "e^{{{:.2g}\\,k}}"),
+        exponential, power = times.laws.exponential, times.laws.power
+        for law, color, ink, height, form in (
+            (exponential, canvas.BLUE, canvas.BLUE, 0.11, f"e^{{{exponential.b:.2g}\\,{symbol}}}"),
             # Orange is too light for letters.
-            (times.laws.power, canvas.ORANGE, "#8A5F00", 0.03, "k^{{\\,{:.2g}}}"),
+            (power, canvas.ORANGE, "#8A5F00", 0.03, f"{symbol}^{{\\,{power.b:.2g}}}"),
         ):
             line = "-" if law is best else "--"
             ax.plot(span, law.predict(span), color=color, ls=line, label=f"{law.kind} law")
-            text = f"$\\tau\\propto {rate.format(law.b)}$"
-            ax.annotate(text, (0.98, height), xycoords="axes fraction", ha="right", color=ink)
+            text = f"$\\tau\\propto {form}$"
+            box: Look = {"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.5}
+            at: Look = {"xycoords": "axes fraction", "ha": "right", "color": ink, "bbox": box}
+            ax.annotate(text, (0.98, height), **at)
         low, high = best.band(span)
         if np.isfinite(low).all() and np.isfinite(high).all():
             shade = canvas.BLUE if best.kind == "exponential" else canvas.ORANGE
@@ -224,25 +236,28 @@ def heat_map(
     """A positive quantity over two swept keys, on a logarithmic scale, each cell with its number.
 
     Args:
-        values: (rows, columns); cells that are not finite stay empty.
+        values: (rows, columns); cells that are not finite are marked by –.
         rows, columns: name of the key and its values.
         unit: name of the quantity.
-        lower_bounds: cells whose value is only a lower bound, marked by ≥.
+        lower_bounds: cells whose value is only a lower bound, marked by ≥, in the colour of the
+            largest value.
         limits: ends of a linear scale in place of the logarithmic one.
     """
     table = array(values)
     bounds = np.broadcast_to(False if lower_bounds is None else lower_bounds, table.shape)
     shown = np.ma.masked_invalid(table if limits else np.where(table > 0, table, np.nan))
+    shown[bounds] = shown.max()
     figure, ax = canvas.single(canvas.WIDTH, max(1.2 + 0.42 * table.shape[0], 2.4))
     norm = (
         Normalize(*limits) if limits else LogNorm(shown.min(), max(shown.max(), shown.min() * 1.01))
     )
     image = ax.imshow(shown, norm=norm, cmap="cividis", aspect="auto")
     for (row, column), value in np.ndenumerate(table if table.shape[1] <= 16 else table[:0]):
+        text, color = "–", canvas.GREY
         if np.isfinite(value) and (limits or value > 0):
             text = ("≥" if bounds[row, column] else "") + canvas.number(value)
-            color = "white" if norm(value) < 0.5 else canvas.BLACK
-            ax.text(column, row, text, ha="center", va="center", color=color, fontsize=7.5)
+            color = "white" if norm(shown[row, column]) < 0.5 else canvas.BLACK
+        ax.text(column, row, text, ha="center", va="center", color=color, fontsize=7.5)
     every = -(-table.shape[1] // 16)
     names = [canvas.number(value) for value in columns[1]]
     ax.set_xticks(range(0, table.shape[1], every), names[::every])
@@ -250,6 +265,9 @@ def heat_map(
     ax.set(xlabel=columns[0], ylabel=rows[0])
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
+    if bounds.any() and len(np.unique(table[~bounds & np.isfinite(table)])) < 2:
+        ax.set_title(unit)  # bounds alone have no scale
+        return figure
     bar = figure.colorbar(image, ax=ax)
     if not limits:
         canvas.plain_ticks(bar.ax.yaxis)
@@ -427,6 +445,7 @@ def means(
     key: str,
     unit: str,
     measured: bool = False,
+    signed: bool = False,
     memoryless: tuple[Sequence[Any], Sequence[float]] | None = None,
 ) -> Figure:
     """Means over seeds with their 95% intervals, over one swept key, one line per group.
@@ -437,6 +456,7 @@ def means(
         unit: label of the vertical axis.
         measured: whether the key is a number that was measured and not chosen: its points stand
             where they are, not beside each other, over ordinary scales.
+        signed: whether the means may be of either sign, and so stand over an ordinary scale.
         memoryless: values of the key, and there what predictors without memory have.
     """
     every = [value for values, _, _ in groups.values() for value in values]
@@ -469,7 +489,7 @@ def means(
     elif not numeric:
         ax.set_xticks(range(len(names)), names)
     ends = np.concatenate([array(one).ravel() for _, _, one in groups.values()])
-    if ends.min() > 0 and ends.max() > 3 * ends.min() and not measured:
+    if ends.min() > 0 and ends.max() > 3 * ends.min() and not (measured or signed):
         ax.set_yscale("log")
         canvas.plain_ticks(ax.yaxis)
     ax.set(xlabel=key, ylabel=unit)

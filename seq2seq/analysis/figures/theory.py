@@ -83,10 +83,12 @@ def order_bounds(panels: Mapping[str, BoundedErrors]) -> Figure:
         panels: per title the kernel and the errors found.
     """
     labels = list(dict.fromkeys(label for panel in panels.values() for label in panel.errors))
-    looks: dict[str, Look] = {
-        label: {"color": color, "marker": marker, "mfc": "none", "ms": 4, "ls": ""}
-        for label, color, marker in zip(labels, cycle(canvas.PALETTE), cycle(canvas.MARKERS))
-    }
+    looks: dict[str, Look] = {}
+    for index, label in enumerate(labels):
+        turn, place = divmod(index, len(canvas.PALETTE))
+        marker = canvas.MARKERS[(place + turn) % len(canvas.MARKERS)]  # no two look alike
+        look: Look = {"color": canvas.PALETTE[place], "marker": marker}
+        looks[label] = look | {"mfc": "none", "ms": 4, "ls": ""}
     figure, axes = canvas.grid(panels, 2.6, "real states $n$", "test NMSE", share=False)
     for ax, panel in zip(axes, panels.values(), strict=True):
         rho, weights = array(panel.kernel), array(panel.weights)
@@ -109,7 +111,8 @@ def order_bounds(panels: Mapping[str, BoundedErrors]) -> Figure:
         ax.set_ylim(max(found.min() / 3, SMALLEST), max(2.0, 1.3 * found.max()))
         canvas.ticks_at(ax, sizes)
     line = canvas.entry("least of a linear recurrence", color=canvas.BLACK, lw=1.0)
-    canvas.legend(figure, 3, line, *(canvas.entry(label, **look) for label, look in looks.items()))
+    named = [canvas.entry(label, **look) for label, look in looks.items() if label]
+    canvas.legend(figure, 3, line, *named)
     return figure
 
 

@@ -99,7 +99,8 @@ def _escape_times(sweep: Sweep, key: str, fits: Sequence[Growth]) -> Panel:
     return Panel(
         {"plateau": "plateau_lengths", "success": "success_times"}[sweep.event],
         sweeps.escape_times(shown, sweep.label(key), sweep.event),
-        f"{told} Lines: maximum-likelihood fits of both laws; solid with the 95% band of its "
+        f"{told} Points of one memory stand side by side. Lines: maximum-likelihood fits of both "
+        "laws; solid with the 95% band of its "
         f"median: the one with the lower AIC.{left_out(len(groups), PANELS)}",
         pd.concat(data),
     )
@@ -121,7 +122,7 @@ def _rates(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     x, laws_found = zip(*found, strict=True)
     rates = {"": (x, [law.b for law in laws_found], [law.interval_b for law in laws_found])}
     unit = f"growth of log τ per unit of {sweep.memory_word}"
-    figure = sweeps.means(rates, sweep.label(key), unit)
+    figure = sweeps.means(rates, sweep.label(key), unit, signed=True)
     caption = "Rate of the exponential law of each group with its 95% interval."
     if key.endswith(("rate", "min_decay")):
         figure.axes[0].axline((x[0], x[0]), slope=1, color=canvas.GREY, lw=0.9, ls=canvas.DASHED)
@@ -158,7 +159,7 @@ def _thresholds(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
     unit = f"growth of log τ per unit of {sweep.memory_word}"
     yield Panel(
         "thresholds",
-        sweeps.means(groups, "fall of the loss that counts as the escape", unit),
+        sweeps.means(groups, "fall of the loss that counts as the escape", unit, signed=True),
         "Rate of the exponential law with its 95% interval, if another fall below the level "
         "counts as the escape. The claim is judged at all of them: where the answers differ, it is "
         f"undecided.{left_out(len(every), GROUPS)}",
@@ -195,7 +196,8 @@ def _rates_by_radius(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
             slope, *interval = laws.combined(along, away / (away @ away))
             slopes.append(f"{label} {slope:.2f} ({interval[0]:.2f} to {interval[1]:.2f})")
     unit = f"growth of log τ per unit of {sweep.memory_word}"
-    figure = sweeps.means(shown, "−log ρ at the start", unit, measured=True)
+    drawn = dict(chosen([*shown.items()], GROUPS))
+    figure = sweeps.means(drawn, "−log ρ at the start", unit, measured=True)
     figure.axes[0].axline((0, 0), slope=1, color=canvas.GREY, lw=0.9, ls=canvas.DASHED)
     yield Panel(
         "rates_by_radius",
@@ -203,8 +205,8 @@ def _rates_by_radius(sweep: Sweep, fits: Sequence[Growth]) -> Iterator[Panel]:
         "Rate of the exponential law of each group with its 95% interval, over −log ρ of the "
         "untrained network: ρ is the spectral radius of its map from state to state without input. "
         "Dashed: a rate of −log ρ, that of the gradient through k steps."
-        + f" Slopes: {'; '.join(slopes)}."
-        * bool(slopes),
+        + f" Slopes: {'; '.join(slopes)}." * bool(slopes)
+        + left_out(len(shown), GROUPS, "groups"),
         pd.concat([pd.DataFrame(columns) for columns in data]),
     )
 
@@ -249,6 +251,17 @@ def _losses(sweep: Sweep, by: Sequence[str]) -> Iterator[Panel]:
     yield Panel("losses", sweeps.loss_panels(panels, references), caption, pd.concat(data))
 
 
+def stopped(sweep: Sweep) -> str:
+    """What errors are not, where training ended soon after the escape from the plateau."""
+    callbacks = [run.plain_config.get("callbacks") or {} for run in sweep.runs]
+    if not any(one.get("stop_after_escape") for one in callbacks):
+        return ""
+    return (
+        " Training was ended soon after the escape from the plateau, so that this is not what the "
+        "models can reach."
+    )
+
+
 def _shared_references(rows: "pd.DataFrame") -> dict[str, float]:
     """The references of runs, but for those in which their tasks differ and not only their data."""
     names = [str(column) for column in rows if str(column).startswith("reference/")]
@@ -276,10 +289,11 @@ def _example(sweep: Sweep) -> Iterator[Panel]:
         "definition",
         curves.plateaus(history, [one], rule),
         f"What counts as a plateau, on one run ({label or 'the only setting'}). It starts when the "
-        f"loss comes within {rule.tolerance:.0%} of the level and is escaped (triangle) when it "
-        f"begins to lie {rule.drop:.0%} below. Of a level that is known a test decides that noise "
-        f"deceives in {rule.false_alarm:g} of runs; of others the smoothed loss, the mean over the "
-        f"last {rule.smoothing:.0%} of the steps, at least {rule.window}.",
+        f"loss comes within {rule.tolerance:.0%} of the level (dotted) and is escaped (triangle) "
+        f"when it begins to lie {rule.drop:.0%} below. Where the level is known, a sequential test "
+        f"finds the escape, and noise alone makes it find one in {rule.false_alarm:g} of runs. "
+        "Elsewhere the smoothed loss is looked at, the mean over the last "
+        f"{rule.smoothing:.0%} of the steps, at least {rule.window}.",
         data,
     )
 
@@ -333,25 +347,28 @@ def _heat_maps(sweep: Sweep) -> Iterator[Panel]:
         return
     column, row = (sweep.memory, sweep.others[0]) if sweep.memory else sweep.keys
     timed = sweep.timed
+    every = sweep.table.pivot_table("seed", row, column, "count")
     if len(timed):
-        table = timed.pivot_table("plateau/length", row, column, "median")
+        table = timed.pivot_table("plateau/length", row, column, "median").reindex_like(every)
         what = {"plateau": "length of the plateau", "success": "steps to success"}[sweep.event]
-        bounds = timed.astype({"plateau/censored": float}).pivot_table(
-            "plateau/censored", row, column, "mean"
-        )
+        shares = timed.astype({"plateau/censored": float})
+        bounds = shares.pivot_table("plateau/censored", row, column, "mean").reindex_like(every)
         yield Panel(
             f"heat_map_{sweep.event}",
             _heat_map(sweep, table, "median τ (steps)", bounds.to_numpy() >= 0.5),
-            f"Median {what} over seeds; ≥ where half of the runs ended before.",
+            f"Median {what} over seeds; ≥ where half of the runs ended before, – where there is "
+            "none.",
             table.reset_index(),
         )
     if sweep.has_errors:
-        table = sweep.table.pivot_table(sweep.metric, row, column, "median")
+        table = sweep.table.pivot_table(sweep.metric, row, column, "median").reindex_like(every)
         name = sweep.metric_name
         yield Panel(
             "heat_map_error",
             _heat_map(sweep, table, f"median {name}"),
-            f"Median {name} over seeds at the end of training (1: no better than answering zero).",
+            f"Median {name} over seeds at the end of training"
+            + " (1: no better than answering zero)" * sweep.metric.endswith("nmse")
+            + f".{stopped(sweep)}",
             table.reset_index(),
         )
 
@@ -528,6 +545,7 @@ def _means(sweep: Sweep) -> Iterator[Panel]:
         f"{'Geometric mean of' if geometric else 'Mean'} {name} at the end of training and its 95% "
         "interval over seeds (Student's t)."
         + bool(without) * " Dashed: the loss of who knows no more than the present input."
+        + stopped(sweep)
         + left_out(len(split_up), GROUPS),
         pd.concat(data),
     )
