@@ -6,11 +6,14 @@ A test that asks for a browser is marked `browser`: it needs Chromium (or Chrome
 import gc
 import shutil
 from collections import Counter
+from itertools import count
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
+
+FINISHED = count()
 
 #: A browser that draws off the screen and calls nobody.
 QUIET = [
@@ -40,6 +43,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # else a run's collection of garbage looks through all tests and imports
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """Now and then, so that it does not look through what tests import and keep, either."""
+    if next(FINISHED) % 20 == 0:
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_terminal_summary(
