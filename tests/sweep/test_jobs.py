@@ -138,3 +138,15 @@ def test_a_table_fits_and_keeps_what_tells_a_run(monkeypatch):
     assert len(long) == 100
     (_, short) = table.lines(("job", "folder"), [("x", "y")])
     assert short == "x    y"
+
+
+@pytest.mark.parametrize(("width", "folder"), [(120, True), (72, True), (50, False)])
+def test_a_table_shortens_no_number_and_leaves_out_the_folder_instead(width, folder, monkeypatch):
+    columns, numbers = ("job", "steps", "time", "folder"), ("steps", "time")
+    row = ("gru-hidden_size=16-k=2", "3,000", "8.1 s (7.1 to 75)", "gru-k=2-steps=3000-a0a0a466")
+    monkeypatch.setenv("COLUMNS", str(width))
+    heading, line = table.lines(columns, [row], numbers)
+    assert len(line) <= width
+    assert "3,000  8.1 s (7.1 to 75)" in line
+    assert ("folder" in heading) == folder
+    assert line.startswith(row[0]) == (width != 72)
