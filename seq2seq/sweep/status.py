@@ -22,7 +22,7 @@ from seq2seq.runs import (
     score,
     score_name,
 )
-from seq2seq.sweep.table import lines
+from seq2seq.sweep.table import counted, lines
 from seq2seq.times import duration
 
 #: Most bytes of a traceback.
@@ -64,12 +64,12 @@ class Entry:
         told = self.told
         value, seconds, steps = score(told), told.get("seconds"), told.get("steps")
         if "step" in told:
-            steps = f"{told['step']}/{told['of']}" if "of" in told else told["step"]
+            steps = told["step"]
         time = "" if seconds is None else f"{seconds:.1f} s"
         return (
             self.status,
             "" if value is None else f"{value:.3g}",
-            "" if steps is None else str(steps),
+            "/".join(map(counted, (steps, told["of"]) if "of" in told else (steps,))),
             f"{duration(told['left'])} left" if "left" in told else time,
             self.job,
             str(self.folder.relative_to(root)),

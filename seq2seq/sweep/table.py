@@ -56,6 +56,11 @@ def shortened(text: str, width: int, tail: int = TAIL) -> str:
     return f"{text[: max(0, width - 1 - tail)]}…{text[len(text) - tail :]}"
 
 
+def counted(number: float | None) -> str:
+    """A number of steps as all tables and lines show it, empty where there is none."""
+    return "" if number is None else f"{number:,}"
+
+
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()
 ) -> None:

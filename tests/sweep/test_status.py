@@ -65,7 +65,7 @@ def test_every_job_is_told_and_failures_last(tmp_path):
         ("failed", "k=5"),
     ]
     assert rows[1][1:6] == ["0.25", "30", "2.0", "s", "task.k=12"]
-    assert rows[4][1:4] == ["200/1000", "11", "h"]
+    assert rows[4][1:4] == ["200/1,000", "11", "h"]
     assert "500" in rows[6]
     told = {Path(run["folder"]).name: run for run in listed}
     assert (told["k=12"]["job"], told["k=12"]["val/nmse"]) == ("task.k=12", 0.25)
