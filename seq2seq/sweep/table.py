@@ -61,6 +61,12 @@ def counted(number: float | None) -> str:
     return "" if number is None else f"{number:,}"
 
 
+def below(folders: Sequence[Path]) -> tuple[Path, list[str]]:
+    """The folder that holds them all, and what each is called there."""
+    shared = os.path.commonpath({folder.parent for folder in folders}) or "."
+    return Path(shared), [os.path.relpath(folder, shared) for folder in folders]
+
+
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()
 ) -> None:
@@ -68,12 +74,11 @@ def print_table(
 
     Folders are those of the last column.
     """
-    folders = [Path(row[-1]) for row in rows]
-    shared = os.path.commonpath([folder.parent for folder in folders]) if rows else ""
-    rows = [(*row[:-1], os.path.relpath(row[-1], shared or ".")) for row in rows]
+    shared, names = below([Path(row[-1]) for row in rows]) if rows else (Path(), [])
+    rows = [(*row[:-1], name) for row, name in zip(rows, names, strict=True)]
     heading, *told = lines(columns, rows, numbers)
     print(f"\x1b[1m{heading}\x1b[0m" if sys.stdout.isatty() else heading)
     for line in told:
         print(line)
     if rows:
-        print(f"folders: below {shared or '.'}")
+        print(f"folders: below {shared}")
