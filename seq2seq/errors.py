@@ -1,7 +1,10 @@
 """How the program refuses: in one line with the rule, the value and the remedy."""
 
 import difflib
+import os
+import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -19,6 +22,13 @@ def printable(text: object) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
     )
+
+
+def terminal_width(otherwise: int = 80) -> int:
+    """Letters to a line of the terminal, that of stderr where the output goes into a pipe."""
+    with suppress(OSError):
+        otherwise = os.get_terminal_size(2).columns or otherwise
+    return shutil.get_terminal_size((otherwise, 24)).columns
 
 
 def nearest(name: object, candidates: Iterable[object], otherwise: str | None = None) -> str:

@@ -160,12 +160,17 @@ def test_help_tells_types_defaults_and_values_as_given():
         assert re.search(rf"^  {key} +{re.escape(kind)} +{value}  +\w", told, re.MULTILINE), key
 
 
-def test_help_lists_the_launchers_and_fits():
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_help_lists_the_launchers_and_fits(width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
     told = "\n".join(describe(["--help"], "train.py"))
-    assert max(map(len, told.splitlines())) <= 100
+    assert max(map(len, told.splitlines())) <= min(width, 100)
+    assert "  python train.py -m model=rnn,tcn task.k=4,8 seed=0,1,2" in told
     shown = re.search(r"^Launchers.*?\n\n", told, re.DOTALL | re.MULTILINE)
     names = {line.split()[0] for line in shown[0].splitlines()[1:] if line}
     assert names >= {"basic", "joblib", *choices()["hydra/launcher"]}
+    groups = re.findall(r"^  (\S+): ", told, re.MULTILINE)
+    assert [*dict.fromkeys(group.partition("/")[0] for group in groups)][:2] == ["model", "task"]
 
 
 def test_help_lists_the_choices_without_loading_torch(tmp_path):

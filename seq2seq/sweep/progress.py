@@ -1,7 +1,6 @@
 """How far a sweep has come while it runs: `4 of 12 jobs done`, and when all will have ended."""
 
 import os
-import shutil
 import sys
 import threading
 import time
@@ -10,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from seq2seq.errors import terminal_width
 from seq2seq.processes import TOLD
 from seq2seq.runs import FINAL, Run
 from seq2seq.runs.reading import NOTE
 from seq2seq.sweep.jobs import Job, labels
-from seq2seq.sweep.table import WIDTH, shortened
+from seq2seq.sweep.table import shortened
 from seq2seq.times import clock, duration
 
 #: Least seconds between two looks at the folders, and the most of the time that looking takes.
@@ -51,7 +51,7 @@ def _draw(watch: "Watch", ended: threading.Event) -> None:
         begun = time.monotonic()
         line = watch.line()
         if terminal:  # the cursor stays at the left, so that what others print replaces the line
-            width = shutil.get_terminal_size((WIDTH, 24)).columns
+            width = terminal_width()
             _write(f"\r\x1b[K{'' if over else shortened(line, width - 1, 0)}\r")
         elif line and watch.head != last:
             _write(f"{line}\n")
