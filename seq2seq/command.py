@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
 from seq2seq import checks
-from seq2seq.errors import printable
+from seq2seq.errors import for_terminal, printable
 from seq2seq.files import place
 from seq2seq.schema import ConfigError, explain, nearest
 from seq2seq.schema.signatures import type_name
@@ -45,7 +45,8 @@ def command(main: Callable[..., int | None], arguments: Sequence[str], called: s
     except Exception as error:
         if full_errors:
             raise
-        print(f"{called}: {printable(explain(error, sys.argv[1:]))}", file=sys.stderr)
+        line = f"{called}: {printable(explain(error, sys.argv[1:]))}"
+        print(for_terminal(line), file=sys.stderr)
         return 2
 
 

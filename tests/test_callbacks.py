@@ -9,7 +9,7 @@ import torch
 from seq2seq import train
 from seq2seq.analysis.plateau import find
 from seq2seq.build import build_task, load_model
-from seq2seq.callbacks import Snapshots, StopAfterEscape
+from seq2seq.callbacks import Pace, Snapshots, StopAfterEscape
 from seq2seq.history import READ_EVERY, History
 from seq2seq.processes import TOLD
 from seq2seq.runs import trajectory_hash
@@ -255,9 +255,18 @@ def test_lines_of_runs_side_by_side_begin_with_their_names(tmp_path, monkeypatch
     run(tmp_path / "alone", *more)
     alone = capsys.readouterr().err
     assert "\nstep 10/20  loss " in f"\n{alone}"
+    assert " s left\n" in alone
     monkeypatch.setenv(TOLD, "1")
     one = run(tmp_path / "in_a_sweep", *more)
-    assert f"{one.name}: step 10/20  loss " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{one.name}: step 10/20  loss " in said
+    assert " left" not in said  # the sweep says what is left of all
+
+
+def test_steps_are_told_in_one_format(monkeypatch):
+    monkeypatch.delenv(TOLD, raising=False)
+    assert Pace(0, 3000).line(0, "loss 1") == "step 0/3,000  loss 1"
+    assert Pace(0, 30_000).line(1500, "loss 1").startswith("step 1,500/30,000  loss 1  ")
 
 
 def test_a_run_that_a_callback_ended_says_so(tmp_path, capsys):

@@ -18,6 +18,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from seq2seq.build import load_model
+from seq2seq.errors import for_terminal
 from seq2seq.programs.completion import offers
 from seq2seq.programs.train import describe
 from seq2seq.runs import Run, collect, load_checkpoint
@@ -46,13 +47,14 @@ def only_run(folder: Path) -> Run:
 
 BAD = {
     "task=shfit": "did you mean 'shift'",
-    "model=tnc": "did you mean 'tcn'",
-    "model.hiden_size=8": "did you mean 'hidden_size'",
+    "model=tnc": "model=tnc: no such model; did you mean 'tcn'?\n",
+    "model=zzz": "model=zzz: no such model; known: cornn, deltanet, ",
+    "model.hiden_size=8": "did you mean 'model.hidden_size'",
     "model.cell=gru": "unknown key model.cell; it is a key of model=gru, ",
     "task.k=abc": "task.k must be a whole number, got abc",
     "optimizer.lr=abc": "optimizer.lr must be a number, got abc",
     "+task.foo=1": "unknown key task.foo",
-    "trainer.max_stps=5": "did you mean 'max_steps'",
+    "trainer.max_stps=5": "did you mean 'trainer.max_steps'",
     "trainer.max_steps=0": "trainer.max_steps must be at least 1, got max_steps=0",
     "optimizr=sgd": "did you mean 'optimizer'",
     "task.input=white": "write task/input=white",
@@ -60,12 +62,12 @@ BAD = {
     "-m task.k=4,8,abc": "task.k must be a whole number, got abc",
     "task.k=4,8": "add -m",
     "model._target_=os.system": "if you trust it, add allow=[os]",
-    "--config-dir=extra experiment=typo": "did you mean 'length'",
+    "--config-dir=extra experiment=typo": "did you mean 'task.length'",
     "task.k=[1": "task.k=[1",
     "--config-dir=extra model=missing": "extra/model/missing.yaml: no module named 'lab'",
     "--config-dir=extra model=binary": "extra/model/binary.yaml: it is no text in UTF-8",
     "--config-dir=extra model=loop": "the defaults of model/loop.yaml lead back to it",
-    "--config-dir=extra experiment=parms": "hydra.sweeper.parms; did you mean 'params'",
+    "--config-dir=extra experiment=parms": "did you mean 'hydra.sweeper.params'",
     "hydra.searchpath=extra": "must be a list; write hydra.searchpath=[extra]",
     "--config-dir=extra model=tnc": "did you mean 'tcn'",
 }
@@ -87,10 +89,22 @@ def test_bad_input_gets_one_line_and_leaves_nothing(arguments, tmp_path):
     (tmp_path / "extra" / "model" / "binary.yaml").write_bytes(b"\xff\xfe")
     done = call(tmp_path, *arguments.split())
     assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
+    (line,) = done.stderr.splitlines(keepends=True)
     assert BAD[arguments] in line
     assert done.stdout == ""
     assert os.listdir(tmp_path) == ["extra"]
+
+
+def test_names_that_a_refusal_lists_are_whole_on_a_terminal(monkeypatch):
+    line = f"train.py: model=zzz: no such model; known: {', '.join(choices()['model'])}"
+    assert for_terminal(line) == line
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    told = for_terminal(line).splitlines()
+    assert max(map(len, told)) <= 80
+    assert " ".join(text.strip() for text in told) == line
+    remedy = f"cannot read {'x' * 60}; for a text write 'task.path=\"a b\"'"
+    assert for_terminal(remedy) == remedy
 
 
 def test_constructor_rules_are_checked_before_anything_is_written(tmp_path):
@@ -160,12 +174,17 @@ def test_help_tells_types_defaults_and_values_as_given():
         assert re.search(rf"^  {key} +{re.escape(kind)} +{value}  +\w", told, re.MULTILINE), key
 
 
-def test_help_lists_the_launchers_and_fits():
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_help_lists_the_launchers_and_fits(width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
     told = "\n".join(describe(["--help"], "train.py"))
-    assert max(map(len, told.splitlines())) <= 100
+    assert max(map(len, told.splitlines())) <= min(width, 100)
+    assert "  python train.py -m model=rnn,tcn task.k=4,8 seed=0,1,2" in told
     shown = re.search(r"^Launchers.*?\n\n", told, re.DOTALL | re.MULTILINE)
     names = {line.split()[0] for line in shown[0].splitlines()[1:] if line}
     assert names >= {"basic", "joblib", *choices()["hydra/launcher"]}
+    groups = re.findall(r"^  (\S+): ", told, re.MULTILINE)
+    assert [*dict.fromkeys(group.partition("/")[0] for group in groups)][:2] == ["model", "task"]
 
 
 def test_help_lists_the_choices_without_loading_torch(tmp_path):

@@ -267,7 +267,7 @@ def test_no_broken_folder_takes_down_a_tool(tmp_path, monkeypatch, seed, number)
     table = timed(slow, "collect", lambda: collect(root))
     assert len(table) == number + 1
     assert table.set_index("folder")["status"][str(root / "good")] == "finished"
-    listed = timed(slow, "runs", lambda: status.report(root, status.read(root)))
+    listed = timed(slow, "runs", lambda: status.report(status.read(root)))
     assert f"{number + 1} runs: " in listed
     assert "\x1b" not in listed
     assert timed(slow, "report", lambda: report(root), sound) == root / "report.html"

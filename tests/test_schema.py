@@ -234,7 +234,7 @@ def test_a_default_that_the_source_does_not_tell_is_the_constructors(outside):
     [
         (
             ["model=own", "model.num_layer=3"],
-            "unknown key model.num_layer; did you mean 'num_layers'",
+            "unknown key model.num_layer; did you mean 'model.num_layers'",
         ),
         (["model=own", "model.num_layers=a"], "model.num_layers must be a whole number, got a"),
         (
@@ -268,7 +268,7 @@ def test_the_command_line_finds_schemas_of_further_folders(outside):
         own = [*place, "model=own", "model.num_layer=3"]
         done = shell.run(shell.TRAIN, *own, cwd=outside, env={"PYTHONPATH": str(outside)})
         assert done.returncode == 2
-        assert "unknown key model.num_layer; did you mean 'num_layers'?" in done.stderr
+        assert "unknown key model.num_layer; did you mean 'model.num_layers'?" in done.stderr
 
 
 def test_signatures_are_read_through_reexports_without_importing():
@@ -308,7 +308,7 @@ def test_whole_numbers_given_for_rates_are_stored_as_numbers_with_a_point():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["+model.gian=2"], "unknown key model.gian; did you mean 'gain'?"),
+        (["+model.gian=2"], "unknown key model.gian; did you mean 'model.gain'?"),
         (["+optimizer.momentum=0.9"], "unknown key optimizer.momentum"),
         ([f"{ESCAPE}.drop=0.1"], f"write +{ESCAPE}._target_=seq2seq.callbacks.StopAfterEscape,"),
         (["experiment=plateau_shift", f"{ESCAPE}.drop=0.1"], f"write +{ESCAPE}.drop=<value>"),

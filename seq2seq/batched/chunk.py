@@ -306,8 +306,9 @@ class Chunk:
         """A line about all members, where a run alone would print one of its own."""
         if not self.rows or not self._tells or is_told():
             return
-        shown = (min(losses), statistics.median(losses), max(losses))
-        told = " … ".join(dict.fromkeys(f"{loss:.3g}" for loss in shown))
+        told = " to ".join(dict.fromkeys(f"{loss:.3g}" for loss in (min(losses), max(losses))))
+        if len(losses) > 2:
+            told += f", median {statistics.median(losses):.3g}"
         runs = next(iter(self.rows)).run.folder.name
         if others := len(self.rows) - 1:
             runs += f" and {others} other{'s' * (others > 1)}"

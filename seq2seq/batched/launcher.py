@@ -95,7 +95,10 @@ def _division(
     groups: Sequence[Sequence[Member]], apart: dict[str, list[Member]], workers: int
 ) -> str:
     """A line that says which jobs are trained how, and why."""
-    parts = [f"{len(members)} one by one, as {reason}" for reason, members in apart.items()]
+    parts = [
+        f"{'1 run by itself' if len(members) == 1 else f'{len(members)} runs one by one'}, as {why}"
+        for why, members in apart.items()
+    ]
     if groups:
         found = f"{len(groups)} groups, each" if len(groups) > 1 else "1 group"
         parts.insert(0, f"{sum(map(len, groups))} runs in {found} as one program")

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from seq2seq import checks
 from seq2seq.processes import TOLD, is_told
 from seq2seq.runs import Run
+from seq2seq.times import duration
 
 #: Least seconds between two notes of how far runs have come, and the most of the time they take.
 NOTE_EVERY, SHARE = 2.0, 0.005
@@ -43,10 +44,16 @@ class Pace:
         return (self.of - step) / self.speed(step) if step > self.first else None
 
     def line(self, step: int, told: str) -> str:
-        """All of this as text, and what else is to be told."""
-        left = self.left(step)
-        rest = "" if left is None else f"  {self.speed(step):.0f} steps/s  {left:.0f} s left"
-        return f"step {step}/{self.of}  {told}{rest}"
+        """All of this as text, and what else is to be told.
+
+        What is left is not, where a sweep tells when all its jobs will have ended.
+        """
+        parts = [f"step {step:,}/{self.of:,}", told]
+        if (left := self.left(step)) is not None:
+            parts.append(f"{self.speed(step):.0f} steps/s")
+            if TOLD not in os.environ:
+                parts.append(f"{duration(left)} left")
+        return "  ".join(parts)
 
     def note(self, step: int, runs: Iterable[tuple[Path, Any]]) -> None:
         """Note it, where that is due.
@@ -68,9 +75,9 @@ class Pace:
 class ProgressReport(Callback):
     """A rich bar on a terminal, a plain line per validation elsewhere, and notes in the folder.
 
-    Both show the loss, the validation metrics, steps per second and the time left; in a sweep the
-    line begins with the run's name. On a terminal where a sweep has a line about all its jobs there
-    is no bar.
+    Both show the loss, the validation metrics, steps per second and the time left; in a sweep,
+    which tells the time left of all its jobs, the line begins with the run's name instead. On a
+    terminal where a sweep has a line about all its jobs there is no bar.
 
     Args:
         refresh_per_second: how often the bar is drawn.
@@ -91,7 +98,7 @@ class ProgressReport(Callback):
         self._note(trainer, pl_module)
         if sys.stderr.isatty() and trainer.is_global_zero and not is_told():
             self._bar = Progress(
-                TextColumn("[bold]{task.completed}[/]/{task.total}"),
+                TextColumn("[bold]{task.completed:,}[/]/{task.total:,}"),
                 BarColumn(bar_width=None),
                 TextColumn("loss {task.fields[loss]} {task.fields[metrics]}"),
                 TextColumn("{task.fields[speed]:.0f} steps/s"),

@@ -23,5 +23,5 @@ def main(folder: Path = Path("outputs"), /, *, watch: bool = False, json: bool =
             status.watch(folder)
     entries = status.read(folder)
     if not watch:
-        print(status.as_json(entries) if json else status.report(folder, entries))
+        print(status.as_json(entries) if json else status.report(entries))
     return int(any(entry.status in ("failed", "unreadable") for entry in entries))

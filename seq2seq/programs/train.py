@@ -1,33 +1,33 @@
 """Train a model on a task, or sweep over many."""
 
 import os
-import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from omegaconf import DictConfig
 
 from seq2seq import schema
+from seq2seq.errors import terminal_width
 from seq2seq.programs import LAUNCHERS
 
-HELP = """\
-Train a sequence model on a task with memory, or sweep over many.
-
-  {0} model=tcn task=shift task.k=8              one run
-  {0} -m model=rnn,tcn task.k=4,8 seed=0,1,2     a sweep (--json: a table for programs)
-  {0} experiment=plateau_shift                   a published claim, its sweep included
-  {0} ... dry_run=true                           list the jobs and an estimated time
-  {0} ... --cfg job                              show the config, train nothing
-  {0} model=tcn --help                           what can be set, and what it means
-
-Set any value by its dotted key, as in task.length=64 optimizer.lr=3e-4 trainer.max_steps=5000.
-Runs lie in outputs/ (tensorboard --logdir outputs); a complete one is not trained again.
-Further flags: --hydra-help.
-
-Launchers of a sweep (hydra/launcher=):
-"""
+WHAT = "Train a sequence model on a task with memory, or sweep over many."
+EXAMPLES = {
+    "model=tcn task=shift task.k=8": "one run",
+    "-m model=rnn,tcn task.k=4,8 seed=0,1,2": "a sweep (--json: a table for programs)",
+    "experiment=plateau_shift": "a published claim, its sweep included",
+    "... dry_run=true": "list the jobs and an estimated time",
+    "... --cfg job": "show the config, train nothing",
+    "model=tcn --help": "what can be set, and what it means",
+}
+NOTES = (
+    "Set any value by its dotted key, as in task.length=64 optimizer.lr=3e-4 trainer.max_steps=99.",
+    "Runs lie in outputs/ (tensorboard --logdir outputs); a complete one is not trained again.",
+    "Further flags: --hydra-help.",
+)
+#: Groups of configs that the list of choices begins with.
+FIRST = ("model", "task")
 STOPPED = "stopped; the same command continues from the last checkpoint"
 
 
@@ -85,7 +85,7 @@ def describe(arguments: Sequence[str], called: str) -> Iterator[str]:
     Raises:
         ConfigError: something is chosen that there is not.
     """
-    width = min(100, shutil.get_terminal_size((100, 24)).columns)
+    width = min(100, terminal_width())
     words = [a for a in arguments if a not in ("--help", "-h")]
     known = schema.choices(words)
     chosen = [key for key in dict.fromkeys(w.partition("=")[0] for w in words) if key in known]
@@ -96,13 +96,28 @@ def describe(arguments: Sequence[str], called: str) -> Iterator[str]:
             yield textwrap.fill(title, width, subsequent_indent=" " * 6)
             yield from _rows([*catalogue.keys(group)], width)
         return
-    yield HELP.format(called if called.startswith("seq2seq") else f"python {called}").rstrip()
-    yield from (f"  {name:<15}{does}" for name, does in LAUNCHERS.items())
+    program = called if called.startswith("seq2seq") else f"python {called}"
+    yield from (*textwrap.wrap(WHAT, width), "")
+    yield from _pairs({f"{program} {given}": does for given, does in EXAMPLES.items()}, width)
+    yield ""
+    yield from (textwrap.fill(note, width, break_on_hyphens=False) for note in NOTES)
+    yield "\nLaunchers of a sweep (hydra/launcher=):"
+    yield from _pairs(LAUNCHERS, width)
     yield "\nChoices:"
-    for group, names in known.items():
+    for group in sorted(known, key=lambda name: (name.partition("/")[0] not in FIRST, name)):
         if group != "hydra/launcher":
-            own = f"  {group}: {', '.join(names)}"
+            own = f"  {group}: {', '.join(known[group])}"
             yield textwrap.fill(own, width, subsequent_indent=" " * 6, break_on_hyphens=False)
+
+
+def _pairs(told: Mapping[str, str], width: int) -> Iterator[str]:
+    """A line for each key and what it means; of all the meaning below where one does not fit."""
+    most = max(map(len, told))
+    if 4 + most + max(map(len, told.values())) <= width:
+        yield from (f"  {key:<{most}}  {meaning}" for key, meaning in told.items())
+        return
+    for key, meaning in told.items():
+        yield from (f"  {key}", textwrap.indent(textwrap.fill(meaning, width - 6), " " * 6))
 
 
 def _rows(keys: Sequence[schema.Key], width: int) -> Iterator[str]:

@@ -175,7 +175,8 @@ def _check_component(path: str, node: Any, allow: tuple[str, ...], unset: list[s
         if name in ("_target_", "_partial_"):
             continue
         if name not in parameters:
-            raise ConfigError(f"unknown key {path}.{name}{nearest(name, parameters)}")
+            meant = nearest(name, parameters, prefix=f"{path}.")
+            raise ConfigError(f"unknown key {path}.{name}{meant}")
         value = node[name]
         if value == MISSING and parameters[name].default is UNKNOWN:
             unset.append(f"{path}.{name}")

@@ -84,7 +84,8 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
     node = re.search(r"full_key: (hydra\.\w+)", text)
     if argument and node:
         takes = inspect.signature(get_object(argument.group(1))).parameters
-        return f"unknown key {node.group(1)}.{argument.group(2)}{nearest(argument.group(2), takes)}"
+        name, above = argument.group(2), f"{node.group(1)}."
+        return f"unknown key {above}{name}{nearest(name, takes, prefix=above)}"
     if "Config group override must be" in text:
         return _explain_no_choice(arguments)
     missing = re.search(r"Could not override '([^']+)'\.\s*No match in the defaults list", text)
@@ -167,7 +168,9 @@ def _meant(error: OmegaConfBaseException, arguments: Sequence[str]) -> str:
     added = {name: f"+{full.removesuffix(key)}{name}" for name in further}
     close = difflib.get_close_matches(key, [*_siblings(error), *further], n=1)
     deeper = deeper or (added.get(close[0]) if close else None)
-    return f"; did you mean {deeper!r}?" if deeper else nearest(key, _siblings(error))
+    if deeper:
+        return f"; did you mean {deeper!r}?"
+    return nearest(key, _siblings(error), prefix=full.removesuffix(key))
 
 
 def _siblings(error: OmegaConfBaseException) -> list[str]:
@@ -221,8 +224,7 @@ def _explain_missing_choice(error: MissingConfigException, arguments: Sequence[s
             several = shlex.quote(f"experiment=glob({name}/*)")
             return f"experiment={name} is a folder; write {several} for all of it, with -m"
     what = f"{group}={name}: no such {group.rpartition('/')[2]}" if group else f"no config {name!r}"
-    known = f" (known: {', '.join(options)})" if options else ""
-    return f"{what}{nearest(name, options, otherwise='')}{known}"
+    return f"{what}{nearest(name, options)}"
 
 
 def _explain_no_choice(arguments: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from seq2seq.seeds import generator
 from seq2seq.sweep.claims import show_other_claims
 from seq2seq.sweep.jobs import FINISHED, Job, labels, what_is_built
 from seq2seq.sweep.table import print_table
+from seq2seq.times import duration
 
 #: Seconds that one shape of task and model is timed, and all of them together.
 EACH, TOTAL = 1.0, 5.0
@@ -60,7 +61,7 @@ def show_estimate(jobs: Sequence[Job], as_json: bool = False) -> None:
         taken = np.zeros(3) if job.is_done else number * seconds[size.shape]
         total += taken
         status = {"new": "to do", "finished": FINISHED[1]}.get(job.run.status, job.run.status)
-        row = (f"{size.parameters:,}", shown(size.memory), str(number), status, _told(taken, "s"))
+        row = (f"{size.parameters:,}", shown(size.memory), f"{number:,}", status, _told(taken))
         rows.append((label, *row, str(job.folder)))
         told.append(
             {"job": label, "folder": str(job.folder), "status": job.run.status}
@@ -71,10 +72,9 @@ def show_estimate(jobs: Sequence[Job], as_json: bool = False) -> None:
     if as_json:
         print(json.dumps(told, indent=1))
         return
-    columns = ("job", "parameters", "memory", "steps", "status", "estimated time", "folder")
-    print_table(columns, rows, ("parameters", "memory", "steps", "estimated time"))
-    count = f"{len(jobs)} job{'s' * (len(jobs) > 1)}"
-    print(f"{count}, about {_told(total / 60, 'minutes')} one after another")
+    columns = ("job", "parameters", "memory", "steps", "status", "time", "folder")
+    print_table(columns, rows, ("parameters", "memory", "steps", "time"))
+    print(_all_told(len(jobs), total))
     show_other_claims(jobs)
 
 
@@ -139,7 +139,19 @@ def _timed(cfg: DictConfig, limit: float) -> np.ndarray:
     return np.quantile(elapsed[1:] or elapsed, [0.5, 0.1, 0.9])  # the first has much to set up
 
 
-def _told(times: np.ndarray, unit: str) -> str:
-    """A time and its spread, as in 3.1 s (2.8 to 3.6)."""
+def _told(times: np.ndarray) -> str:
+    """Seconds and their spread, as in 3.1 s (2.8 to 3.6)."""
     middle, least, most = (f"{time:.1f}" if time < 10 else f"{time:.0f}" for time in times)
-    return f"{middle} {unit}" + (f" ({least} to {most})" if times[2] else "")
+    return f"{middle} s" + (f" ({least} to {most})" if times[2] else "")
+
+
+def _all_told(jobs: int, times: np.ndarray) -> str:
+    """What so many jobs would take one after another, which is more than a sweep takes."""
+    middle, least, most = map(duration, times)
+    spread = f" ({least} to {most})" if times[2] else ""
+    if jobs == 1:
+        return f"1 job, about {middle}{spread}; less if it ends early"
+    return (
+        f"{jobs} jobs, about {middle}{spread} one after another;\n"
+        "less where runs are trained together or end early"
+    )

@@ -34,7 +34,7 @@ from seq2seq.runs import (
     score_name,
     varied,
 )
-from seq2seq.sweep.table import print_table
+from seq2seq.sweep.table import counted, print_table
 
 #: What a table calls a finished run, and one that was before the command.
 FINISHED = ("finished", "already done")
@@ -268,7 +268,7 @@ def show(jobs: Sequence[Job]) -> None:
         status = {"new": "to do", "finished": FINISHED[job.is_done]}.get(status, status)
         time = "" if seconds is None else f"{seconds:.1f} s"
         error = "" if value is None else f"{value:.3g}"
-        steps = str(outcome.get("steps", ""))
+        steps = counted(outcome.get("steps"))
         rows.append((called, status, error, steps, time, str(job.folder)))
     numbers = (score_name(outcomes), "steps", "time")
     print_table(("job", "status", *numbers, "folder"), rows, numbers)

@@ -1,7 +1,6 @@
-"""How far a sweep has come while it runs: `job 5 of 12`, and when all will have ended."""
+"""How far a sweep has come while it runs: `4 of 12 jobs done`, and when all will have ended."""
 
 import os
-import shutil
 import sys
 import threading
 import time
@@ -10,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from seq2seq.errors import terminal_width
 from seq2seq.processes import TOLD
 from seq2seq.runs import FINAL, Run
 from seq2seq.runs.reading import NOTE
 from seq2seq.sweep.jobs import Job, labels
-from seq2seq.sweep.table import WIDTH, shortened
+from seq2seq.sweep.table import shortened
 from seq2seq.times import clock, duration
 
 #: Least seconds between two looks at the folders, and the most of the time that looking takes.
@@ -28,7 +28,7 @@ def told(jobs: Sequence[Job]) -> Iterator[None]:
     """Tell on stderr how far the jobs have come, whatever launches them, until the block ends.
 
     On a terminal one line at its bottom is drawn again and again, and the runs themselves are
-    silent; elsewhere a line is added whenever another job is at work.
+    silent; elsewhere a line is added whenever a job has begun or ended.
     """
     watch, ended = Watch(jobs), threading.Event()
     thread = threading.Thread(target=_draw, args=(watch, ended), name="progress", daemon=True)
@@ -51,7 +51,7 @@ def _draw(watch: "Watch", ended: threading.Event) -> None:
         begun = time.monotonic()
         line = watch.line()
         if terminal:  # the cursor stays at the left, so that what others print replaces the line
-            width = shutil.get_terminal_size((WIDTH, 24)).columns
+            width = terminal_width()
             _write(f"\r\x1b[K{'' if over else shortened(line, width - 1, 0)}\r")
         elif line and watch.head != last:
             _write(f"{line}\n")
@@ -71,7 +71,7 @@ class Watch:
         jobs: all of them.
 
     Attributes:
-        head: which job it is at, as the last `line` began.
+        head: how many jobs are done and how many run, as the last `line` began.
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
@@ -89,7 +89,7 @@ class Watch:
         self._start = time.monotonic()
 
     def line(self) -> str:
-        """Which job of how many it is at, the steps of those that run, and when all will end.
+        """How many jobs are done and run, the steps of those that run, and when all will end.
 
         Empty until one has begun.
         """
@@ -105,13 +105,10 @@ class Watch:
         if not notes and self._left.keys() == self._steps.keys():
             return ""
         running = {folder: note for folder, note in notes.items() if note["step"] < note["of"]}
-        done = self.total - len(self._left)
-        if not self._left:
-            self.head = f"{done - self._failed} of {self.total} jobs done"
-        elif len(running) > 1:
-            self.head = f"jobs {done + 1} to {done + len(running)} of {self.total}"
-        else:
-            self.head = f"job {done + 1} of {self.total}"
+        done = self.total - len(self._left) - self._failed
+        self.head = f"{done} of {self.total} jobs done"
+        if running:
+            self.head += f", {len(running)} running"
         if len(running) == 1:
             self.head += f": {shortened(self._labels[next(iter(running))], 40)}"
         parts = [self.head, *_groups(running)]

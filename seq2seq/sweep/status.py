@@ -22,7 +22,7 @@ from seq2seq.runs import (
     score,
     score_name,
 )
-from seq2seq.sweep.table import lines
+from seq2seq.sweep.table import below, counted, lines
 from seq2seq.times import duration
 
 #: Most bytes of a traceback.
@@ -59,20 +59,19 @@ class Entry:
         saved = Run(self.folder).checkpoints
         return self.result | ({"step": checkpoint_step(saved[0])} if saved else {})
 
-    def row(self, root: Path) -> tuple[str, ...]:
-        """Status, validation error, steps, time, job, and the folder below `root`."""
+    @property
+    def row(self) -> tuple[str, ...]:
+        """Status, validation error, steps and time."""
         told = self.told
         value, seconds, steps = score(told), told.get("seconds"), told.get("steps")
         if "step" in told:
-            steps = f"{told['step']}/{told['of']}" if "of" in told else told["step"]
+            steps = told["step"]
         time = "" if seconds is None else f"{seconds:.1f} s"
         return (
             self.status,
             "" if value is None else f"{value:.3g}",
-            "" if steps is None else str(steps),
+            "/".join(map(counted, (steps, told["of"]) if "of" in told else (steps,))),
             f"{duration(told['left'])} left" if "left" in told else time,
-            self.job,
-            str(self.folder.relative_to(root)),
         )
 
     def traceback(self, lines: int = 3) -> list[str]:
@@ -105,24 +104,30 @@ def read(root: Path) -> list[Entry]:
     return sorted(entries, key=lambda e: (order.get(e.status, 0), natural(e.folder.name)))
 
 
-def report(root: Path, entries: list[Entry]) -> str:
-    """The table, the ends of the tracebacks, and how many runs there are of each status."""
-    name = score_name(entry.result for entry in entries)
-    columns = ["status", name, "steps", "time", "job", "folder"]
-    rows = [[*entry.row(root)] for entry in entries]
-    if not any(entry.job for entry in entries):
-        for row in (columns, *rows):
-            del row[4]
-    heading, *told = lines(columns, rows, columns[1:4])
-    shown = [heading] if entries else []
+def report(entries: list[Entry]) -> str:
+    """The table, the ends of the tracebacks, and how many runs there are of each status.
+
+    The name of a folder begins with what its sweep calls the job. A column without values is left
+    out.
+    """
+    counts = Counter(entry.status for entry in entries)
+    parts = [f"{counts[status]} {status}" for status in ORDER if counts[status]]
+    total = f"{len(entries)} run{'s' * (len(entries) != 1)}: {', '.join(parts) or 'none'}"
+    if not entries:
+        return total
+    names = ("status", score_name(entry.result for entry in entries), "steps", "time")
+    cells = zip(names, zip(*(entry.row for entry in entries), strict=True), strict=True)
+    filled = {name: column for name, column in cells if any(column)}
+    shared, folders = below([entry.folder for entry in entries])
+    columns = (*filled, "folder")
+    rows = [*zip(*filled.values(), folders, strict=True)]
+    heading, *told = lines(columns, rows, names[1:])
+    shown = [heading]
     for entry, line in zip(entries, told, strict=True):
         shown.append(line)
         if entry.status in ("failed", "unreadable"):
             shown += [f"    {line}" for line in entry.traceback()]
-    counts = Counter(entry.status for entry in entries)
-    parts = [f"{counts[status]} {status}" for status in ORDER if counts[status]]
-    total = f"{len(entries)} run{'s' * (len(entries) != 1)}"
-    return "\n".join([*shown, f"{total}: {', '.join(parts) or 'none'}"])
+    return "\n".join([*shown, f"folders: below {shared}", total])
 
 
 def as_json(entries: list[Entry]) -> str:
@@ -143,7 +148,7 @@ def watch(root: Path, seconds: float = 2.0) -> None:
         if sys.stdout.isatty():
             print("\x1b[H\x1b[2J", end="")  # clear
         print(f"{time.strftime('%H:%M:%S')}  {len(entries) - len(left)} of {len(entries)} complete")
-        print(report(root, entries if over else left), flush=True)
+        print(report(entries if over else left), flush=True)
         if over:
             return
         time.sleep(seconds)

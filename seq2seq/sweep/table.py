@@ -1,4 +1,4 @@
-"""Tables that fit into a terminal: the folder comes last, and gives way first."""
+"""Tables that fit into a terminal: the folder comes last, and gives way first, numbers never."""
 
 import itertools
 import os
@@ -23,17 +23,26 @@ def lines(
 
     Args:
         columns: their names; those of them that are in `numbers` are aligned on the right.
-        rows: from top to bottom, a text per column. The last column is shortened, and if that is
-            not enough the widest of the others.
+        rows: from top to bottom, a text per column. Numbers are never shortened. The last column
+            is, and if that is not enough the widest of the others; if that is not enough either,
+            and the job is told, the last column is left out.
         numbers: some of `columns`.
     """
     width = shutil.get_terminal_size((WIDTH, 24)).columns
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
-    widest = widths.index(max(widths[:-1]))
-    for column, least in ((-1, LEAST), (widest, NARROW)):
-        excess = sum(widths) + 2 * len(widths) - 2 - width
-        widths[column] = max(min(least, widths[column]), widths[column] - max(0, excess))
+    texts = [place for place, name in enumerate(columns) if name not in numbers]
+    last = len(columns) - 1
+    by_width = sorted(texts, key=lambda place: (place != last, -widths[place]))
+    excess = sum(widths) + 2 * len(widths) - 2 - width
+    for place in by_width[:2]:
+        least = min(LEAST if place == last else NARROW, widths[place])
+        taken = min(max(0, excess), widths[place] - least)
+        widths[place] -= taken
+        excess -= taken
+    if excess > 0 and last in texts and "job" in columns[:last]:
+        yield from lines(columns[:last], [row[:last] for row in rows], numbers)
+        return
     for row in itertools.chain([columns], rows):
         cells = [shortened(cell, wide) for cell, wide in zip(row, widths, strict=True)]
         placed = zip(columns, cells, widths, strict=True)
@@ -47,6 +56,17 @@ def shortened(text: str, width: int, tail: int = TAIL) -> str:
     return f"{text[: max(0, width - 1 - tail)]}…{text[len(text) - tail :]}"
 
 
+def counted(number: float | None) -> str:
+    """A number of steps as all tables and lines show it, empty where there is none."""
+    return "" if number is None else f"{number:,}"
+
+
+def below(folders: Sequence[Path]) -> tuple[Path, list[str]]:
+    """The folder that holds them all, and what each is called there."""
+    shared = os.path.commonpath({folder.parent for folder in folders}) or "."
+    return Path(shared), [os.path.relpath(folder, shared) for folder in folders]
+
+
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()
 ) -> None:
@@ -54,12 +74,11 @@ def print_table(
 
     Folders are those of the last column.
     """
-    folders = [Path(row[-1]) for row in rows]
-    shared = os.path.commonpath([folder.parent for folder in folders]) if rows else ""
-    rows = [(*row[:-1], os.path.relpath(row[-1], shared or ".")) for row in rows]
+    shared, names = below([Path(row[-1]) for row in rows]) if rows else (Path(), [])
+    rows = [(*row[:-1], name) for row, name in zip(rows, names, strict=True)]
     heading, *told = lines(columns, rows, numbers)
     print(f"\x1b[1m{heading}\x1b[0m" if sys.stdout.isatty() else heading)
     for line in told:
         print(line)
     if rows:
-        print(f"folders: below {shared or '.'}")
+        print(f"folders: below {shared}")

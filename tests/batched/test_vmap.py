@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ from seq2seq.analysis.report import Sweep, growth
 from seq2seq.batched import batches, chunk, grouping, train_all, workers
 from seq2seq.batched.member import Member
 from seq2seq.build import build, load_model
-from seq2seq.callbacks import StopAtTarget
+from seq2seq.callbacks import Pace, StopAtTarget
 from seq2seq.history import READ_EVERY
+from seq2seq.processes import TOLD
 from seq2seq.runs import Run, run_folder
 from seq2seq.schema import ConfigError
 from seq2seq.training import run
@@ -455,6 +457,23 @@ def test_out_of_memory_halves_the_chunk(tmp_path: Path, monkeypatch: pytest.Monk
     for a, b in both(tmp_path, *EVERY_FOUR):
         assert_equal(a, b)
     assert sizes == [3, 1, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("losses", "told"),
+    [([0.25], "0.25"), ([0.5, 0.25], "0.25 to 0.5"), ([3, 1, 1.5], "1 to 3, median 1.5")],
+)
+def test_the_losses_of_several_runs_are_told_by_name(
+    losses: list[float], told: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv(TOLD, "1")
+    members = [SimpleNamespace(run=Run(Path(f"run-{n}"))) for n in range(len(losses))]
+    group = SimpleNamespace(rows=members, _tells=True, _pace=Pace(0, 3000), step=1500)
+    chunk.Chunk._report(group, losses)  # type: ignore[arg-type]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("run-0")
+    assert f": step 1,500/3,000  val loss {told}  " in line
+    assert line.endswith(" steps/s")
 
 
 def test_a_complete_run_is_left_alone(tmp_path: Path) -> None:

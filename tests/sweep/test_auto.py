@@ -20,7 +20,7 @@ MIXED += ["model.num_layers=2", "trainer.max_steps=16", "callbacks.checkpoints.e
 MIXED += ["hydra.launcher.workers=2"]
 LINE = (
     "4 runs in 1 group as one program; "
-    "4 one by one, as vmap cannot reproduce the dropout of single runs; "
+    "4 runs one by one, as vmap cannot reproduce the dropout of single runs; "
     "at most 2 processes side by side\n"
 )
 QUIET = [*TINY, "callbacks.progress=null", "trainer.max_steps=12"]
@@ -99,7 +99,7 @@ def test_a_single_job_is_run_here_and_two_on_two_cores_side_by_side(tmp_path, mo
     pair = [*QUIET, "task.k=1", "seed=0,1"]
     runs = seq2seq.multirun([*pair, f"paths.outputs={tmp_path}/auto", "hydra.launcher.workers=2"])
     assert capfd.readouterr().err == (
-        "2 one by one, as vmap gains nothing when every run has a core; "
+        "2 runs one by one, as vmap gains nothing when every run has a core; "
         "at most 2 processes side by side\n"
     )
     basic = seq2seq.multirun([*pair, f"paths.outputs={tmp_path}/basic"], "basic")

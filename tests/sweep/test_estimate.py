@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -76,19 +77,45 @@ def test_each_shape_is_timed_once_and_others_lie_between(tmp_path, monkeypatch, 
     found[0].run.write_result({"status": "finished"})
     estimate.show_estimate(jobs(tmp_path, *wanted))
     assert sorted(timed) == [(2, 1.0), (8, 1.0)]
-    *rows, last = capsys.readouterr().out.splitlines()
+    *rows, last, less = capsys.readouterr().out.splitlines()
     assert "0.0 s  " in rows[1]
     assert "6.0 s (3.0 to 12)" in rows[2]
     between = float(rows[3].split(" s (")[0].split()[-1])
     assert 6 < between < 24
     assert "24 s (12 to 48)" in rows[5]
-    total = (6 + 2 * between + 2 * 24) / 60
-    assert last.startswith(f"6 jobs, about {total:.1f} minutes (")
+    total = 6 + 2 * between + 2 * 24
+    told = re.fullmatch(r"6 jobs, about (\d+) s \(\d+ s to \d min\) one after another;", last)
+    assert float(told[1]) == pytest.approx(total, abs=1)
+    assert less == "less where runs are trained together or end early"
     estimate.show_estimate(jobs(tmp_path, *wanted), as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert [one["already_done"] for one in told] == [True] + [False] * 5
     assert [told[1][f"{which}seconds"] for which in ("", "least_", "most_")] == [6, 3, 12]
     assert told[1]["parameters"] == 2 * (1 + 2 + 1) + 2 + 1
+
+
+def test_the_times_are_whole_on_a_narrow_terminal(tmp_path, monkeypatch, capsys):
+    measured = np.array([0.0123, 0.0101, 0.0456])
+    monkeypatch.setattr(estimate, "_timed", lambda cfg, limit: measured)
+    monkeypatch.setenv("COLUMNS", "80")
+    seeds = ["seed=10", "seed=11"]
+    estimate.show_estimate(jobs(tmp_path, ["trainer.max_steps=8000"], ["task.k=3"], seeds))
+    heading, *rows, place, last, less = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["job", "parameters", "memory", "steps", "status", "time"]
+    for row, job in zip(rows, seeds, strict=True):
+        assert row.startswith(job)
+        assert row.endswith(" 8,000  to do   98 s (81 to 365)")
+    assert max(map(len, [heading, *rows])) <= 80
+    assert place.startswith("folders: below ")
+    assert last == "2 jobs, about 3 min (3 min to 12 min) one after another;"
+    assert less.startswith("less where")
+
+
+def test_a_short_time_is_told_in_seconds(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(estimate, "_timed", lambda cfg, limit: np.array([0.024, 0.012, 0.048]))
+    estimate.show_estimate(jobs(tmp_path, ["trainer.max_steps=1000"]))
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "1 job, about 24 s (12 s to 48 s); less if it ends early"
 
 
 def test_a_step_is_timed_for_as_long_as_it_is_told(tmp_path):

@@ -60,7 +60,7 @@ def some_jobs(tmp_path, number):
     ]
 
 
-def test_a_sweep_tells_which_job_it_is_at_and_when_all_will_end(tmp_path, monkeypatch):
+def test_a_sweep_tells_how_many_jobs_are_done_and_run_and_when_all_will_end(tmp_path, monkeypatch):
     clock = 1000.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock)
     made = some_jobs(tmp_path, 4)
@@ -70,21 +70,24 @@ def test_a_sweep_tells_which_job_it_is_at_and_when_all_will_end(tmp_path, monkey
     watch = progress.Watch(made)
     assert watch.line() == ""
     Run(made[1].folder).note_progress(0, 100, 0, 0.0, float("nan"))
-    assert watch.line() == "job 2 of 4: rnn-k=1  step 0/100"
+    assert watch.line() == "1 of 4 jobs done, 1 running: rnn-k=1  step 0/100"
     Run(made[1].folder).note_progress(20, 100, 0, 8.0, 0.25)
     clock += 10
     # 280 steps are left at 2 a second.
     assert re.fullmatch(
-        r"job 2 of 4: rnn-k=1  step 20/100  loss 0\.25  2 min left, until \d\d:\d\d", watch.line()
+        r"1 of 4 jobs done, 1 running: rnn-k=1  step 20/100  loss 0\.25  "
+        r"2 min left, until \d\d:\d\d",
+        watch.line(),
     )
     for job in made[2:]:
         Run(job.folder).note_progress(60, 100, 50, 8.0, 0.25)
     clock += 10
     # 40 taken, 160 left
     line = watch.line()
-    assert line.startswith("jobs 2 to 4 of 4  step 60/100 (2 runs)  step 20/100  80 s left, until ")
+    told = "1 of 4 jobs done, 3 running  step 60/100 (2 runs)  step 20/100  80 s left, until "
+    assert line.startswith(told)
     Run(made[1].folder).write_result({"status": "failed"})
-    assert watch.line().startswith("jobs 3 to 4 of 4  step 60/100 (2 runs)  ")
+    assert watch.line().startswith("1 of 4 jobs done, 2 running  step 60/100 (2 runs)  ")
     assert watch.line().endswith("  1 did not finish")
     for job in made[2:]:
         Run(job.folder).write_result({"status": "finished"})
@@ -103,7 +106,7 @@ def test_runs_that_go_on_are_told_as_running(tmp_path):
     assert watch.line() == ""
     Run(made[0].folder).note_progress(40, 100, 30, 8.0, 0.25)
     line = watch.line()
-    assert line.startswith("job 1 of 2: rnn-k=0  step 40/100  loss 0.25  ")
+    assert line.startswith("0 of 2 jobs done, 1 running: rnn-k=0  step 40/100  loss 0.25  ")
     assert "did not finish" not in line
 
 
@@ -137,3 +140,15 @@ def test_a_table_fits_and_keeps_what_tells_a_run(monkeypatch):
     assert len(long) == 100
     (_, short) = table.lines(("job", "folder"), [("x", "y")])
     assert short == "x    y"
+
+
+@pytest.mark.parametrize(("width", "folder"), [(120, True), (72, True), (50, False)])
+def test_a_table_shortens_no_number_and_leaves_out_the_folder_instead(width, folder, monkeypatch):
+    columns, numbers = ("job", "steps", "time", "folder"), ("steps", "time")
+    row = ("gru-hidden_size=16-k=2", "3,000", "8.1 s (7.1 to 75)", "gru-k=2-steps=3000-a0a0a466")
+    monkeypatch.setenv("COLUMNS", str(width))
+    heading, line = table.lines(columns, [row], numbers)
+    assert len(line) <= width
+    assert "3,000  8.1 s (7.1 to 75)" in line
+    assert ("folder" in heading) == folder
+    assert line.startswith(row[0]) == (width != 72)

@@ -64,8 +64,8 @@ def test_every_job_is_told_and_failures_last(tmp_path):
         ("killed", "k=6"),
         ("failed", "k=5"),
     ]
-    assert rows[1][1:6] == ["0.25", "30", "2.0", "s", "task.k=12"]
-    assert rows[4][1:4] == ["200/1000", "11", "h"]
+    assert rows[1][1:] == ["0.25", "30", "2.0", "s", "k=12"]
+    assert rows[4][1:4] == ["200/1,000", "11", "h"]
     assert "500" in rows[6]
     told = {Path(run["folder"]).name: run for run in listed}
     assert (told["k=12"]["job"], told["k=12"]["val/nmse"]) == ("task.k=12", 0.25)
@@ -83,8 +83,24 @@ def test_every_job_is_told_and_failures_last(tmp_path):
 
 def test_errors_of_tasks_of_tokens_are_called_losses(tmp_path):
     make_run(tmp_path / "a", **{"status": "finished", "steps": 3, "val/loss": 2.25})
-    heading, row, _ = status.report(tmp_path, status.read(tmp_path)).splitlines()
+    heading, row, *_ = status.report(status.read(tmp_path)).splitlines()
     assert (heading.split()[1:3], row.split()[1]) == (["val", "loss"], "2.25")
+
+
+def test_a_sweep_that_has_just_begun_has_no_empty_columns_and_whole_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    sweep = tmp_path / "outputs" / "shift"
+    sweep.mkdir(parents=True)
+    names = [f"gru-hidden_size=16-k={k}-steps=3000-a0a0a46{k}" for k in (2, 3)]
+    plan = "".join(f"{name}\tmodel=gru task.k=2 model.hidden_size=16\n" for name in names)
+    (sweep / "jobs.txt").write_text(plan)
+    told = status.report(status.read(tmp_path)).splitlines()
+    assert [line.split() for line in told] == [
+        ["status", "folder"],
+        *(["missing", name] for name in names),
+        ["folders:", "below", str(sweep)],
+        ["2", "runs:", "2", "missing"],
+    ]
 
 
 def test_a_folder_of_sweeps_is_read_as_a_whole(tmp_path):
@@ -122,6 +138,6 @@ def test_ten_thousand_runs_are_read_in_seconds_of_processor_time(tmp_path):
             (folder / "result.json").write_text(result)
     start = time.process_time()
     entries = status.read(tmp_path)
-    text = status.report(tmp_path, entries)
+    text = status.report(entries)
     assert time.process_time() - start < 4
     assert text.endswith("10000 runs: 9000 finished, 1000 killed")
