@@ -116,9 +116,14 @@ class Run:
             return "running"
         return "killed" if (self.folder / "config.yaml").exists() else "new"
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has ended, and its config, without which nobody can read it, is there."""
+        return self.status in FINAL and (self.folder / "config.yaml").exists()
+
     def is_done(self, cfg: DictConfig) -> bool:
         """Whether the run needs no more training to be what `cfg` asks for."""
-        return self.status in FINAL and not cfg.force
+        return self.is_complete and not cfg.force
 
     def arrays(self, name: str) -> dict[str, "np.ndarray"]:
         """What the `.npz` file `name` holds.

@@ -65,6 +65,7 @@ def _folders(arguments: Sequence[str]) -> list[Path]:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd")
     parser.add_argument("--config-name", "-cn", default="train")
+    parser.add_argument("-c")  # else it would be taken for one of these
     given, overrides = parser.parse_known_args(list(arguments))
     folders = [CONFIGS, *([Path(given.config_dir)] if given.config_dir else [])]
     named = [text for text in overrides if re.match(r"\+{0,2}hydra\.searchpath=", text)]

@@ -60,16 +60,19 @@ class Config:
 
 
 @functools.cache
-def component_schema(target: str) -> type[Component]:
+def component_schema(target: str, seeded: bool = False) -> type[Component]:
     """A dataclass with the arguments of `target`; a required one is MISSING (`???`).
 
-    So is one whose default the source does not tell: `check` removes it unless a value was given.
+    With `seeded` its `seed` is the root's, unless a YAML says otherwise. MISSING, too,
+    is one whose default the source does not tell: `check` removes it unless a value was given.
     """
     columns: list[Any] = []
     for parameter in signature(target):
         default = parameter.default
         if default is NO_DEFAULT or default is UNKNOWN:
             default = MISSING
+        elif seeded and parameter.name == "seed":
+            default = "${seed}"
         if isinstance(default, (list, dict, set)):
             column = field(default_factory=functools.partial(type(default), default))
         else:
@@ -147,7 +150,7 @@ def _schema(path: Path) -> type[Component] | None:
         target = re.search(r"^_target_:\s*(\S+)", text, re.MULTILINE)
         if target is None:
             raise ConfigError(f"it lists {path.stem}_schema but has no _target_; add one")
-        return component_schema(target.group(1))
+        return component_schema(target.group(1), seeded=path.parent.name == "task")
     except (OSError, SyntaxError, ValueError) as error:
         reason = "it is no text in UTF-8" if isinstance(error, UnicodeError) else error
         raise ConfigError(f"{path}: {reason}") from None

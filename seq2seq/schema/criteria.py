@@ -159,7 +159,8 @@ def _check_key(path: str, key: str, root: Mapping[str, Any], joined: str = ".") 
         node = node.get(part, MISSING) if isinstance(node, Mapping) else MISSING
     of_results = key in QUANTITIES or key.partition("/")[0] in BEGINNINGS
     # Keys of models and tasks from elsewhere are not known before these are chosen.
-    if node is MISSING and not of_results and not root.get("allow") and key not in settable():
+    elsewhere = root.get("allow") and key.partition(".")[0] in ("task", "model") and "." in key
+    if node is MISSING and not of_results and not elsewhere and key not in settable():
         known = (*root, *settable())
         raise ConfigError(f"unknown key {path}{joined}{key}{nearest(key, known, '')}")
 

@@ -99,6 +99,12 @@ def check_training(cfg: DictConfig | Mapping[str, Any]) -> None:
     if not isinstance(trainer.get("max_time"), str | Mapping | DictConfig | None):
         form = "be a text 'DD:HH:MM:SS' or a mapping of days, hours, minutes, seconds"
         checks.refuse("trainer.max_time", trainer["max_time"], form, "00:01:00:00")
+    devices, alone = trainer.get("devices", 1), trainer.get("strategy") in (None, "auto")
+    if alone and isinstance(devices, int) and devices not in (0, 1):
+        raise ConfigError(
+            f"trainer.devices={devices} needs a way to share batches; set trainer=ddp, or "
+            "trainer.devices=1"
+        )
     checks.integer("trainer.max_steps", trainer.get("max_steps"))
     checks.integer("trainer.val_check_interval", trainer.get("val_check_interval"))
     checks.integer("trainer.log_every_n_steps", trainer.get("log_every_n_steps", 50))

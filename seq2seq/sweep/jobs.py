@@ -18,7 +18,6 @@ from seq2seq import schema
 from seq2seq.errors import unwritable
 from seq2seq.processes import importing
 from seq2seq.runs import (
-    FINAL,
     PLAN,
     Run,
     by_unit,
@@ -62,7 +61,7 @@ class Job:
     @cached_property
     def is_done(self) -> bool:
         """Whether the run needed no more training when this was first asked."""
-        return self.run.status in FINAL and not self.nodes["force"]
+        return self.run.is_complete and not self.nodes["force"]
 
 
 def labels(jobs: Sequence[Job]) -> list[str]:

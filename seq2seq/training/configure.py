@@ -38,6 +38,7 @@ from seq2seq.runs import comparable, comparable_values, own, resolved
 from seq2seq.schema import ConfigError
 from seq2seq.schema.criteria import COMPARISONS
 from seq2seq.seeds import generator
+from seq2seq.tasks.task import DrivenTask
 
 #: Held while a thread composes, trains or sweeps, the others wait: Hydra's state, torch's global
 #: random numbers and the handlers of signals belong to the whole process.
@@ -109,6 +110,8 @@ def check(cfg: DictConfig) -> None:
         _check_whole_steps(cfg)
     if not cfg.task._target_.startswith("seq2seq."):
         _check_pairs(task)
+    if not cfg.model._target_.startswith("seq2seq.") and (pairs := _two_pairs(task)):
+        _check_causality(cfg.model, module.model, pairs[0][:, :FEW_STEPS])
     schema.check_training(cfg)
     shared = ("trainer", "callbacks", "logger")
     plain = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in shared}
@@ -118,12 +121,15 @@ def check(cfg: DictConfig) -> None:
     if cfg.get("refuted_if"):
         _check_criteria(resolved(cfg), callbacks, task)
     if trainer.precision != "32-true":
-        _check_precision(trainer, task, module)
+        _check_precision(trainer, str(cfg.trainer.precision), task, module)
     with refusing("task"):
         task.share(trainer.world_size)
         if module.restarts is not None:
             module.restarts(0)
 
+
+#: Steps of the sequences on which a model shows that it is causal, at most.
+FEW_STEPS = 256
 
 #: Callbacks that need Lightning's automatic optimisation.
 AUTOMATIC = (
@@ -249,12 +255,60 @@ def _check_criteria(
 
 def _check_pairs(task: Any) -> None:
     """Let a task from elsewhere look at two of its pairs; one that draws none fails by itself."""
-    try:
-        pairs = example(task, 2)
-    except Exception:
+    name = type(task).__name__
+    if type(task).sample is DrivenTask.sample and not task.has_rule:
+        raise ConfigError(f"task: {name} has no targets; define targets(self, x), which answers x")
+    pairs, again = _two_pairs(task), _two_pairs(task)
+    if pairs is None or again is None:
         return
     with refusing("task"):
         task.check_pairs(*pairs)
+    if not all(map(torch.equal, pairs, again)):
+        raise ConfigError(
+            f"task: {name} draws other pairs each time, so that no run could be repeated; draw "
+            "from the generator that sample gets, and nothing in targets"
+        )
+
+
+def _two_pairs(task: Any) -> tuple[Tensor, Tensor] | None:
+    """Two pairs of a task from elsewhere, where it draws any."""
+    try:
+        return example(task, 2)
+    except Exception:
+        return None
+
+
+def _check_causality(node: DictConfig, model: torch.nn.Module, x: Tensor) -> None:
+    """Let a model from elsewhere show that it looks neither ahead nor at other sequences.
+
+    Args:
+        node: its config.
+        model: what it is.
+        x: two inputs, (2, time, channels), or tokens (2, time).
+    """
+    half, changed = x.shape[1] // 2, x.clone()
+    changed[0, half:] = x[0, half:] + 1 if x.is_floating_point() else x[1, half:]
+    was_training = model.training
+    with refusing("model", node), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        model.eval()
+        answers, again, others = model(x), model(x), model(changed)
+        model.train(was_training)
+    if not answers.isfinite().all():
+        raise ConfigError(f"model={node._target_} answers finite inputs by NaN; correct it")
+    near = 1e-4 * float(answers.abs().max()) + 1e-7
+    if not torch.allclose(answers, again, rtol=0, atol=near):
+        return  # its answers are drawn, and tell nothing
+    apart = (answers - others).abs() > near
+    if apart[0, :half].any():
+        raise ConfigError(
+            f"model={node._target_} answers with inputs that come later, as a bidirectional layer "
+            "or a mean over all steps does; let the output at a step depend on inputs up to it"
+        )
+    if apart[1].any():
+        raise ConfigError(
+            f"model={node._target_} answers a sequence with others of its batch; its layers must "
+            "take (batch, time, channels), as recurrent ones of torch do with batch_first=True"
+        )
 
 
 def _check_whole_steps(cfg: DictConfig) -> None:
@@ -275,9 +329,16 @@ def _check_whole_steps(cfg: DictConfig) -> None:
     )
 
 
-def _check_precision(trainer: lightning.Trainer, task: Any, module: SequenceModule) -> None:
+def _check_precision(
+    trainer: lightning.Trainer, precision: str, task: Any, module: SequenceModule
+) -> None:
     """Take a step on two sequences in the trainer's precision, on its device."""
     plugin, device = trainer.precision_plugin, trainer.strategy.root_device
+    if trainer.precision != precision:  # Lightning takes another, where a device has it not
+        raise ConfigError(
+            f"trainer.precision={precision} is none of {device.type}; set "
+            f"trainer.precision={trainer.precision}"
+        )
     try:
         plugin.convert_module(module.to(device))
         batch = plugin.convert_input(tuple(part.to(device) for part in example(task, 2)))
@@ -321,6 +382,8 @@ def quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
             warnings.filterwarnings("ignore", message=r".*No `val_dataloader`.*")
+            # `_check_precision` refuses it.
+            warnings.filterwarnings("ignore", message=r".*AMP with fp16 is not supported on CPU.*")
             yield
     finally:
         logger.setLevel(level)

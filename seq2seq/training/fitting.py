@@ -54,10 +54,14 @@ def fit(
             max_time=None,  # `limit` ends it
         )
         try:
-            trainer.fit(module, task, ckpt_path=checkpoint, weights_only=True)
+            data = task if trainer.world_size == 1 else HandedOver(task)
+            trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+            if trainer.world_size > 1:  # what another process has noted
+                stored = the_run.history
+                module.history.restore(stored, len(stored["step"]))
             result = outcome(cfg, trainer, module, task)
             if result["status"] == "finished":
-                result |= _evaluate(trainer, module, task)
+                result |= _evaluate(trainer, module, data)
             result |= told(trainer, result)
             log_outcome(loggers, result)
             good = result["status"] == "finished"
@@ -65,6 +69,35 @@ def fit(
             close_loggers(loggers, good)
             task.release()  # trainer and module hold each other, and it, until the next collection
     return result
+
+
+class HandedOver(lightning.LightningDataModule):
+    """A task on its way to other processes: dataclasses Lightning takes apart, frozen ones in vain.
+
+    Args:
+        task: whose attributes these are.
+    """
+
+    def __init__(self, task: Any) -> None:
+        super().__init__()
+        self.task = task
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "task":  # of one that is being unpickled
+            raise AttributeError(name)
+        return getattr(self.task, name)
+
+    def setup(self, stage: str) -> None:
+        self.task.trainer = self.trainer  # which tells its share of a batch
+
+    def train_dataloader(self) -> Any:
+        return self.task.train_dataloader()
+
+    def val_dataloader(self) -> Any:
+        return self.task.val_dataloader()
+
+    def test_dataloader(self) -> Any:
+        return self.task.test_dataloader()
 
 
 def warn_of_short_sight(task: Any, model: torch.nn.Module) -> None:
@@ -123,10 +156,10 @@ def outcome(
     return result
 
 
-def _evaluate(trainer: lightning.Trainer, module: SequenceModule, task: Any) -> dict[str, Any]:
+def _evaluate(trainer: lightning.Trainer, module: SequenceModule, data: Any) -> dict[str, Any]:
     measured: dict[str, float] = {}
     for evaluate in (trainer.validate, trainer.test):
-        evaluate(module, task, verbose=False)
+        evaluate(module, data, verbose=False)
         measured |= {key: float(value) for key, value in trainer.callback_metrics.items()}
     return finite(measured)
 

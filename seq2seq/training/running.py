@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from seq2seq.callbacks import Clock, Interruption, TimeUp
 from seq2seq.errors import unwritable
 from seq2seq.files import place, remove_leftovers
-from seq2seq.runs import FINAL, LostLease, Run, run_folder, write_atomically
+from seq2seq.runs import LostLease, Run, run_folder, write_atomically
 from seq2seq.runs.locks import Claims
 from seq2seq.schema import one_device
 from seq2seq.times import Taken
@@ -49,12 +49,12 @@ def run(cfg: DictConfig) -> Run:
         KeyboardInterrupt: after a checkpoint and noting `stopped`, when a signal asks to end.
     """
     the_run = Run(run_folder(cfg), _trusted(cfg))
-    if the_run.status in FINAL and not cfg.force:
+    if the_run.is_done(cfg):
         return the_run
     with interruptible() as interruption, Claims() as claims:
         if not claim(claims, the_run):
             log.info("%s is being trained by another process", the_run.folder)
-        elif the_run.status not in FINAL or cfg.force:  # unless another has just finished it
+        elif not the_run.is_done(cfg):  # unless another has just finished it
             _train(cfg, the_run, interruption)
             gc.collect()  # trainer, module and figures hold one another
     return the_run

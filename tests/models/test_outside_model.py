@@ -1,6 +1,7 @@
 """A model that the package has never heard of: one file and one YAML in another folder."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from seq2seq.build import load_model
 from seq2seq.generate import rollout
 from seq2seq.runs import Run
 from seq2seq.schema import ConfigError
+from seq2seq.training import configure
 
 PROGRAM = Path(__file__).parents[2] / "train.py"
 
@@ -208,3 +210,44 @@ def test_a_model_with_nothing_to_train_or_of_no_width_is_refused(house):
         with pytest.raises(ConfigError, match=complaint):
             trained(house, "pair", "model._target_=elsewhere.Fixed", key, steps=2, folder="none")
     assert not (house / "none").exists()
+
+
+#: Models that a claim about memory cannot be made of.
+FAULTY = """
+import torch
+from torch import nn
+
+
+class Faulty(nn.Module):
+    def __init__(self, input_dim, output_dim, hidden_size: int = 4, fault: str = "no"):
+        super().__init__()
+        self.fault = fault
+        self.read = nn.Linear(input_dim, output_dim)
+
+    def forward(self, x):
+        y = self.read(x)
+        if self.fault == "ahead":
+            return y - y.mean(1, keepdim=True)
+        if self.fault == "beside":
+            return y.cumsum(0)
+        return y * torch.nan if self.fault == "number" else y.cumsum(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "complaint"),
+    [
+        ("ahead", "model=elsewhere.Faulty answers with inputs that come later"),
+        ("beside", "model=elsewhere.Faulty answers a sequence with others of its batch"),
+        ("number", "model=elsewhere.Faulty answers finite inputs by NaN"),
+        ("nothing", None),
+    ],
+)
+@pytest.mark.parametrize("task", ["shift", "parity"])
+def test_a_model_that_is_not_causal_is_refused(house, fault, complaint, task):
+    (house / "elsewhere.py").write_text(FAULTY)
+    sys.modules.pop("elsewhere", None)
+    chosen = [f"task={task}", "model._target_=elsewhere.Faulty", f"+model.fault={fault}"]
+    expected = pytest.raises(ConfigError, match=complaint) if complaint else nullcontext()
+    with expected:
+        configure([*known(house), "model=pair", "+model.hidden_size=4", *chosen])

@@ -14,6 +14,7 @@ import seq2seq
 from seq2seq.build import load_model
 from seq2seq.runs import Run, load_checkpoint
 from seq2seq.schema import ConfigError
+from seq2seq.training import configure
 
 ROOT = Path(__file__).parents[2]
 
@@ -179,3 +180,36 @@ def test_wrong_targets_of_a_task_from_outside_are_refused(
         seq2seq.train([*overrides(folder), "allow=[wrong_tasks]", f"paths.outputs={folder}/none"])
     assert not (folder / "none").exists()
     sys.modules.pop("wrong_tasks")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("    def targets(self, x)", "    def answers(self, x)", "define targets(self, x)"),
+        (".mean(-1)", ".mean(-1) + torch.randn(1)", "MovingMean draws other pairs each time"),
+    ],
+)
+def test_targets_that_are_missing_or_random_are_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, complaint: str
+) -> None:
+    (folder / "wrong_tasks.py").write_text(SOURCE.replace(old, new, 1))
+    wrong = MEAN.replace("outside_tasks", "wrong_tasks")
+    (folder / "configs" / "task" / "moving_mean.yaml").write_text(wrong)
+    monkeypatch.syspath_prepend(str(folder))
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        seq2seq.train([*overrides(folder), "allow=[wrong_tasks]", f"paths.outputs={folder}/none"])
+    sys.modules.pop("wrong_tasks")
+
+
+def test_the_data_of_a_task_follow_the_seed_whether_or_not_its_yaml_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(folder))
+    yaml = folder / "configs" / "task" / "moving_mean.yaml"
+    without = MEAN.replace("seed: ${seed}\n", "")
+    for text in (MEAN, f"defaults: [moving_mean_schema, _self_]\n{without}"):
+        yaml.write_text(text)
+        assert configure([*overrides(folder), "seed=3"]).task.seed == 3
+    yaml.write_text(without)
+    with pytest.raises(ConfigError, match=r"task\.seed is not set"):
+        configure([*overrides(folder), "seed=3"])
