@@ -1,7 +1,8 @@
 """The power of a verdict: what sweeps of the same design would say if a law were true.
 
 Sweeps are simulated with the memories, seeds and budgets of the one that was run, their times drawn
-from one of the fitted laws with its spread, and judged as it was. A design that could not have told
+from one of the fitted laws with its spread, and judged as it was; by another fall that counts as
+the escape their rates differ as those of the real sweep do. A design that could not have told
 the laws apart shows in the shares of the verdicts. Quantities without a law are drawn from the
 normal distribution, or the log-normal one if they are positive, of their mean and spread; shares
 of runs from the binomial one; contours of success from the normal one of their interval.
