@@ -1,5 +1,6 @@
 """The page of training curves: of models, the published ones, and the predictors to beat."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ import numpy as np
 
 from seq2seq.analysis import figures, plateau, published
 from seq2seq.explorer import drawing, trained
-from seq2seq.explorer.page import Blocks, Controls, Page, Refused, Several, Table
+from seq2seq.explorer.page import Blocks, Controls, Note, Page, Refused, Several, Table
 from seq2seq.runs import Run
 
 #: Of the figure's axes, in pixels.
@@ -16,6 +17,10 @@ HEIGHT = 330
 
 #: Pixels left of them.
 LEFT = 64
+
+#: Losses of a predictor that differ by less than this share are one: where they are estimated, the
+#: data of another seed move them by as much.
+SAME = 0.05
 
 #: Line styles of the published curves.
 PUBLISHED = ("-", "--", ":")
@@ -65,11 +70,10 @@ class Training(Page):
                 run = trained.find(self.outputs, name, self.allow)
                 with trained.refusing(run):
                     one = _trained(label, run, colour)
-                    first = compared[0] if compared else one
-                    if ("zero" in one.references) != ("zero" in first.references):
-                        raise ValueError("its losses have another unit than those of the first")
-                    if not compared:
-                        others = published.on_task(run.plain_config["task"])
+                    if compared:
+                        _check(one, compared[0])
+                    found = published.on_task(run.plain_config["task"])
+                    others = [each for each in others if each in found] if compared else found
                 compared.append(one)
             except Refused as error:
                 refused.append(error)
@@ -92,12 +96,38 @@ def _trained(label: str, run: Run, colour: str) -> Trained:
     return Trained(_curve(label, run.history, unit, found, colour), references, unit)
 
 
+def _check(one: Trained, first: Trained) -> None:
+    """Raise a ValueError if the losses of two trainings belong on no common axis."""
+    if ("zero" in one.references) != ("zero" in first.references):
+        raise ValueError("its losses have another unit than those of the first")
+    guesses = [each.references.get("uniform", 0.0) for each in (one, first)]
+    if not math.isclose(*guesses):  # the logarithms of how many answers there are
+        raise ValueError("its losses are over another vocabulary than those of the first")
+
+
+def _shared(compared: Sequence[Trained]) -> tuple[dict[str, float], list[str]]:
+    """The predictors that lose the same on the tasks of all trainings, and the names of others."""
+    every = [
+        {name: loss / unit for name, loss in known.items() if math.isfinite(loss)}
+        for _, known, unit in compared
+    ]
+
+    def is_shared(name: str, loss: float) -> bool:
+        losses = (own.get(name, math.nan) for own in every)
+        return all(math.isclose(one, loss, rel_tol=SAME, abs_tol=1e-9) for one in losses)
+
+    shared = {name: loss for name, loss in every[0].items() if is_shared(name, loss)}
+    names = dict.fromkeys(name for own in every for name in own)
+    return shared, [name for name in names if name not in shared]
+
+
 def _blocks(
     compared: Sequence[Trained], others: Sequence[published.Published], width: int
 ) -> Blocks:
-    """The figure and the table; the predictors are those of the first training."""
-    _, references, unit = compared[0]
+    """The figure and the table, with the predictors that hold for all trainings."""
     curves = [one.curve for one in compared]
+    lines, differing = _shared(compared)
+    _, references, unit = compared[0]
     share = references.get("memoryless", 0.0) / unit
     for one, style in zip(others, PUBLISHED, strict=False):
         level = {"reference/memoryless": share * one.mean_square}
@@ -105,7 +135,6 @@ def _blocks(
         label = f"published {one.model}"
         looks = (figures.BLACK, style)
         curves.append(_curve(label, one.history, one.mean_square, found, *looks))
-    lines = {name: loss / unit for name, loss in references.items()}
     name = "NMSE" if "zero" in references else "cross-entropy (nats per token)"
     rows = [_row(curve) for curve in curves]
     told = [f"{one}: {loss} after {n} steps, on a plateau: {at}." for one, n, loss, at in rows]
@@ -114,6 +143,10 @@ def _blocks(
         _drawn(curves, lines, name, width),
         f"Losses against steps, both logarithmic. {' '.join(told)}",
     )
+    if differing:
+        listed = ", ".join(name.replace("_", " ") for name in differing)
+        text = f"Not drawn, as the tasks of these runs differ in it: {listed}."
+        yield Note("differing", text)
     colours = [drawing.property_of(curve.colour) for curve in curves]
     yield Table("numbers", ("", "steps", f"last {name}", "plateau (steps)"), rows, colours)
 
