@@ -199,12 +199,13 @@ def of_sweep(folder: str | Path) -> Iterator[tuple[str, str, "Figure"]]:
 
     sweep = Sweep(folder)
     fits = growth(sweep)
-    title = sweep.runs[0].plain_config.get("name") or sweep.root.name
+    name = sweep.runs[0].plain_config.get("name") or sweep.root.name
     verdict = " ".join(fit.sentence("k") for fit in fits)
     for panel in figures(sweep, fits):
         if panel.name in OF_A_SWEEP:
-            yield f"Measured: {title}", f"{panel.caption} {verdict}".strip(), panel.figure
-            title, verdict = f"{title}, {panel.name.replace('_', ' ')}", ""
+            title = f"Measured: {name}, {panel.name.replace('_', ' ')}"
+            yield title, f"{panel.caption} {verdict}".strip(), panel.figure
+            verdict = ""
 
 
 # ------------------------------------------------------------------------------------------- page
