@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from seq2seq.analysis import figures, plateau, published
 from seq2seq.explorer import drawing, trained
@@ -21,6 +22,9 @@ LEFT = 64
 #: Losses of a predictor that differ by less than this share are one: where they are estimated, the
 #: data of another seed move them by as much.
 SAME = 0.05
+
+#: How a plateau is marked, beside the colour of its curve.
+BAND: dict[str, Any] = {"lw": 9, "alpha": 0.25, "solid_capstyle": "butt"}
 
 #: Line styles of the published curves.
 PUBLISHED = ("-", "--", ":")
@@ -167,22 +171,25 @@ def _curve(
 
 @figures.style()
 def _drawn(curves: list[Curve], lines: Mapping[str, float], unit: str, width: int) -> Any:
-    across, rows = drawing.columns(width - LEFT, [curve.label for curve in curves])
+    marks = [Line2D([], [], color=figures.GREY, label="plateau", **BAND)]
+    marks *= any(curve.plateaus for curve in curves)
+    labels = [one.label for one in curves] + [one.get_label() for one in marks]
+    across, rows = drawing.columns(width - LEFT, labels)
     figure, (axes,) = drawing.panels(width, (HEIGHT,), left=LEFT, right=84, top=14 + 16 * rows)
     for curve in curves:
         label = drawing.cut(curve.label, width - LEFT)
         axes.plot(*figures.thin(curve.history), color=curve.colour, ls=curve.style, label=label)
         for one in curve.plateaus:
-            axes.plot(
-                [one.start, _last(one)], [one.level] * 2, color=curve.colour, lw=9, alpha=0.25
-            )
+            axes.plot([one.start, _last(one)], [one.level] * 2, color=curve.colour, **BAND)
     axes.set(xscale="log", yscale="log", xlabel="step", ylabel=unit)
     figures.plain_ticks(axes.yaxis)
     low, high = axes.get_ylim()
     shown = {name: loss for name, loss in lines.items() if low < loss < 2 * high}
     axes.set_ylim(low, max([high, *(1.3 * loss for loss in shown.values())]))
     figures.name_references(axes, *figures.draw_references(axes, shown), size=8)
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=across, borderaxespad=0.2)
+    drawn, _ = axes.get_legend_handles_labels()
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1), "borderaxespad": 0.2}
+    axes.legend(handles=drawn + marks, ncols=across, **place)
     return figure
 
 
@@ -193,7 +200,12 @@ def _last(one: plateau.Plateau) -> int:
 def _row(curve: Curve) -> tuple[str, str, str, str]:
     """Label, steps, last loss and where the plateaus lie."""
     step, loss = curve.history["step"], curve.history["loss"]
-    spans = [
-        f"{one.start:,} to {_last(one):,}{', not left' * one.censored}" for one in curve.plateaus
-    ]
-    return curve.label, f"{step[-1]:,.0f}", f"{loss[-1]:.3g}", ", ".join(spans) or "none"
+    spans = ", ".join(map(_span, curve.plateaus))
+    return curve.label, f"{step[-1]:,.0f}", f"{loss[-1]:.3g}", spans or "none"
+
+
+def _span(one: plateau.Plateau) -> str:
+    """From when to when, in steps."""
+    if one.censored:
+        return f"from {one.start:,}, not left by {one.end:,}"
+    return f"{one.start:,} to {one.escape:,}"

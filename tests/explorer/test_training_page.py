@@ -14,27 +14,31 @@ SHIFT = {"zero": 1.0, "memoryless": 0.6, "taps_2": 0.4}
 CHARACTERS = {"uniform": 4.19, "unigram": 3.36}
 
 
+def stored(folder, references, task):
+    """A run in `folder`: its config, result and history."""
+    folder.mkdir()
+    task = {"_target_": "seq2seq.tasks.Shift", "input": {"_target_": "seq2seq.tasks.GP"}} | task
+    config = {"task": task, "model": {"_target_": "seq2seq.models.RNN"}}
+    (folder / "config.yaml").write_text(yaml.dump(config))
+    result = {"status": "finished"} | {f"reference/{k}": v for k, v in references.items()}
+    (folder / "result.json").write_text(json.dumps(result))
+    step = np.arange(1, 1001)
+    np.savez(folder / "history.npz", step=step, loss=10 / step, lr=0.001 * np.ones(1000))
+
+
 @pytest.fixture
 def told(tmp_path):
-    """The page's messages, by name, for runs on tasks with these references."""
+    """What the page shows, by name, of runs with these references, the last ones on `tasks`."""
 
-    def told(*references, level=0.5):
-        names = [f"run-{place}" for place, _ in enumerate(references)]
-        for name, losses in zip(names, references, strict=True):
-            folder = tmp_path / name
-            folder.mkdir()
-            model = {"_target_": "seq2seq.models.RNN"}
-            config = {"task": {"_target_": "seq2seq.tasks.Shift"}, "model": model}
-            (folder / "config.yaml").write_text(yaml.dump(config))
-            result = {"status": "finished"} | {f"reference/{k}": v for k, v in losses.items()}
-            (folder / "result.json").write_text(json.dumps(result))
-            step = np.arange(1, 1001)
-            loss = np.where(step < 100, 10 * level / step, level)
-            np.savez(folder / "history.npz", step=step, loss=loss, lr=0.001 * np.ones(1000))
+    def told(*references, tasks=()):
+        names = [f"run-{place}" for place in range(len(references))]
+        every = [*[{}] * (len(names) - len(tasks)), *tasks]
+        for name, losses, task in zip(names, references, every, strict=True):
+            stored(tmp_path / name, losses, task)
         values = {"task": "runs", "model": names}
         request = {"values": values, "seed": 1, "width": 700, "started": True}
-        messages = list(answer(build("training", tmp_path), request))
-        return {message.get("name") or message["kind"]: message for message in messages}
+        messages = answer(build("training", tmp_path), request)
+        return {message["name"]: message for message in messages if "name" in message}
 
     return told
 
@@ -64,3 +68,24 @@ def test_losses_over_another_vocabulary_are_refused(told):
     assert len(blocks["numbers"]["rows"]) == 1
     assert "unigram" in words(blocks["curves"])
     assert "over another vocabulary than those of the first" in blocks["model"]["message"]
+
+
+#: That of a published curve, which rests.
+PUBLISHED = {"k": 8, "length": 32}
+
+
+def test_a_plateau_is_in_the_legend_and_its_end_is_said_to_be_open(told):
+    blocks = told(SHIFT, tasks=[PUBLISHED])
+    assert "plateau" in words(blocks["curves"])
+    *_, (name, *_, where) = blocks["numbers"]["rows"]
+    assert (name, where) == ("published LSTM, 2 × 256", "from 75, not left by 24,300")
+    assert where in blocks["curves"]["description"]
+
+
+def test_no_plateau_is_in_the_legend_where_there_is_none(told):
+    assert "plateau" not in words(told(SHIFT)["curves"])
+
+
+def test_curves_published_for_a_task_stand_beside_runs_on_this_task_only(told):
+    blocks = told(SHIFT, SHIFT, tasks=[PUBLISHED, {"k": 2}])
+    assert [row[0] for row in blocks["numbers"]["rows"]] == ["run-0", "run-1"]
