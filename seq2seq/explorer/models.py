@@ -201,8 +201,8 @@ TITLES = (
     "parameters",
     "sees back (steps)",
     "carries (numbers)",
-    "effective memory",
-    "used memory",
+    "effective memory (steps)",
+    "used memory (steps)",
 )
 
 
