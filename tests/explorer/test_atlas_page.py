@@ -7,7 +7,7 @@ import pytest
 
 from seq2seq.analysis.report import atlas
 from seq2seq.explorer import build
-from seq2seq.explorer.page import Figure, Note, Table
+from seq2seq.explorer.page import Figure, Note, Table, settle
 
 CONFIG = """\
 task: {_target_: seq2seq.tasks.Parity, length: 16}
@@ -54,6 +54,26 @@ def test_it_draws_the_runs_of_the_chosen_cell_and_no_others(stored, tmp_path):
     blocks = shown(tmp_path, task="parity", model="lstm")
     assert [type(block) for block in blocks] == [Table, Table, Figure, Table]
     assert [row[0] for row in blocks[-1].rows] == ["lstm-seed=0", "lstm-seed=1"]
+
+
+def test_both_tables_name_the_models_in_one_order_and_say_what_they_count(tmp_path):
+    every, task, _ = shown(tmp_path, task="modular_arithmetic", model="lstm")
+    models = [row[0] for row in task.rows]
+    assert models == [row[0] for row in every.rows if row[0] in models]
+    assert models != sorted(models)
+    assert (every.columns[0], task.columns[:2]) == (
+        "runs that found it",
+        ("modular arithmetic", "runs that found it"),
+    )
+
+
+def test_it_opens_on_a_pair_that_has_runs(tmp_path):
+    folder = tmp_path / "atlas" / "parity" / "lstm-seed=0"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text("{}")
+    assert settle(build("atlas", tmp_path), {})[1] == {"task": "parity", "model": "lstm"}
+    chosen = {"task": "mqar", "model": "gru"}
+    assert settle(build("atlas", tmp_path), chosen)[1] == chosen
 
 
 def test_it_says_what_trains_all_where_nothing_is_stored(tmp_path, monkeypatch):
