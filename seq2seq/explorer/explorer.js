@@ -355,7 +355,8 @@ const BLOCKS = {
   },
 
   table(block, { columns, rows, colours }) {
-    const line = (kind, cells) => make("tr", {}, ...cells.map((text) => make(kind, {}, text)));
+    const cell = (kind, text) => make(kind, {}, ...breakable(text));
+    const line = (kind, cells) => make("tr", {}, ...cells.map((text) => cell(kind, text)));
     const body = rows.map((row) => line("td", row));
     body.forEach((row, place) => {
       if (colours[place]) row.firstElementChild.prepend(swatch(colours[place]));
@@ -463,6 +464,12 @@ function table(panels) {
   const head = [panels[0].x, ...lines.map((line) => line.label)].map(quoted);
   const rows = places.map((x) => [x, ...columns.map((column) => column.get(x) ?? "")]);
   return [head, ...rows].map((row) => `${row.join(",")}\n`).join("");
+}
+
+/** The parts of a text, so that a line may end after each `_`. */
+function breakable(text) {
+  const [first, ...rest] = text.split(/(?<=_)/);
+  return [first ?? "", ...rest.flatMap((part) => [make("wbr", {}), part])];
 }
 
 function save(name, type, text) {

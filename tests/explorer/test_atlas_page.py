@@ -91,3 +91,21 @@ def test_its_choices_are_the_experiments_of_the_atlas_and_their_models():
     assert "_base" not in tasks.options
     assert models.options[0] == "rnn"
     assert len(models.options) >= 12
+
+
+@pytest.mark.parametrize("width", [1400, 420])
+def test_names_stay_beside_a_table_that_scrolls_and_break_after_a_word(visit, width):
+    page = visit("atlas", viewport={"width": width, "height": 800})
+    table = page.locator("[data-block=atlas]")
+    name = table.get_by_role("cell", name="linear_attention")
+    place = name.bounding_box()["x"]
+    table.evaluate("table => table.scrollLeft = 200")
+    assert name.bounding_box()["x"] == place
+    lines = """cell => {
+        const range = document.createRange();
+        return [...cell.childNodes].filter(part => part.data).map(part => {
+            range.selectNodeContents(part);
+            return range.getClientRects().length;
+        });
+    }"""
+    assert name.evaluate(lines) == [1, 1]  # each word lies on one line
