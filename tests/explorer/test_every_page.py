@@ -125,6 +125,27 @@ def test_the_first_page_says_what_the_others_are(visit):
         assert page.locator("nav a, main :is(p, a, dd)").evaluate_all(PALE) == []
 
 
+def test_what_is_shown_fades_while_a_slow_answer_is_awaited(visit):
+    page = visit("shift")
+    page.evaluate(
+        """() => { const asked = window.fetch;
+        window.fetch = async (...request) => {
+            await new Promise(done => (window.answer = done));
+            return asked(...request);
+        };
+        const slider = document.querySelector("[data-control=k] input");
+        slider.value = 20;
+        slider.dispatchEvent(new Event("input")); }"""
+    )
+    assert page.locator(".block.old").count() == 0
+    faint = "() => getComputedStyle(document.querySelector('.block')).opacity === '0.45'"
+    page.wait_for_function(faint)
+    page.evaluate("window.answer()")
+    page.wait_for_selector("[data-state=ready]")
+    assert page.locator(".block").count() == 1
+    assert page.locator(".block.old").count() == 0
+
+
 def test_the_menu_leads_to_every_page(visit):
     page = visit("")
     for name in PAGES:

@@ -293,6 +293,19 @@ def test_a_model_continues_what_one_types(visit, settled, level):
     assert written(page).startswith(prompt)
 
 
+def test_a_text_fades_once_the_controls_say_something_else(visit, settled):
+    page = visit("text?length=50")
+    assert page.locator(".block.old").count() == 0
+    for act in (
+        lambda: page.get_by_label("It writes", exact=True).select_option("words"),
+        lambda: page.get_by_label("Prompt", exact=True).fill("HAMLET:"),
+    ):
+        settled(page, act)
+        assert page.locator(".block.old [data-block=text]").count() == 1
+        write(page, settled)
+        assert page.locator(".block.old").count() == 0
+
+
 def test_unseen_characters_get_a_note(visit, settled):
     page = visit("text?length=50&prompt=ROMEO: ß")
     write(page, settled)
