@@ -42,7 +42,7 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
   let typing = 0;
 
   const start = page.start && make("button", { type: "button", class: "start" }, page.start);
-  const refresh = page.refresh && make("button", { type: "button", class: "refresh" }, "Refresh");
+  const refresh = page.refresh && make("button", { type: "button", class: "refresh" }, page.refresh);
   if (start) start.addEventListener("click", () => (writing ? stop() : update(true)));
   if (refresh) {
     refresh.addEventListener("click", () => {

@@ -118,7 +118,7 @@ def record(scene: Scene, outputs: str | Path = "outputs") -> tuple[Message, list
         key=lambda one: sum(str(value) != own.get(name) for name, value in one["values"].items()),
     )
     controls = found[0]["messages"][0]["controls"]
-    own_words = {"about": scene.about or page.about, "refresh": False, "start": ""}
+    own_words = {"about": scene.about or page.about, "refresh": "", "start": ""}
     return described(page) | own_words | {"controls": controls}, found
 
 

@@ -58,7 +58,7 @@ class Training(Page):
         "sees only <i>x<sub>t</sub></i>, <i>taps m</i> the best one that sees the last <i>m</i> "
         "inputs. A plateau is a loss that rests and then falls quickly; it is marked where it lies."
     )
-    refresh = False
+    refresh = ""
 
     def controls(self) -> Controls:
         runs = [run for level in ("", "char", "word") for run in trained.runs(self.outputs, level)]

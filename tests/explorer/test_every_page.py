@@ -75,15 +75,15 @@ def test_the_arrow_keys_move_a_slider(visit, settled):
     assert page.evaluate("document.activeElement.getAttribute('aria-valuetext')") == "9 steps"
 
 
-#: Pages that Refresh draws anew; those with a start button show nothing until it is pressed.
+#: Pages that a new sample draws anew; those with a start button show nothing until it is pressed.
 DRAWN_ANEW = [name for name in PAGES if build(name).refresh and not build(name).start]
 
 
 @pytest.mark.parametrize("name", DRAWN_ANEW)
-def test_refresh_draws_anew_and_a_link_brings_it_back(visit, settled, name):
+def test_a_new_sample_draws_anew_and_a_link_brings_it_back(visit, settled, name):
     page = visit(name)
     before = page.locator(".blocks").inner_html()
-    settled(page, lambda: page.get_by_role("button", name="Refresh").click())
+    settled(page, lambda: page.get_by_role("button", name="New sample").click())
     after = page.locator(".blocks").inner_html()
     assert after != before
     again = visit(page.url.rpartition("/")[2])
