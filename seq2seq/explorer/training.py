@@ -149,7 +149,7 @@ def _blocks(
     )
     if differing:
         listed = ", ".join(name.replace("_", " ") for name in differing)
-        text = f"Not drawn, as the tasks of these runs differ in it: {listed}."
+        text = f"References that differ between these runs are not drawn: {listed}."
         yield Note("differing", text)
     colours = [drawing.property_of(curve.colour) for curve in curves]
     yield Table("numbers", ("", "steps", f"last {name}", "plateau (steps)"), rows, colours)

@@ -59,7 +59,7 @@ def test_references_that_differ_between_runs_are_left_out_and_named(told):
     assert {"zero", "taps 2"} <= {*words(blocks["curves"])}
     assert not {"memoryless", "taps 4"} & {*words(blocks["curves"])}
     assert blocks["differing"]["text"] == (
-        "Not drawn, as the tasks of these runs differ in it: memoryless, taps 4."
+        "References that differ between these runs are not drawn: memoryless, taps 4."
     )
 
 
