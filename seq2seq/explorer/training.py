@@ -173,7 +173,7 @@ def _curve(
 def _drawn(curves: list[Curve], lines: Mapping[str, float], unit: str, width: int) -> Any:
     marks = [Line2D([], [], color=figures.GREY, label="plateau", **BAND)]
     marks *= any(curve.plateaus for curve in curves)
-    labels = [one.label for one in curves] + [one.get_label() for one in marks]
+    labels = [curve.label for curve in curves] + ["plateau"] * len(marks)
     across, rows = drawing.columns(width - LEFT, labels)
     figure, (axes,) = drawing.panels(width, (HEIGHT,), left=LEFT, right=84, top=14 + 16 * rows)
     for curve in curves:
@@ -187,9 +187,13 @@ def _drawn(curves: list[Curve], lines: Mapping[str, float], unit: str, width: in
     shown = {name: loss for name, loss in lines.items() if low < loss < 2 * high}
     axes.set_ylim(low, max([high, *(1.3 * loss for loss in shown.values())]))
     figures.name_references(axes, *figures.draw_references(axes, shown), size=8)
-    drawn, _ = axes.get_legend_handles_labels()
-    place = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1), "borderaxespad": 0.2}
-    axes.legend(handles=drawn + marks, ncols=across, **place)
+    axes.legend(
+        handles=[*axes.get_legend_handles_labels()[0], *marks],
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 1),
+        ncols=across,
+        borderaxespad=0.2,
+    )
     return figure
 
 
