@@ -94,11 +94,23 @@ class Convolution(Page):
             f"Input and output over {LENGTH} steps. The output runs from {y.min():.3g} to "
             f"{y.max():.3g} and ends at {y[-1]:.3g}.",
         )
-        yield Note(
-            "memory",
-            f"The output remembers {memory} {'step' if memory == 1 else 'steps'}: "
-            "a model that sees no further back loses less than a millionth of its energy.",
-        )
+        yield Note("memory", _remembered(memory, endless=family != "numbers"))
+
+
+def _remembered(memory: int, endless: bool) -> str:
+    """How far back the output remembers, in words.
+
+    Args:
+        memory: the last lag that counts, of those that the sequences have.
+        endless: whether the filter goes on beyond these.
+    """
+    if endless and memory == LENGTH - 1:
+        shown = f"all {LENGTH} steps shown"
+        return f"The output remembers {shown} and would remember more of a longer sequence."
+    return (
+        f"The output remembers {memory} {'step' if memory == 1 else 'steps'}: "
+        "a model that sees no further back loses less than a millionth of its energy."
+    )
 
 
 @figures.style()
@@ -107,7 +119,7 @@ def _filter(rho: Any, width: int) -> Drawing:
     axes.vlines(range(len(rho)), 0, rho, color=figures.GREEN, lw=1.6)
     drawing.curve(axes, rho, figures.GREEN, "filter ρ")
     axes.lines[-1].set(linestyle="", marker="o", markersize=4)
-    axes.set_xlabel("lag s (steps)")
+    axes.set(xlabel="lag s (steps)", xlim=(-0.5, len(rho) - 0.5))
     return figure
 
 

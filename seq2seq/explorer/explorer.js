@@ -7,6 +7,8 @@
 
 /** Milliseconds that an answer may take before a newer request ends it. */
 const PATIENCE = 150;
+/** Milliseconds that an answer may take before what is shown from an earlier one fades. */
+const SLOW = 500;
 /** Milliseconds of rest before what is typed is asked for. */
 const REST = 250;
 /** Letters that a box of options shows. */
@@ -35,11 +37,12 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
   let running = null; // the AbortController of the answer under way
   let wanted = null; // whether the next answer is to be started by its button; null: none wanted
   let writing = false; // whether the answer under way was started by the button
+  let old = false; // whether controls have moved since the button asked for what is shown
   let impatience = 0;
   let typing = 0;
 
   const start = page.start && make("button", { type: "button", class: "start" }, page.start);
-  const refresh = page.refresh && make("button", { type: "button", class: "refresh" }, "Refresh");
+  const refresh = page.refresh && make("button", { type: "button", class: "refresh" }, page.refresh);
   if (start) start.addEventListener("click", () => (writing ? stop() : update(true)));
   if (refresh) {
     refresh.addEventListener("click", () => {
@@ -68,25 +71,33 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
       return;
     }
     root.dataset.state = "busy";
+    let since = performance.now();
     while (wanted !== null) {
       const request = { page: page.name, values: values(), seed, width: width(), started: wanted };
       writing = wanted && Boolean(start);
       wanted = null;
       if (start) start.textContent = writing ? "Stop" : page.start;
-      await follow(request, (running = new AbortController()).signal);
+      const { signal } = (running = new AbortController());
+      await follow(request, signal, since);
+      if (!signal.aborted) since = performance.now();
       clearTimeout(impatience);
       running = null;
     }
     writing = false;
     if (start) start.textContent = page.start;
     status.textContent = "";
+    fade(old);
     root.dataset.state = "ready";
     root.dataset.answers = Number(root.dataset.answers ?? 0) + 1;
   }
 
-  async function follow(request, signal) {
+  async function follow(request, signal, since) {
     const seen = new Set();
-    const slow = setTimeout(() => (status.textContent = "Working…"), 500);
+    const late = () => {
+      status.textContent = "Working…";
+      if (!start || writing) fade(true, seen);
+    };
+    const slow = setTimeout(late, since + SLOW - performance.now());
     try {
       for await (const message of ask(request, signal)) {
         if (signal.aborted) return;
@@ -116,8 +127,12 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
 
   function moved(typed = false) {
     clearTimeout(typing);
-    if (typed) typing = setTimeout(update, REST);
-    else update();
+    const react = () => {
+      if (start) fade((old = true));
+      update();
+    };
+    if (typed) typing = setTimeout(react, REST);
+    else react();
   }
 
   function lay(specs) {
@@ -161,8 +176,20 @@ export function mount(root, page, ask, { seed = 1, changed = () => {} } = {}) {
       block = make(tag, { class: message.kind, "data-block": message.name });
       blocks.append(make("div", { class: "block" }, block));
     }
+    if (first) {
+      if (start) old = false;
+      block.parentElement.classList.remove("old");
+    }
     BLOCKS[message.kind](block, message, first);
     if (message.kind === "figure") equip(block.parentElement, message, `${page.name}-`);
+  }
+
+  /** Whether the blocks are drawn faintly, as what controls no longer say; not those of `names`. */
+  function fade(whether, names = new Set()) {
+    for (const place of blocks.children) {
+      const shown = place.firstElementChild.dataset.block;
+      if (!names.has(shown)) place.classList.toggle("old", whether);
+    }
   }
 
   /** Only the blocks of these names. */
@@ -355,7 +382,8 @@ const BLOCKS = {
   },
 
   table(block, { columns, rows, colours }) {
-    const line = (kind, cells) => make("tr", {}, ...cells.map((text) => make(kind, {}, text)));
+    const cell = (kind, text) => make(kind, {}, ...breakable(text));
+    const line = (kind, cells) => make("tr", {}, ...cells.map((text) => cell(kind, text)));
     const body = rows.map((row) => line("td", row));
     body.forEach((row, place) => {
       if (colours[place]) row.firstElementChild.prepend(swatch(colours[place]));
@@ -463,6 +491,12 @@ function table(panels) {
   const head = [panels[0].x, ...lines.map((line) => line.label)].map(quoted);
   const rows = places.map((x) => [x, ...columns.map((column) => column.get(x) ?? "")]);
   return [head, ...rows].map((row) => `${row.join(",")}\n`).join("");
+}
+
+/** The parts of a text, so that a line may end after each `_`. */
+function breakable(text) {
+  const [first, ...rest] = text.split(/(?<=_)/);
+  return [first ?? "", ...rest.flatMap((part) => [make("wbr", {}), part])];
 }
 
 function save(name, type, text) {

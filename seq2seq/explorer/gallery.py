@@ -118,7 +118,7 @@ def record(scene: Scene, outputs: str | Path = "outputs") -> tuple[Message, list
         key=lambda one: sum(str(value) != own.get(name) for name, value in one["values"].items()),
     )
     controls = found[0]["messages"][0]["controls"]
-    own_words = {"about": scene.about or page.about, "refresh": False, "start": ""}
+    own_words = {"about": scene.about or page.about, "refresh": "", "start": ""}
     return described(page) | own_words | {"controls": controls}, found
 
 
@@ -199,12 +199,13 @@ def of_sweep(folder: str | Path) -> Iterator[tuple[str, str, "Figure"]]:
 
     sweep = Sweep(folder)
     fits = growth(sweep)
-    title = sweep.runs[0].plain_config.get("name") or sweep.root.name
+    name = sweep.runs[0].plain_config.get("name") or sweep.root.name
     verdict = " ".join(fit.sentence("k") for fit in fits)
     for panel in figures(sweep, fits):
         if panel.name in OF_A_SWEEP:
-            yield f"Measured: {title}", f"{panel.caption} {verdict}".strip(), panel.figure
-            title, verdict = f"{title}, {panel.name.replace('_', ' ')}", ""
+            title = f"Measured: {name}, {panel.name.replace('_', ' ')}"
+            yield title, f"{panel.caption} {verdict}".strip(), panel.figure
+            verdict = ""
 
 
 # ------------------------------------------------------------------------------------------- page

@@ -11,6 +11,9 @@ from seq2seq.explorer.page import Blocks, Controls, Page, Slider
 
 LENGTH = 128
 
+#: Colours of negative and positive values, the same on both sides of 0.
+COLOURS = "RdBu_r"
+
 
 class Lorenz96(Page):
     title = "Lorenz 96"
@@ -77,13 +80,16 @@ def _curves(x: Any, y: Any, z: Any, dt: float, width: int) -> Drawing:
 @figures.style()
 def _space_time(y: Any, dt: float, width: int) -> Drawing:
     T, K = y.shape
+    most = float(abs(y).max())
     figure, (axes,) = drawing.panels(width, (14 * K + 10,))
     axes.imshow(
         y.numpy().T,
         origin="lower",
         aspect="auto",
         extent=(-dt / 2, (T - 0.5) * dt, 0.5, K + 0.5),
-        cmap="cividis",
+        cmap=COLOURS,
+        vmin=-most,
+        vmax=most,
         interpolation="none",
     )
     axes.set_xlim(-dt, T * dt)
@@ -95,9 +101,9 @@ def _space_time(y: Any, dt: float, width: int) -> Drawing:
     place = axes.get_position()
     high = 8 / drawing.DPI / figure.get_figheight()
     bar = figure.add_axes((place.x1 - 130 / width, place.y1 + high, 90 / width, high))
-    bar.imshow([range(32)], aspect="auto", cmap="cividis")
+    bar.imshow([range(32)], aspect="auto", cmap=COLOURS)
     bar.set_axis_off()
-    for x, align, value in ((-0.06, "right", y.min()), (1.06, "left", y.max())):
+    for x, align, value in ((-0.06, "right", -most), (1.06, "left", most)):
         text = f"{value:.1f}".replace("-", "−")
         bar.text(x, 0.5, text, ha=align, va="center", fontsize=8, transform=bar.transAxes)
     return figure

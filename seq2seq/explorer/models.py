@@ -163,7 +163,7 @@ def _peaks(compared: Sequence[Compared]) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _sample(task: "SequenceTask", kind: str, times: int, block: int) -> "tuple[Tensor, Tensor]":
-    """Inputs (sequences, time, channels) and their true outputs; Refresh goes through a block."""
+    """Inputs (sequences, time, channels) and their true outputs; new samples go through a block."""
     from seq2seq.seeds import generator
 
     draws = generator(block, "explorer")
@@ -201,8 +201,8 @@ TITLES = (
     "parameters",
     "sees back (steps)",
     "carries (numbers)",
-    "effective memory",
-    "used memory",
+    "effective memory (steps)",
+    "used memory (steps)",
 )
 
 

@@ -190,8 +190,8 @@ class Page(ABC):
     sentence: ClassVar[str]
     #: One or two sentences and the formula, in HTML.
     about: ClassVar[str]
-    #: Whether there is a Refresh button, which raises `seed`.
-    refresh: ClassVar[bool] = True
+    #: The label of a button that raises `seed`; "": there is none.
+    refresh: ClassVar[str] = "New sample"
     #: The label of a button that runs `update`, as opening the page does; "": every change does.
     start: ClassVar[str] = ""
 

@@ -10,7 +10,7 @@ from seq2seq.explorer.page import Blocks, Choice, Controls, Note, Page, Slider, 
 LEVELS = (("char", "characters"), ("word", "words"))
 
 #: How many of the likeliest tokens the next one is drawn from; 0: any.
-CUTS = (("0", "all"), *((str(k), f"the {k} likeliest") for k in (40, 10, 5, 2)))
+CUTS = (("0", "all tokens"), *((str(k), f"the {k} likeliest") for k in (40, 10, 5, 2)))
 
 #: Tokens that are sent together.
 PIECE = 10
@@ -25,6 +25,7 @@ class Text(Page):
         "temperature <i>T</i> takes what is likely, a high one dares more."
     )
     start = "Write"
+    refresh = "Write another"
 
     def controls(self) -> Controls:
         level = yield Choice("level", "It writes", LEVELS)
@@ -34,7 +35,7 @@ class Text(Page):
         yield Slider("temperature", "Temperature", 0, 1.5, 0.7, step=0.05)
         units = dict(LEVELS)[level]
         yield Slider("length", "Length", 50, 2000, 600 if level == "char" else 150, 50, units)
-        yield Choice("top_k", "Drawn from", CUTS)
+        yield Choice("top_k", "Choose among", CUTS)
 
     def update(self, values: Mapping[str, Any], seed: int, width: int) -> Blocks:
         from seq2seq.build import threads

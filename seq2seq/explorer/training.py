@@ -1,14 +1,16 @@
 """The page of training curves: of models, the published ones, and the predictors to beat."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from seq2seq.analysis import figures, plateau, published
 from seq2seq.explorer import drawing, trained
-from seq2seq.explorer.page import Blocks, Controls, Page, Refused, Several, Table
+from seq2seq.explorer.page import Blocks, Controls, Note, Page, Refused, Several, Table
 from seq2seq.runs import Run
 
 #: Of the figure's axes, in pixels.
@@ -16,6 +18,13 @@ HEIGHT = 330
 
 #: Pixels left of them.
 LEFT = 64
+
+#: Losses of a predictor that differ by less than this share are one: where they are estimated, the
+#: data of another seed move them by as much.
+SAME = 0.05
+
+#: How a plateau is marked, beside the colour of its curve.
+BAND: dict[str, Any] = {"lw": 9, "alpha": 0.25, "solid_capstyle": "butt"}
 
 #: Line styles of the published curves.
 PUBLISHED = ("-", "--", ":")
@@ -49,7 +58,7 @@ class Training(Page):
         "sees only <i>x<sub>t</sub></i>, <i>taps m</i> the best one that sees the last <i>m</i> "
         "inputs. A plateau is a loss that rests and then falls quickly; it is marked where it lies."
     )
-    refresh = False
+    refresh = ""
 
     def controls(self) -> Controls:
         runs = [run for level in ("", "char", "word") for run in trained.runs(self.outputs, level)]
@@ -65,11 +74,10 @@ class Training(Page):
                 run = trained.find(self.outputs, name, self.allow)
                 with trained.refusing(run):
                     one = _trained(label, run, colour)
-                    first = compared[0] if compared else one
-                    if ("zero" in one.references) != ("zero" in first.references):
-                        raise ValueError("its losses have another unit than those of the first")
-                    if not compared:
-                        others = published.on_task(run.plain_config["task"])
+                    if compared:
+                        _check(one, compared[0])
+                    found = published.on_task(run.plain_config["task"])
+                    others = [each for each in others if each in found] if compared else found
                 compared.append(one)
             except Refused as error:
                 refused.append(error)
@@ -92,12 +100,38 @@ def _trained(label: str, run: Run, colour: str) -> Trained:
     return Trained(_curve(label, run.history, unit, found, colour), references, unit)
 
 
+def _check(one: Trained, first: Trained) -> None:
+    """Raise a ValueError if the losses of two trainings belong on no common axis."""
+    if ("zero" in one.references) != ("zero" in first.references):
+        raise ValueError("its losses have another unit than those of the first")
+    guesses = [each.references.get("uniform", 0.0) for each in (one, first)]
+    if not math.isclose(*guesses):  # the logarithms of how many answers there are
+        raise ValueError("its losses are over another vocabulary than those of the first")
+
+
+def _shared(compared: Sequence[Trained]) -> tuple[dict[str, float], list[str]]:
+    """The predictors that lose the same on the tasks of all trainings, and the names of others."""
+    every = [
+        {name: loss / unit for name, loss in known.items() if math.isfinite(loss)}
+        for _, known, unit in compared
+    ]
+
+    def is_shared(name: str, loss: float) -> bool:
+        losses = (own.get(name, math.nan) for own in every)
+        return all(math.isclose(one, loss, rel_tol=SAME, abs_tol=1e-9) for one in losses)
+
+    shared = {name: loss for name, loss in every[0].items() if is_shared(name, loss)}
+    names = dict.fromkeys(name for own in every for name in own)
+    return shared, [name for name in names if name not in shared]
+
+
 def _blocks(
     compared: Sequence[Trained], others: Sequence[published.Published], width: int
 ) -> Blocks:
-    """The figure and the table; the predictors are those of the first training."""
-    _, references, unit = compared[0]
+    """The figure and the table, with the predictors that hold for all trainings."""
     curves = [one.curve for one in compared]
+    lines, differing = _shared(compared)
+    _, references, unit = compared[0]
     share = references.get("memoryless", 0.0) / unit
     for one, style in zip(others, PUBLISHED, strict=False):
         level = {"reference/memoryless": share * one.mean_square}
@@ -105,7 +139,6 @@ def _blocks(
         label = f"published {one.model}"
         looks = (figures.BLACK, style)
         curves.append(_curve(label, one.history, one.mean_square, found, *looks))
-    lines = {name: loss / unit for name, loss in references.items()}
     name = "NMSE" if "zero" in references else "cross-entropy (nats per token)"
     rows = [_row(curve) for curve in curves]
     told = [f"{one}: {loss} after {n} steps, on a plateau: {at}." for one, n, loss, at in rows]
@@ -114,6 +147,10 @@ def _blocks(
         _drawn(curves, lines, name, width),
         f"Losses against steps, both logarithmic. {' '.join(told)}",
     )
+    if differing:
+        listed = ", ".join(name.replace("_", " ") for name in differing)
+        text = f"References that differ between these runs are not drawn: {listed}."
+        yield Note("differing", text)
     colours = [drawing.property_of(curve.colour) for curve in curves]
     yield Table("numbers", ("", "steps", f"last {name}", "plateau (steps)"), rows, colours)
 
@@ -134,22 +171,29 @@ def _curve(
 
 @figures.style()
 def _drawn(curves: list[Curve], lines: Mapping[str, float], unit: str, width: int) -> Any:
-    across, rows = drawing.columns(width - LEFT, [curve.label for curve in curves])
+    marks = [Line2D([], [], color=figures.GREY, label="plateau", **BAND)]
+    marks *= any(curve.plateaus for curve in curves)
+    labels = [curve.label for curve in curves] + ["plateau"] * len(marks)
+    across, rows = drawing.columns(width - LEFT, labels)
     figure, (axes,) = drawing.panels(width, (HEIGHT,), left=LEFT, right=84, top=14 + 16 * rows)
     for curve in curves:
         label = drawing.cut(curve.label, width - LEFT)
         axes.plot(*figures.thin(curve.history), color=curve.colour, ls=curve.style, label=label)
         for one in curve.plateaus:
-            axes.plot(
-                [one.start, _last(one)], [one.level] * 2, color=curve.colour, lw=9, alpha=0.25
-            )
+            axes.plot([one.start, _last(one)], [one.level] * 2, color=curve.colour, **BAND)
     axes.set(xscale="log", yscale="log", xlabel="step", ylabel=unit)
     figures.plain_ticks(axes.yaxis)
     low, high = axes.get_ylim()
     shown = {name: loss for name, loss in lines.items() if low < loss < 2 * high}
     axes.set_ylim(low, max([high, *(1.3 * loss for loss in shown.values())]))
     figures.name_references(axes, *figures.draw_references(axes, shown), size=8)
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=across, borderaxespad=0.2)
+    axes.legend(
+        handles=[*axes.get_legend_handles_labels()[0], *marks],
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 1),
+        ncols=across,
+        borderaxespad=0.2,
+    )
     return figure
 
 
@@ -160,7 +204,12 @@ def _last(one: plateau.Plateau) -> int:
 def _row(curve: Curve) -> tuple[str, str, str, str]:
     """Label, steps, last loss and where the plateaus lie."""
     step, loss = curve.history["step"], curve.history["loss"]
-    spans = [
-        f"{one.start:,} to {_last(one):,}{', not left' * one.censored}" for one in curve.plateaus
-    ]
-    return curve.label, f"{step[-1]:,.0f}", f"{loss[-1]:.3g}", ", ".join(spans) or "none"
+    spans = ", ".join(map(_span, curve.plateaus))
+    return curve.label, f"{step[-1]:,.0f}", f"{loss[-1]:.3g}", spans or "none"
+
+
+def _span(one: plateau.Plateau) -> str:
+    """From when to when, in steps."""
+    if one.censored:
+        return f"from {one.start:,}, not left by {one.end:,}"
+    return f"{one.start:,} to {one.escape:,}"

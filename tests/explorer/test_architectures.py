@@ -20,7 +20,7 @@ def test_the_tree_of_convolutions_follows_the_sliders(visit, settled):
     settled(page, lambda: page.get_by_label("Length", exact=True).fill("12"))
     assert "12 of the last 12 inputs reach" in reached(page)
     before = drawing(page).inner_html()
-    settled(page, lambda: page.get_by_role("button", name="Refresh").click())
+    settled(page, lambda: page.get_by_role("button", name="New sample").click())
     assert drawing(page).inner_html() != before  # other weights, other derivatives
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from seq2seq.analysis.report import atlas
 from seq2seq.explorer import build
-from seq2seq.explorer.page import Figure, Note, Table
+from seq2seq.explorer.page import Figure, Note, Table, settle
 
 CONFIG = """\
 task: {_target_: seq2seq.tasks.Parity, length: 16}
@@ -56,6 +56,26 @@ def test_it_draws_the_runs_of_the_chosen_cell_and_no_others(stored, tmp_path):
     assert [row[0] for row in blocks[-1].rows] == ["lstm-seed=0", "lstm-seed=1"]
 
 
+def test_both_tables_name_the_models_in_one_order_and_say_what_they_count(tmp_path):
+    every, task, _ = shown(tmp_path, task="modular_arithmetic", model="lstm")
+    models = [row[0] for row in task.rows]
+    assert models == [row[0] for row in every.rows if row[0] in models]
+    assert models != sorted(models)
+    assert (every.columns[0], task.columns[:2]) == (
+        "runs that found it",
+        ("modular arithmetic", "runs that found it"),
+    )
+
+
+def test_it_opens_on_a_pair_that_has_runs(tmp_path):
+    folder = tmp_path / "atlas" / "parity" / "lstm-seed=0"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text("{}")
+    assert settle(build("atlas", tmp_path), {})[1] == {"task": "parity", "model": "lstm"}
+    chosen = {"task": "mqar", "model": "gru"}
+    assert settle(build("atlas", tmp_path), chosen)[1] == chosen
+
+
 def test_it_says_what_trains_all_where_nothing_is_stored(tmp_path, monkeypatch):
     monkeypatch.setattr(atlas, "STORED", tmp_path / "none")
     told = shown(tmp_path, task="shift", model="rnn")
@@ -71,3 +91,21 @@ def test_its_choices_are_the_experiments_of_the_atlas_and_their_models():
     assert "_base" not in tasks.options
     assert models.options[0] == "rnn"
     assert len(models.options) >= 12
+
+
+@pytest.mark.parametrize("width", [1400, 420])
+def test_names_stay_beside_a_table_that_scrolls_and_break_after_a_word(visit, width):
+    page = visit("atlas", viewport={"width": width, "height": 800})
+    table = page.locator("[data-block=atlas]")
+    name = table.get_by_role("cell", name="linear_attention")
+    place = name.bounding_box()["x"]
+    table.evaluate("table => table.scrollLeft = 200")
+    assert name.bounding_box()["x"] == place
+    lines = """cell => {
+        const range = document.createRange();
+        return [...cell.childNodes].filter(part => part.data).map(part => {
+            range.selectNodeContents(part);
+            return range.getClientRects().length;
+        });
+    }"""
+    assert name.evaluate(lines) == [1, 1]  # each word lies on one line

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seq2seq.explorer.convolution import FAMILIES, Convolution, numbers
+from seq2seq.explorer.convolution import FAMILIES, LENGTH, Convolution, numbers
 from seq2seq.explorer.page import Refused, answer
 
 
@@ -38,6 +38,24 @@ def test_every_family_answers_at_both_ends_of_its_sliders(family, end):
     assert [message["kind"] for message in messages][-1] == "done", messages[-1]
     shown = {control["name"]: control["value"] for control in messages[0]["controls"]}
     assert values.items() <= shown.items()
+
+
+def blocks(**values):
+    """What the page shows, by name."""
+    request = {"values": values, "seed": 1, "width": 600, "started": True}
+    return {one["name"]: one for one in answer(Convolution(), request) if "name" in one}
+
+
+def test_a_memory_that_the_end_of_the_sequences_cuts_off_is_said_to_be_longer():
+    assert blocks(family="power_law")["memory"]["text"] == (
+        "The output remembers all 96 steps shown and would remember more of a longer sequence."
+    )
+    own = blocks(family="numbers", filter="1 " * LENGTH)["memory"]["text"]
+    assert own.startswith("The output remembers 95 steps: ")
+
+
+def test_the_lags_of_the_filter_begin_at_0():
+    assert blocks(family="gaussian")["filter"]["panels"][0]["limits"][0] == -0.5
 
 
 def label(page, name):

@@ -75,15 +75,15 @@ def test_the_arrow_keys_move_a_slider(visit, settled):
     assert page.evaluate("document.activeElement.getAttribute('aria-valuetext')") == "9 steps"
 
 
-#: Pages that Refresh draws anew; those with a start button show nothing until it is pressed.
+#: Pages that a new sample draws anew; those with a start button show nothing until it is pressed.
 DRAWN_ANEW = [name for name in PAGES if build(name).refresh and not build(name).start]
 
 
 @pytest.mark.parametrize("name", DRAWN_ANEW)
-def test_refresh_draws_anew_and_a_link_brings_it_back(visit, settled, name):
+def test_a_new_sample_draws_anew_and_a_link_brings_it_back(visit, settled, name):
     page = visit(name)
     before = page.locator(".blocks").inner_html()
-    settled(page, lambda: page.get_by_role("button", name="Refresh").click())
+    settled(page, lambda: page.get_by_role("button", name="New sample").click())
     after = page.locator(".blocks").inner_html()
     assert after != before
     again = visit(page.url.rpartition("/")[2])
@@ -123,6 +123,26 @@ def test_the_first_page_says_what_the_others_are(visit):
         pages = [build(name) for name in PAGES]
         assert said == [[one.title for one in pages], [one.sentence for one in pages]]
         assert page.locator("nav a, main :is(p, a, dd)").evaluate_all(PALE) == []
+
+
+def test_what_is_shown_fades_while_a_slow_answer_is_awaited(visit):
+    page = visit("shift")
+    page.evaluate(
+        """() => { const asked = window.fetch;
+        window.fetch = async (...request) => {
+            await new Promise(done => (window.answer = done));
+            return asked(...request);
+        };
+        const slider = document.querySelector("[data-control=k] input");
+        slider.value = 20;
+        slider.dispatchEvent(new Event("input")); }"""
+    )
+    faint = "() => getComputedStyle(document.querySelector('.block')).opacity === '0.45'"
+    page.wait_for_function(faint)
+    page.evaluate("window.answer()")
+    page.wait_for_selector("[data-state=ready]")
+    assert page.locator(".block").count() == 1
+    assert page.locator(".block.old").count() == 0
 
 
 def test_the_menu_leads_to_every_page(visit):

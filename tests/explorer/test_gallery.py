@@ -5,11 +5,13 @@ import gzip
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import shell
 
 from seq2seq import explorer
+from seq2seq.analysis import report
 from seq2seq.explorer import gallery
 from seq2seq.explorer.gallery import Scene, record
 from seq2seq.explorer.page import answer
@@ -84,6 +86,21 @@ def test_the_stored_gallery_was_made_by_these_scenes():
         for name, values in scene.grid.items():
             recorded = {str(a["values"][name]) for a in answers if name in a["values"]}
             assert recorded <= set(map(str, values))
+
+
+def test_each_figure_of_a_sweep_is_called_by_its_own_name(monkeypatch):
+    run = SimpleNamespace(plain_config={"name": "plateau_shift"})
+    sweep = SimpleNamespace(runs=[run], root=Path("sweep"))
+    fit = SimpleNamespace(sentence=lambda key: f"It grows with {key}.")
+    names = ("plateau_lengths", "thresholds", "losses")
+    panels = [SimpleNamespace(name=name, caption="Drawn.", figure=None) for name in names]
+    monkeypatch.setattr(report, "Sweep", lambda folder: sweep)
+    monkeypatch.setattr(report, "growth", lambda sweep: [fit])
+    monkeypatch.setattr(report, "figures", lambda sweep, fits: panels)
+    assert [*gallery.of_sweep("sweep")] == [
+        ("Measured: plateau_shift, plateau lengths", "Drawn. It grows with k.", None),
+        ("Measured: plateau_shift, losses", "Drawn.", None),
+    ]
 
 
 def waits(figure, text):

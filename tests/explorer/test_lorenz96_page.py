@@ -4,6 +4,8 @@ import re
 
 import torch
 
+from seq2seq.explorer.lorenz96 import Lorenz96 as Page
+from seq2seq.explorer.page import answer
 from seq2seq.seeds import generator
 from seq2seq.tasks import GP, Lorenz96
 
@@ -25,6 +27,13 @@ def test_the_numbers_are_those_of_the_task(visit):
         rtol=5e-3,
         atol=0,
     )
+
+
+def test_the_scale_of_the_image_is_symmetric():
+    request = {"values": {}, "seed": 1, "width": 600, "started": True}
+    (image,) = (one for one in answer(Page(), request) if one.get("name") == "space-time")
+    low, high = re.findall(r">(−?\d+\.\d)</text>", image["svg"])[-2:]
+    assert low == f"−{high}"
 
 
 def test_every_slider_redraws_the_curves(visit, settled):

@@ -148,12 +148,12 @@ def test_a_hostile_run_is_refused_in_one_line(run, visit, settled, tmp_path, kin
 # ---------------------------------------------------------------------------- models on tasks
 
 
-def test_refresh_draws_other_sequences(visit, settled):
+def test_a_new_sample_shows_other_sequences(visit, settled):
     page = visit("models?model=shift-tcn")
     here, over_all, parameters, sees, *_ = rows(page)["shift-tcn"]
     assert (parameters, sees) == ("28,481", "125")
     assert float(over_all) < 1e-3
-    settled(page, lambda: page.get_by_role("button", name="Refresh").click())
+    settled(page, lambda: page.get_by_role("button", name="New sample").click())
     after = rows(page)["shift-tcn"]
     assert after[0] != here
     assert after[2:4] == [parameters, sees]
@@ -267,7 +267,7 @@ def written(page):
 
 
 def write(page, settled):
-    settled(page, lambda: page.get_by_role("button", name="Write").click())
+    settled(page, lambda: page.get_by_role("button", name="Write", exact=True).click())
     return written(page)
 
 
@@ -288,9 +288,22 @@ def test_a_model_continues_what_one_types(visit, settled, level):
         assert len(continued) > 400
     assert len(re.findall(r"\b(the|and|to|of|I|you|my)\b", continued)) > 3
     assert write(page, settled) == text  # the same seed
-    settled(page, lambda: page.get_by_role("button", name="Refresh").click())
+    settled(page, lambda: page.get_by_role("button", name="Write another").click())
     assert written(page) != text
     assert written(page).startswith(prompt)
+
+
+def test_a_text_fades_once_the_controls_say_something_else(visit, settled):
+    page = visit("text?length=50")
+    assert page.locator(".block.old").count() == 0
+    for act in (
+        lambda: page.get_by_label("It writes", exact=True).select_option("words"),
+        lambda: page.get_by_label("Prompt", exact=True).fill("HAMLET:"),
+    ):
+        settled(page, act)
+        assert page.locator(".block.old [data-block=text]").count() == 1
+        write(page, settled)
+        assert page.locator(".block.old").count() == 0
 
 
 def test_unseen_characters_get_a_note(visit, settled):
@@ -302,7 +315,7 @@ def test_unseen_characters_get_a_note(visit, settled):
 
 def test_stop_ends_the_writing(visit):
     page = visit("text?length=2000&model=text-char-transformer")
-    page.get_by_role("button", name="Write").click()
+    page.get_by_role("button", name="Write", exact=True).click()
     page.wait_for_function(  # until the text that the page began with has given way to a new one
         """() => { const letters = document.querySelector("[data-block=text]").textContent.length;
         return letters > 20 && letters < 1500 }"""
@@ -319,5 +332,5 @@ def test_stop_ends_the_writing(visit):
 def test_a_temperature_of_zero_writes_the_likeliest(visit, settled):
     page = visit("text?length=100&temperature=0")
     text = write(page, settled)
-    settled(page, lambda: page.get_by_role("button", name="Refresh").click())
+    settled(page, lambda: page.get_by_role("button", name="Write another").click())
     assert written(page) == text

@@ -168,7 +168,7 @@ def test_a_page_works_in_jupyterlab(browser, lab):
     page.wait_for_selector('.explorer [aria-label*="30 steps later"]')
     assert figure.inner_html() != before
     again = figure.inner_html()
-    page.get_by_role("button", name="Refresh", exact=True).click()
+    page.get_by_role("button", name="New sample", exact=True).click()
     drawn = "document.querySelector('.explorer [data-block=sequences]').innerHTML"
     page.wait_for_function(f"again => {drawn} !== again", arg=again)
     context.close()
