@@ -241,11 +241,11 @@ def _bracket(ax: Axes, reached: Array, found: Graph, gap: float) -> None:
     """The span of the reached inputs, open to the left where the drawing cuts it off."""
     first, count = float(reached[0]), len(reached)
     field = found.receptive_field
-    text = f"receptive field: {count} step" + "s" * (count > 1)
+    text = f"receptive field: {count:,} step" + "s" * (count > 1)
     if field is None:
-        text = f"receptive field: all inputs, here {count}"
+        text = f"receptive field: all inputs, here {count:,}"
     elif field > count:
-        text = f"receptive field: {field} steps, the last {count} drawn"
+        text = f"receptive field: {field:,} steps, the last {count:,} drawn"
     cut = field is None or field > count
     ax.plot([first, 0], [-2 * gap, -2 * gap], color=DARK, lw=0.9)
     for x, marker in ((first, "<" if cut else "|"), (0.0, "|")):
