@@ -35,7 +35,12 @@ def build_model(node: DictConfig, task: Any) -> nn.Module:
     """The model of a config's node for a task, around it what turns tokens into channels."""
     with refusing("task"):
         input_dim, output_dim = task.model_dims(node.get("hidden_size"))
-    model: Any = instantiate(node, input_dim=input_dim, output_dim=output_dim)
+    built = instantiate(node, input_dim=input_dim, output_dim=output_dim)
+    if not isinstance(built, nn.Module):
+        raise ConfigError(
+            f"model._target_={node._target_} is no torch.nn.Module; derive it from it"
+        )
+    model: Any = built
     if not hasattr(model, "input_dim"):  # any module may stand here; ours know their channels
         model.input_dim, model.output_dim = input_dim, output_dim
     if task.vocabulary_size is not None:

@@ -1,5 +1,7 @@
 """What runs, whole and interrupted, leave in TensorBoard."""
 
+import errno
+
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -40,6 +42,24 @@ def test_every_step_is_logged_once_however_often_it_was_trained(tmp_path, monkey
     events = EventAccumulator(str(run.folder)).Reload()
     logged = [event.step for event in events.Scalars("train/loss")]
     assert logged == [1, 3, 6, 9, 12, 15, 18]
+
+
+def test_a_full_disk_is_told_with_its_place_and_the_run_goes_on(tmp_path, monkeypatch):
+    arguments = [*SMALL, f"paths.outputs={tmp_path}", "trainer.max_steps=20"]
+    batch = Shift.batch
+
+    def full(self, step, *share):
+        if step == 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return batch(self, step, *share)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shift, "batch", full)
+        run = train(arguments)
+    assert run.status == "failed"
+    told = f"No space left on device, while writing below {run.folder}; free space there"
+    assert told in run.result["error"]
+    assert train(arguments).status == "finished"
 
 
 def test_pictures_are_drawn_after_every_nth_validation_and_at_the_end(tmp_path):

@@ -20,8 +20,8 @@ FIRST = ".slider input"
 #: What a page must be asked for to have a slider.
 QUERIES = {"convolution": "?family=gaussian"}
 
-#: Moves the given slider of a page, or presses the button of a new sample where there is none, and resolves to the
-#: milliseconds until the page has changed.
+#: Moves the given slider of a page, or presses the button of a new sample where there is none, and
+#: resolves to the milliseconds until the page has changed.
 MOVE = """selector => new Promise(done => {
     const slider = document.querySelector(selector);
     const start = performance.now();

@@ -300,5 +300,7 @@ def show_result(job: Job) -> None:
     )
     if result.get("status") == "finished" and ends and 0 < steps < most:
         print(f"  ended by {' or '.join(ends)}, before trainer.max_steps={most}")
+    if result.get("status") == "diverged":
+        print("  its loss became infinite or 10,000 times the first; lower optimizer.lr")
     if "error" in result:
         print(f"  {result['error']}")

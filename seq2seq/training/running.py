@@ -1,5 +1,6 @@
 """The life of a run: claimed, begun, trained, ended in one way or another."""
 
+import errno
 import gc
 import logging
 import os
@@ -21,6 +22,9 @@ from seq2seq.training.hparams import tabulate
 from seq2seq.training.signals import interruptible
 
 log = logging.getLogger("seq2seq")
+
+#: Errors of a disk that takes no more.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def train(overrides: Sequence[str] = ()) -> Run:
@@ -123,6 +127,8 @@ def note_failure(the_run: Run, error: Exception, taken: Taken | None = None) -> 
     if isinstance(error, LostLease):
         return log.warning("%s", error)
     line = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.errno in FULL:
+        line += f", while writing below {the_run.folder}; free space there, or set paths.outputs"
     log.error("%s failed: %s", the_run.folder, line)
     text = "".join(traceback.format_exception(error))
     write_atomically(the_run.folder / "traceback.txt", text.encode())

@@ -251,3 +251,10 @@ def test_a_model_that_is_not_causal_is_refused(house, fault, complaint, task):
     expected = pytest.raises(ConfigError, match=complaint) if complaint else nullcontext()
     with expected:
         configure([*known(house), "model=pair", "+model.hidden_size=4", *chosen])
+
+
+def test_what_is_no_module_is_refused(house):
+    (house / "elsewhere.py").write_text("class Sum:\n    def __init__(self, **dims): pass\n")
+    sys.modules.pop("elsewhere", None)
+    with pytest.raises(ConfigError, match=r"elsewhere\.Sum is no torch\.nn\.Module"):
+        configure([*known(house), "model=pair", "model._target_=elsewhere.Sum"])
