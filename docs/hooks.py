@@ -225,7 +225,8 @@ def settings(rows: list[dict[str, Any]], event: str) -> Iterator[str]:
             if key in row:
                 mean, low, high = (row[key][end] for end in ("mean", "low", "high"))
                 name = names.get(key, key)
-                line[name] = f"{short(mean)} ({short(low)} to {short(high)})"
+                ends = "" if low is None else f" ({short(low)} to {short(high)})"  # of one run
+                line[name] = f"{short(mean)}{ends}"
                 if key == "plateau" and row["censored"]:
                     line[name] = f"≥ {short(mean)}"
         shown.append(line | {"censored": row["censored"], "parameters": row["parameters"]})

@@ -114,6 +114,7 @@ def _extended(function: Callable[[int], float], known: Sequence[int], x: int) ->
 def _parameter_bytes(node: DictConfig, task: Any) -> float:
     with refusing("model", node), torch.random.fork_rng(devices=[]):
         try:
+            task.scaling()  # which may need values: kept before nothing has any
             try:
                 with torch.device("meta"):  # where nothing is stored
                     model = build_model(node, task)

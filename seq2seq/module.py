@@ -196,11 +196,10 @@ class SequenceModule(LightningModule):
     def diverges(self, losses: Iterable[float], first: float) -> bool:
         """Whether one of `losses` is not finite, or far above the `first` loss and ignorance."""
         high = max(losses, key=lambda value: value if math.isfinite(value) else math.inf)
-        if high <= (bound := self.divergence_factor * first):
-            return False
-        return not (
-            math.isfinite(high) and high <= max(bound, self.divergence_factor * self.ignorance())
-        )
+        if not math.isfinite(high):
+            return True
+        factor = self.divergence_factor
+        return high > factor * first and high > factor * self.ignorance()
 
     # ------------------------------------------------------------------------ validation, test
 

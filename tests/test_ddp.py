@@ -23,6 +23,9 @@ ARGUMENTS = [
     "trainer.max_steps=20",
     "trainer.precision=64-true",
     "callbacks.figures=null",
+    "callbacks.stop_at_target.target=9.0",
+    "callbacks.stop_at_target.stop=false",
+    "trainer.val_check_interval=10",
 ]
 
 
@@ -46,6 +49,7 @@ def test_two_processes_end_where_one_does(tmp_path):
     for key, value in states[0].items():
         torch.testing.assert_close(states[1][key], value, rtol=1e-9, atol=1e-12)
     assert two.result["steps"] == 20
+    assert two.result["success/step"] == one.result["success/step"] == 10
     # Of every batch the first process logs its own half; validation covers every sample once.
     assert not np.allclose(one.history["loss"], two.history["loss"])
     for key in ("val/loss", "test/loss"):

@@ -69,7 +69,7 @@ def test_references_stand_in_the_unit_of_what_they_stand_beside(run, capsys):
     ("override", "message"),
     [
         ("model.hidden_size=8", "only task"),
-        ("task.lenght=8", "did you mean 'length'"),
+        ("task.lenght=8", "did you mean 'task.length'"),
         ("task.k=99", "k must be smaller than length"),
         ("task.length=range(40,10,10)", r"has no values; a range is range\(first,end,step\)"),
         ("task.channels=2", "trained with 1 channels of x, the changed task has 2"),

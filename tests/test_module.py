@@ -63,4 +63,5 @@ def test_a_run_that_starts_at_a_solution_diverges_where_others_do():
     zero = task.references()["reference/zero"]
     assert not module.diverges([0.0, 9_999 * zero], first=0.0)
     assert module.diverges([0.0, 10_001 * zero], first=0.0)
-    assert module.diverges([0.0, np.nan], first=0.0)
+    for losses in ([0.0, np.nan], [np.inf, np.inf], [np.inf, np.nan]):
+        assert module.diverges(losses, first=losses[0])

@@ -113,7 +113,7 @@ def test_a_launcher_that_is_not_there_and_a_job_that_cannot_run(launcher, tiny):
 @pytest.mark.parametrize("call", ["train", "multirun"])
 def test_several_devices_would_run_the_callers_program_again(call, tiny, tmp_path):
     with pytest.raises(ConfigError, match="has one device"):
-        CALLS[call]([*tiny, "trainer.devices=2"])
+        CALLS[call]([*tiny, "trainer=ddp"])
     assert not list(tmp_path.iterdir())
 
 

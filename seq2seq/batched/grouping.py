@@ -159,10 +159,12 @@ def may_be_padded(member: Member) -> bool:
 
 
 def counts_every_step(task: SequenceTask) -> bool:
-    """Whether the loss is the mean squared error of all steps, whatever the task's arguments."""
+    """Whether, whatever its arguments, the mean squared error of all steps is measured alone."""
     own = type(task)
-    every = own.loss is SequenceTask.loss and own.counted is SequenceTask.counted
-    return every and not task.skip
+    usual = all(
+        getattr(own, name) is getattr(SequenceTask, name) for name in ("loss", "counted", "counts")
+    )
+    return usual and not task.skip
 
 
 def plan_chunks(members: Sequence[Member], size: int) -> list[list[Member]]:

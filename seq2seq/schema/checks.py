@@ -185,11 +185,6 @@ def _check_component(path: str, node: Any, allow: tuple[str, ...], unset: list[s
             _check_component(where, nested, allow, unset)
         if not (isinstance(value, dict) and "_target_" in value):
             _check_value(f"{path}.{name}", parameters[name], value)
-    if path == "task" and "seed" in parameters and "seed" not in node:
-        raise ConfigError(
-            "task.seed is not set, so that all seeds would have the same data; add to the task's "
-            "YAML seed: ${seed}, or list <its name>_schema in its defaults"
-        )
     missing = [
         p.name for p in parameters.values() if p.default is NO_DEFAULT and p.name not in node
     ]

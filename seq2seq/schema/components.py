@@ -115,7 +115,7 @@ def register(arguments: Sequence[str] = ()) -> None:
     # As Hydra takes the first of several files of one name, its schema is stored last.
     for group, name, path in reversed([*groups(arguments)]):
         with contextlib.suppress(ConfigError):
-            if (node := _schema(path)) is not None:
+            if (node := _schema(path, group)) is not None:
                 _store(f"{name}_schema", node, group)
 
 
@@ -131,13 +131,13 @@ def unread(group: str, name: str, arguments: Sequence[str] = ()) -> str | None:
     """What is wrong with the YAML of a choice, where its schema cannot be told."""
     for path in (path for *choice, path in groups(arguments) if choice == [group, name]):
         try:
-            _schema(path)
+            _schema(path, group)
         except ConfigError as error:
             return str(error)
     return None
 
 
-def _schema(path: Path) -> type[Component] | None:
+def _schema(path: Path, group: str) -> type[Component] | None:
     """The schema that a YAML lists in its defaults, if it does.
 
     Raises:
@@ -150,7 +150,7 @@ def _schema(path: Path) -> type[Component] | None:
         target = re.search(r"^_target_:\s*(\S+)", text, re.MULTILINE)
         if target is None:
             raise ConfigError(f"it lists {path.stem}_schema but has no _target_; add one")
-        return component_schema(target.group(1), seeded=path.parent.name == "task")
+        return component_schema(target.group(1), seeded=group.partition("/")[0] == "task")
     except (OSError, SyntaxError, ValueError) as error:
         reason = "it is no text in UTF-8" if isinstance(error, UnicodeError) else error
         raise ConfigError(f"{path}: {reason}") from None

@@ -60,6 +60,9 @@ TRAINER: dict[str, tuple[Any, str] | None] = {
     "model_registry": (None, "logger=<name>"),
 }
 
+#: Short names of precisions, which results should have one name of.
+PRECISIONS = {"64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+
 #: Keys of Hydra that would move a run's folder, and what stands there unless a user sets them.
 HYDRA = {
     "run.dir": "${hydra.sweep.dir}",
@@ -99,11 +102,10 @@ def check_training(cfg: DictConfig | Mapping[str, Any]) -> None:
     if not isinstance(trainer.get("max_time"), str | Mapping | DictConfig | None):
         form = "be a text 'DD:HH:MM:SS' or a mapping of days, hours, minutes, seconds"
         checks.refuse("trainer.max_time", trainer["max_time"], form, "00:01:00:00")
-    devices, alone = trainer.get("devices", 1), trainer.get("strategy") in (None, "auto")
-    if alone and isinstance(devices, int) and devices not in (0, 1):
+    if (given := str(trainer.get("precision"))) in PRECISIONS:
+        name = PRECISIONS[given]
         raise ConfigError(
-            f"trainer.devices={devices} needs a way to share batches; set trainer=ddp, or "
-            "trainer.devices=1"
+            f"trainer.precision={given} is called {name}; set trainer.precision={name}"
         )
     checks.integer("trainer.max_steps", trainer.get("max_steps"))
     checks.integer("trainer.val_check_interval", trainer.get("val_check_interval"))

@@ -127,7 +127,7 @@ def report(entries: list[Entry]) -> str:
         shown.append(line)
         if entry.status in ("failed", "unreadable"):
             shown += [f"    {line}" for line in entry.traceback()]
-    return "\n".join([*shown, f"folders: below {shared}", total])
+    return "\n".join([*shown, f"folders: below {printable(shared)}", total])
 
 
 def as_json(entries: list[Entry]) -> str:

@@ -80,5 +80,5 @@ def print_table(
     print(f"\x1b[1m{heading}\x1b[0m" if sys.stdout.isatty() else heading)
     for line in told:
         print(line)
-    if rows:
-        print(f"folders: below {shared}")
+    if rows and heading.endswith(columns[-1]):  # there is place for it
+        print(f"folders: below {printable(shared)}")

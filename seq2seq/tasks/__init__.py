@@ -49,19 +49,15 @@ if TYPE_CHECKING:
     from seq2seq.tasks.token import TokenTask as TokenTask
     from seq2seq.tasks.volterra import Volterra as Volterra
 
-#: The classes that are not in the file of their name.
-_ELSEWHERE = {
-    "DrivenTask": "task",
-    "Lorenz96Forecast": "forecast",
-    "SequenceTask": "task",
-    "TokenTask": "token",
-}
+#: The tasks that are not in the file of their name, nor in `task`.
+_ELSEWHERE = {"Lorenz96Forecast": "forecast", "TokenTask": "token"}
 
 
 def __getattr__(name: str) -> Any:
     file = _ELSEWHERE.get(name) or re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-    if name[:1].isupper() and find_spec(home := f"seq2seq.tasks.{file}"):
-        found = getattr(import_module(home), name, None)
-        if found is not None:
-            return found
+    for home in (file, "task") if name[:1].isupper() else ():
+        if find_spec(f"seq2seq.tasks.{home}"):
+            found = getattr(import_module(f"seq2seq.tasks.{home}"), name, None)
+            if found is not None:
+                return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -212,6 +212,11 @@ class SequenceTask(LightningDataModule):
         """Whether `targets` extends to new inputs."""
         return type(self).targets is not SequenceTask.targets
 
+    @property
+    def lacks_targets(self) -> bool:
+        """Whether all its pairs would come from `targets`, which it does not define."""
+        return False
+
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """n fresh pairs (x, y), drawn from `generator`."""
         raise ValueError(f"{type(self).__name__} draws no pairs afresh; use its splits")
@@ -508,6 +513,14 @@ class DrivenTask(SequenceTask):
     def __post_init__(self) -> None:
         self.input = self.input or self.default_input
         super().__post_init__()
+
+    @property
+    def lacks_targets(self) -> bool:
+        usual = all(
+            getattr(type(self), name) is getattr(DrivenTask, name)
+            for name in ("sample", "draw", "split")
+        )
+        return usual and not self.has_rule
 
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x = self.input.sample(n, self.length, self.input_dim, generator)

@@ -23,6 +23,7 @@ from hydra.core.singleton import Singleton
 from hydra.utils import instantiate
 from lightning.pytorch import callbacks as stock
 from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -38,7 +39,6 @@ from seq2seq.runs import comparable, comparable_values, own, resolved
 from seq2seq.schema import ConfigError
 from seq2seq.schema.criteria import COMPARISONS
 from seq2seq.seeds import generator
-from seq2seq.tasks.task import DrivenTask
 
 #: Held while a thread composes, trains or sweeps, the others wait: Hydra's state, torch's global
 #: random numbers and the handlers of signals belong to the whole process.
@@ -109,9 +109,10 @@ def check(cfg: DictConfig) -> None:
     if getattr(module.objective, "takes_whole_steps", False):
         _check_whole_steps(cfg)
     if not cfg.task._target_.startswith("seq2seq."):
+        _check_seed(cfg.task)
         _check_pairs(task)
     if not cfg.model._target_.startswith("seq2seq.") and (pairs := _two_pairs(task)):
-        _check_causality(cfg.model, module.model, pairs[0][:, :FEW_STEPS])
+        _check_causality(cfg.model, module.model, pairs[0][:, :FEW_STEPS], task.vocabulary_size)
     schema.check_training(cfg)
     shared = ("trainer", "callbacks", "logger")
     plain = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in shared}
@@ -153,6 +154,12 @@ def _shared(nodes: str) -> tuple[lightning.Trainer, dict[str, lightning.Callback
     with quiet(), refusing("trainer", cfg.trainer):
         trainer = instantiate(cfg.trainer, logger=False, callbacks=[*callbacks.values()])
     cores = os.cpu_count() or 1
+    launcher = trainer.strategy.launcher
+    if launcher is not None and not isinstance(launcher, _MultiProcessingLauncher):
+        raise ConfigError(
+            f"trainer.devices={cfg.trainer.devices} and trainer.strategy={cfg.trainer.strategy} "
+            "start the whole command again for each device; set trainer=ddp, or trainer.devices=1"
+        )
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > cores:
         checks.refuse("trainer.devices", trainer.num_devices, f"be at most the {cores} cores", 1)
     max_time = cfg.trainer.get("max_time")
@@ -253,12 +260,22 @@ def _check_criteria(
                     )
 
 
+def _check_seed(node: DictConfig) -> None:
+    if "seed" not in node and any(one.name == "seed" for one in schema.signature(node._target_)):
+        raise ConfigError(
+            "task.seed is not set, so that all seeds would have the same data; add to the task's "
+            "YAML seed: ${seed}, or list <its name>_schema in its defaults"
+        )
+
+
 def _check_pairs(task: Any) -> None:
     """Let a task from elsewhere look at two of its pairs; one that draws none fails by itself."""
     name = type(task).__name__
-    if type(task).sample is DrivenTask.sample and not task.has_rule:
+    if task.lacks_targets:
         raise ConfigError(f"task: {name} has no targets; define targets(self, x), which answers x")
-    pairs, again = _two_pairs(task), _two_pairs(task)
+    pairs = _two_pairs(task)
+    task.release()
+    again = _two_pairs(task)
     if pairs is None or again is None:
         return
     with refusing("task"):
@@ -278,16 +295,23 @@ def _two_pairs(task: Any) -> tuple[Tensor, Tensor] | None:
         return None
 
 
-def _check_causality(node: DictConfig, model: torch.nn.Module, x: Tensor) -> None:
+def _check_causality(
+    node: DictConfig, model: torch.nn.Module, x: Tensor, vocabulary_size: int | None
+) -> None:
     """Let a model from elsewhere show that it looks neither ahead nor at other sequences.
 
     Args:
         node: its config.
         model: what it is.
         x: two inputs, (2, time, channels), or tokens (2, time).
+        vocabulary_size: of tokens.
     """
+    x = torch.cat([x, x])[:2]
     half, changed = x.shape[1] // 2, x.clone()
-    changed[0, half:] = x[0, half:] + 1 if x.is_floating_point() else x[1, half:]
+    if vocabulary_size is None:
+        changed[0, half:] += 1 + x.abs().max()
+    else:
+        changed[0, half:] = (x[0, half:] + 1) % vocabulary_size
     was_training = model.training
     with refusing("model", node), torch.no_grad(), torch.random.fork_rng(devices=[]):
         model.eval()
@@ -295,7 +319,7 @@ def _check_causality(node: DictConfig, model: torch.nn.Module, x: Tensor) -> Non
         model.train(was_training)
     if not answers.isfinite().all():
         raise ConfigError(f"model={node._target_} answers finite inputs by NaN; correct it")
-    near = 1e-4 * float(answers.abs().max()) + 1e-7
+    near = 1e-4 * float(torch.maximum(answers.abs(), others.abs()).max()) + 1e-7
     if not torch.allclose(answers, again, rtol=0, atol=near):
         return  # its answers are drawn, and tell nothing
     apart = (answers - others).abs() > near

@@ -54,11 +54,11 @@ def fit(
             max_time=None,  # `limit` ends it
         )
         try:
-            data = task if trainer.world_size == 1 else HandedOver(task)
+            elsewhere = trainer.strategy.launcher is not None  # in processes of its own
+            data = HandedOver(task) if elsewhere else task
             trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-            if trainer.world_size > 1:  # what another process has noted
-                stored = the_run.history
-                module.history.restore(stored, len(stored["step"]))
+            if elsewhere:
+                take_over(the_run, trainer, module)
             result = outcome(cfg, trainer, module, task)
             if result["status"] == "finished":
                 result |= _evaluate(trainer, module, data)
@@ -69,6 +69,16 @@ def fit(
             close_loggers(loggers, good)
             task.release()  # trainer and module hold each other, and it, until the next collection
     return result
+
+
+def take_over(the_run: Run, trainer: lightning.Trainer, module: SequenceModule) -> None:
+    """Read what other processes have noted of the run: its losses, and what callbacks found."""
+    stored = load_checkpoint(the_run.checkpoints[0])
+    history = the_run.history
+    module.history.restore(history, len(history["step"]))
+    for callback in members(trainer):
+        if isinstance(callback, StopAtTarget | Generalisation):
+            callback.on_load_checkpoint(trainer, module, stored)
 
 
 class HandedOver(lightning.LightningDataModule):
@@ -87,8 +97,12 @@ class HandedOver(lightning.LightningDataModule):
             raise AttributeError(name)
         return getattr(self.task, name)
 
+    def prepare_data(self) -> None:
+        self.task.prepare_data()
+
     def setup(self, stage: str) -> None:
         self.task.trainer = self.trainer  # which tells its share of a batch
+        self.task.setup(stage)
 
     def train_dataloader(self) -> Any:
         return self.task.train_dataloader()

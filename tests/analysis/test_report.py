@@ -502,7 +502,7 @@ def test_models_without_any_difference_are_not_told_apart(tmp_path):
     assert same.contenders[1].p == 1.0
     assert "cannot be told from it" in same.sentence
     (apart,) = comparisons(Sweep(tmp_path / "apart"))
-    assert "without seeds in common they tell nothing of chance" in apart.sentence
+    assert "fewer than two seeds in common tell nothing of chance" in apart.sentence
 
 
 def test_the_lowest_setting_is_the_one_whose_mean_is_shown(tmp_path):

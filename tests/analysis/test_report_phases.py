@@ -154,7 +154,7 @@ def test_a_setting_without_a_contour_leaves_the_claim_undecided(tmp_path):
     found = [*findings(own, own.table, growth(own), low)]
     assert [one.holds for one in found] == [False, None, None]
     assert "all 96 runs failed" in found[1].estimate.reason
-    assert found[2].estimate.reason == "a boundary needs 3 memories and 2 sizes"
+    assert found[2].estimate.reason == "a boundary needs 3 memories and 2 sizes of numbers"
     against = low | {"where": {"optimizer.lr": 0.02}, "less": {"optimizer.lr": 0.2}}
     (one,) = findings(own, own.table, growth(own), against)
     assert one.holds is None

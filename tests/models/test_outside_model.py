@@ -243,11 +243,11 @@ class Faulty(nn.Module):
         ("nothing", None),
     ],
 )
-@pytest.mark.parametrize("task", ["shift", "parity"])
+@pytest.mark.parametrize("task", ["shift", "shift task.input.scale=1e4", "parity", "copy_memory"])
 def test_a_model_that_is_not_causal_is_refused(house, fault, complaint, task):
     (house / "elsewhere.py").write_text(FAULTY)
     sys.modules.pop("elsewhere", None)
-    chosen = [f"task={task}", "model._target_=elsewhere.Faulty", f"+model.fault={fault}"]
+    chosen = [*f"task={task}".split(), "model._target_=elsewhere.Faulty", f"+model.fault={fault}"]
     expected = pytest.raises(ConfigError, match=complaint) if complaint else nullcontext()
     with expected:
         configure([*known(house), "model=pair", "+model.hidden_size=4", *chosen])

@@ -74,6 +74,7 @@ def test_each_shape_is_timed_once_and_others_lie_between(tmp_path, monkeypatch, 
     wanted = ["model=rnn"], sizes, ["task.k=1", "task.k=2"], ["trainer.max_steps=3"]
     found = jobs(tmp_path, *wanted)
     found[0].folder.mkdir(parents=True)
+    (found[0].folder / "config.yaml").touch()
     found[0].run.write_result({"status": "finished"})
     estimate.show_estimate(jobs(tmp_path, *wanted))
     assert sorted(timed) == [(2, 1.0), (8, 1.0)]
@@ -100,13 +101,12 @@ def test_the_times_are_whole_on_a_narrow_terminal(tmp_path, monkeypatch, capsys)
     monkeypatch.setenv("COLUMNS", "80")
     seeds = ["seed=10", "seed=11"]
     estimate.show_estimate(jobs(tmp_path, ["trainer.max_steps=8000"], ["task.k=3"], seeds))
-    heading, *rows, place, last, less = capsys.readouterr().out.splitlines()
+    heading, *rows, last, less = capsys.readouterr().out.splitlines()
     assert heading.split() == ["job", "parameters", "memory", "steps", "status", "time"]
     for row, job in zip(rows, seeds, strict=True):
         assert row.startswith(job)
         assert row.endswith(" 8,000  to do   98 s (81 to 365)")
     assert max(map(len, [heading, *rows])) <= 80
-    assert place.startswith("folders: below ")
     assert last == "2 jobs, about 3 min (3 min to 12 min) one after another;"
     assert less.startswith("less where")
 

@@ -66,6 +66,7 @@ def test_a_sweep_tells_how_many_jobs_are_done_and_run_and_when_all_will_end(tmp_
     made = some_jobs(tmp_path, 4)
     for job in made:
         job.folder.mkdir()
+    (made[0].folder / "config.yaml").touch()
     Run(made[0].folder).write_result({"status": "finished"})
     watch = progress.Watch(made)
     assert watch.line() == ""

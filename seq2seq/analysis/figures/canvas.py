@@ -152,7 +152,9 @@ def legend(figure: Figure, columns: int, *entries: Line2D) -> None:
     shown: dict[Any, Any] = {entry.get_label(): entry for entry in entries} or labelled
     letters = FontProperties(size=mpl.rcParams["legend.fontsize"]).get_size_in_points()
     widths = [TextPath((0, 0), label, size=letters).get_extents().width for label in shown]
-    fits = 72 * figure.get_figwidth() // (max(widths) + 4.5 * letters)  # and its line and gaps
+    fits = (
+        72 * figure.get_figwidth() // (max(widths, default=0) + 4.5 * letters)
+    )  # and its line and gaps
     figure.legend(
         list(shown.values()),
         list(shown),

@@ -133,7 +133,7 @@ def escape_times(
 
 def _symbol(key: str) -> str:
     """What a formula calls the memory that an axis is labelled with: `k` of `delay $k$ (steps)`."""
-    name = key.partition(" (")[0].split()[-1]
+    name = (key.partition(" (")[0].split() or ["k"])[-1]
     if name.startswith("$"):
         name = name.strip("$")
         return f"({name})" if "/" in name else name

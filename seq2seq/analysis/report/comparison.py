@@ -66,8 +66,9 @@ class Comparison:
         second = others[0]
         by = f"{self.how_far(second)} {second.label}"
         if math.isnan(second.p):
-            one = "one seed" if 1 in (best.seeds, second.seeds) else "without seeds in common they"
-            said += f", {by}; {one} tell{'s' * (one == 'one seed')} nothing of chance"
+            alone = 1 in (best.seeds, second.seeds)
+            few = "one seed tells" if alone else "fewer than two seeds in common tell"
+            said += f", {by}; {few} nothing of chance"
         elif second.p < LEVEL:
             said += f", {by} ({self.test}, p = {number(second.p)})"
         else:

@@ -129,6 +129,8 @@ def read(sweep: Sweep) -> list[Phase]:
 
 def _ended(sweep: Sweep) -> "pd.DataFrame":
     """The runs of which it is known whether they succeeded."""
+    if "success" not in sweep.table:  # no run has ended
+        return sweep.table.iloc[:0]
     ended = sweep.table[sweep.table["success"].notna() & sweep.table["status"].isin(FINAL)]
     return ended.assign(success=ended["success"].astype(bool))
 
@@ -200,7 +202,7 @@ def estimates(
     left = [i for i in _ended(sweep).index if i not in told and i in table.index]
     few = table.loc[left][sweep.chosen(where).loc[left]]
     if len(few):
-        reason = "a boundary needs {} memories and {} sizes".format(*FEWEST)
+        reason = "a boundary needs {} memories and {} sizes of numbers".format(*FEWEST)
         yield "other settings", few, UNKNOWN, reason
 
 
