@@ -62,6 +62,18 @@ def test_a_full_disk_is_told_with_its_place_and_the_run_goes_on(tmp_path, monkey
     assert train(arguments).status == "finished"
 
 
+def test_a_run_that_has_lost_its_config_is_made_whole_by_the_same_command(tmp_path):
+    arguments = [*SMALL, f"paths.outputs={tmp_path}", "trainer.max_steps=20"]
+    first = train(arguments)
+    (first.folder / "config.yaml").unlink()
+    again = train(arguments)
+    assert again.folder == first.folder
+    assert again.status == "finished"
+    assert again.plain_config["trainer"]["max_steps"] == 20
+    for key in ("steps", "test/nmse"):
+        assert again.result[key] == first.result[key]
+
+
 def test_pictures_are_drawn_after_every_nth_validation_and_at_the_end(tmp_path):
     arguments = [o for o in SMALL if o != "callbacks.figures=null"]
     arguments += ["callbacks.figures.every_n_validations=2", "trainer.val_check_interval=5"]
