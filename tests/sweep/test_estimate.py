@@ -68,6 +68,7 @@ def test_each_shape_is_timed_once_and_others_lie_between(tmp_path, monkeypatch, 
         timed.append((cfg.model.hidden_size, limit))
         return np.array([1.0, 0.5, 2.0]) * cfg.model.hidden_size
 
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(estimate, "_timed", measure)
     monkeypatch.setattr(estimate, "MOST", 2)
     sizes = [f"model.hidden_size={n}" for n in (2, 4, 8)]
