@@ -38,7 +38,7 @@ def build_model(node: DictConfig, task: Any) -> nn.Module:
     built = instantiate(node, input_dim=input_dim, output_dim=output_dim)
     if not isinstance(built, nn.Module):
         raise ConfigError(
-            f"model._target_={node._target_} is no torch.nn.Module; derive it from it"
+            f"model._target_={node._target_} is no torch.nn.Module; derive the class from it"
         )
     model: Any = built
     if not hasattr(model, "input_dim"):  # any module may stand here; ours know their channels

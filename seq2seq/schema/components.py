@@ -63,8 +63,8 @@ class Config:
 def component_schema(target: str, seeded: bool = False) -> type[Component]:
     """A dataclass with the arguments of `target`; a required one is MISSING (`???`).
 
-    With `seeded` its `seed` is the root's, unless a YAML says otherwise. MISSING, too,
-    is one whose default the source does not tell: `check` removes it unless a value was given.
+    So is one whose default the source does not tell: `check` removes it unless a value was given.
+    With `seeded` the default of `seed` is the root's.
     """
     columns: list[Any] = []
     for parameter in signature(target):

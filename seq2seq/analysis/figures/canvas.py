@@ -152,14 +152,13 @@ def legend(figure: Figure, columns: int, *entries: Line2D) -> None:
     shown: dict[Any, Any] = {entry.get_label(): entry for entry in entries} or labelled
     letters = FontProperties(size=mpl.rcParams["legend.fontsize"]).get_size_in_points()
     widths = [TextPath((0, 0), label, size=letters).get_extents().width for label in shown]
-    fits = (
-        72 * figure.get_figwidth() // (max(widths, default=0) + 4.5 * letters)
-    )  # and its line and gaps
+    column = max(widths, default=0) + 4.5 * letters  # with the line before it and the gaps
+    fits = int(72 * figure.get_figwidth() // column)
     figure.legend(
         list(shown.values()),
         list(shown),
         loc="outside upper left",
-        ncols=int(max(1, min(columns, len(shown), fits))),
+        ncols=max(1, min(columns, len(shown), fits)),
     )
 
 

@@ -46,9 +46,8 @@ def _panel(sweep: Sweep, metric: str, key: str, columns: list[str], name: str) -
         if ends:
             found[label] = ends
         for value, end in ends.items():
-            data.append(
-                {"group": label, key: value, "runs": len(own[value])} | named(end, len(own[value]))
-            )
+            runs = len(own[value])
+            data.append({"group": label, key: value, "runs": runs} | named(end, runs))
     caption = (
         f"What trained models achieve where {key} is another than they were trained with: means "
         "over seeds"

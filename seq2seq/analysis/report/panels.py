@@ -100,8 +100,8 @@ def _escape_times(sweep: Sweep, key: str, fits: Sequence[Growth]) -> Panel:
         {"plateau": "plateau_lengths", "success": "success_times"}[sweep.event],
         sweeps.escape_times(shown, sweep.label(key), sweep.event),
         f"{told} Points of one memory stand side by side. Lines: maximum-likelihood fits of both "
-        "laws; solid with the 95% band of its "
-        f"median: the one with the lower AIC.{left_out(len(groups), PANELS)}",
+        "laws; solid with the 95% band of its median: the one with the lower AIC."
+        f"{left_out(len(groups), PANELS)}",
         pd.concat(data),
     )
 
